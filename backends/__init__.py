@@ -1,0 +1,1 @@
+"""One file (or folder) a backend. Each module defines exactly one concrete `Backend`."""

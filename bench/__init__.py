@@ -1,0 +1,1 @@
+"""The weighing. Knows no framework, no task and no backend by name."""

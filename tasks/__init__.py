@@ -1,0 +1,1 @@
+"""One file a task. Each module defines exactly one `TASK`."""
