@@ -24,7 +24,8 @@ Files = Mapping[str, Path]
 
 Family = Literal["classification", "regression", "generation", "embedding"]
 Split = Literal["train", "eval"]
-Preset = Literal["small", "base"]
+Preset = str
+"""`small` or `base`; a task with several models of one size adds a suffix, as in `base-vit`."""
 Scenario = Literal["infer", "generate", "train", "serve"]
 Precision = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "int8"]
 """`fp64` is the oracle's; a plan never asks for it."""
@@ -127,7 +128,6 @@ class Task:
     baseline: Target
     scenarios: tuple[Scenario, ...]
     batch_size: Mapping[Preset, int]
-    score_batch_size: int
     source: str
     licence: str
     digest: Callable[[Arrays, Arrays], Arrays] = whole_outputs
@@ -137,6 +137,25 @@ class Task:
     recipe: Recipe | None = None
     decision: str = ""
     """The output whose argmax on the last axis must equal the reference's; empty where there is none."""
+    generate_batch_size: int = 1
+    item: str = "row"
+    """What one example is called: throughput counts these a second."""
+
+    def provenance(self, preset: Preset) -> Provenance:
+        """What a record says of this task."""
+        weights = str(self.models[preset].weights.__struct_config__.tag)
+        return Provenance(
+            source=self.source,
+            licence=self.licence,
+            weights=weights,
+            item=self.item,
+            target=self.target,
+            baseline=self.baseline,
+        )
+
+    def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
+        """The batch size of a cell where a plan names none."""
+        return self.generate_batch_size if scenario == "generate" else self.batch_size[preset]
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,13 +187,26 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """How far outputs are from the float64 oracle, in units of how far the reference's are (see `bench.parity`)."""
 
-    ratio: float
+    ratio: float | None
+    """None where it is not finite: an output is missing, misshapen, or holds NaN or infinity."""
     limit: float
     passed: bool
     decisions_equal: float | None = None
     """Share of identical argmax or tokens, 1.0 where all agree; None where the task has no decision."""
     output: str = ""
     """The output with the largest ratio."""
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader must know to believe a score: the data, the weights, and the figures to hold it against."""
+
+    source: str
+    licence: str
+    weights: str
+    """`packaged`, `trained` or `seeded`; the score of seeded weights says nothing."""
+    item: str
+    target: Target
+    baseline: Target
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,7 +226,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     settled: bool | None = None
     items_per_step: int = 0
     item: str = ""
-    score: dict[str, float] = {}
+    score: dict[str, float | None] = {}
+    """None where a figure is not finite."""
     parity: Parity | None = None
     host_peak_bytes: int | None = None
     compile_host_peak_bytes: int | None = None
@@ -202,6 +235,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     device_reserved_bytes: int | None = None
     device_process_bytes: int | None = None
     facts: dict[str, Any] = {}
+    about: Provenance | None = None
     environment: dict[str, Any] = {}
     started: str = ""
     wall_s: float = 0.0
@@ -258,6 +292,8 @@ class Backend(ABC):
     """The extra of `weighbridge` that installs `requires`."""
     requires: ClassVar[tuple[str, ...]] = ()
     """Import names that must be found before a worker is started."""
+    distributions: ClassVar[tuple[str, ...]] = ()
+    """Distributions whose versions a record names."""
     devices: ClassVar[tuple[Device, ...]] = ("cpu",)
     scenarios: ClassVar[tuple[Scenario, ...]] = ("infer",)
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)

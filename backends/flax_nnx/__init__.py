@@ -1,0 +1,1 @@
+"""The native alternative: Flax NNX twins of PyTorch modules, and the bridge that carries weights both ways."""

@@ -1,0 +1,184 @@
+"""Layers that mean what PyTorch's mean: Flax's own defaults differ in eps, padding, momentum, GELU and variance.
+
+Each subclasses its NNX type, since the bridge is keyed on it, and takes PyTorch's arguments in PyTorch's order.
+Compute follows the dtype of weights and inputs; norms and softmax reduce in float32 or wider. Where the same
+figure can be had in several ways, the one taken is what XLA runs fastest on CPU (docs/design/ has the timings).
+
+Shapes: B batch, S query positions, T key positions, K key-value heads, G queries a key head, D head width,
+H W height and width, C O channels in and out, h w window.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array, lax
+
+gelu = partial(jax.nn.gelu, approximate=False)
+gelu_tanh = partial(jax.nn.gelu, approximate=True)
+relu = jax.nn.relu
+silu = jax.nn.silu
+
+
+def at_least_float32(x: Array) -> Array:
+    """bfloat16 and float16 widened; float32 and float64 as they are."""
+    return x if jnp.finfo(x.dtype).bits > 32 else x.astype(jnp.float32)
+
+
+class Linear(nnx.Linear):
+    """y = x W + b on the last axis."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = True, *, rngs: nnx.Rngs) -> None:
+        super().__init__(in_features, out_features, use_bias=bias, rngs=rngs)
+
+
+class Embed(nnx.Embed):
+    """A row a token. An id out of range gives NaN, which parity sees; indexing would clamp it silently."""
+
+    def __init__(self, num_embeddings: int, embedding_dim: int, *, rngs: nnx.Rngs) -> None:
+        super().__init__(num_embeddings, embedding_dim, rngs=rngs)
+
+    def __call__(self, ids: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return jnp.take(self.embedding[...], ids, axis=0)
+
+    def attend(self, x: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Logits of a head that is tied to this table."""
+        return jnp.einsum("...d,vd->...v", x, self.embedding[...])
+
+
+class LayerNorm(nnx.LayerNorm):
+    """Over the last axis, with the variance taken about the mean."""
+
+    def __init__(self, width: int, eps: float = 1e-5, *, rngs: nnx.Rngs) -> None:
+        super().__init__(width, epsilon=eps, use_fast_variance=False, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        wide = at_least_float32(x)
+        centred = wide - jnp.mean(wide, -1, keepdims=True)
+        normal = centred * lax.rsqrt(jnp.mean(jnp.square(centred), -1, keepdims=True) + self.epsilon)
+        return (normal * _vector(self.scale, wide) + _vector(self.bias, wide)).astype(x.dtype)
+
+
+class RMSNorm(nnx.RMSNorm):
+    """Over the last axis. Scales after rounding to the input's dtype, as Llama does."""
+
+    def __init__(self, width: int, eps: float, *, rngs: nnx.Rngs) -> None:
+        super().__init__(width, epsilon=eps, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        wide = at_least_float32(x)
+        normal = wide * lax.rsqrt(jnp.mean(jnp.square(wide), -1, keepdims=True) + self.epsilon)
+        return normal.astype(x.dtype) * _vector(self.scale, x)
+
+
+class BatchNorm(nnx.BatchNorm):
+    """PyTorch's: momentum weighs the *new* value, and the running variance is the unbiased one (Flax's is biased).
+
+    Starts in inference mode; `module.train()` and `module.eval()` switch it, as in PyTorch.
+    """
+
+    def __init__(self, width: int, eps: float = 1e-5, momentum: float = 0.1, *, rngs: nnx.Rngs) -> None:
+        super().__init__(width, use_running_average=True, momentum=1 - momentum, epsilon=eps, rngs=rngs)
+
+    def __call__(self, x: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        wide = at_least_float32(x)
+        mean, var = (self.mean[...], self.var[...]) if self.use_running_average else self._observe(wide)
+        gain = self.scale[...].astype(wide.dtype) * lax.rsqrt(var.astype(wide.dtype) + self.epsilon)
+        shift = self.bias[...].astype(wide.dtype) - mean.astype(wide.dtype) * gain
+        return (wide * _as_rank(gain, x.ndim) + _as_rank(shift, x.ndim)).astype(x.dtype)
+
+    def _observe(self, x: Array) -> tuple[Array, Array]:
+        """Mean and variance of this batch, and their share in the running ones."""
+        axes = tuple(range(x.ndim - 1))
+        mean, var = jnp.mean(x, axes), jnp.var(x, axes)
+        count = x.size // x.shape[-1]
+        for running, seen in ((self.mean, mean), (self.var, var * (count / max(count - 1, 1)))):
+            old = running[...]
+            running[...] = self.momentum * old + (1 - self.momentum) * lax.stop_gradient(seen).astype(old.dtype)
+        return mean, var
+
+
+class Conv(nnx.Conv):
+    """2-D, NHWC, with explicit symmetric padding. Windows that do not overlap are a matrix product."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+        *,
+        rngs: nnx.Rngs,
+    ) -> None:
+        window, strides = (kernel_size, kernel_size), (stride, stride)
+        super().__init__(in_channels, out_channels, window, strides, padding=padding, use_bias=bias, rngs=rngs)
+
+    def __call__(self, x_BHWC: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
+        (size, _), (stride, _), padding = self.kernel_size, self.strides, self.padding  # pyright: ignore
+        kernel_hwCO = self.kernel[...]
+        if padding == 0 and size <= stride:
+            y_BHWO = _apart(x_BHWC, kernel_hwCO, stride)
+        else:
+            room, layout = [(padding, padding)] * 2, ("NHWC", "HWIO", "NHWC")
+            y_BHWO = lax.conv_general_dilated(x_BHWC, kernel_hwCO, (stride, stride), room, dimension_numbers=layout)
+        return y_BHWO if self.bias is None else y_BHWO + _vector(self.bias, y_BHWO)
+
+
+def _apart(x_BHWC: Array, kernel_hwCO: Array, stride: int) -> Array:
+    """Convolution without padding whose windows stand apart: cut the windows out and multiply."""
+    size, (batch, height, width, channels) = kernel_hwCO.shape[0], x_BHWC.shape
+    if size == 1:
+        return jnp.einsum("bhwc,co->bhwo", x_BHWC[:, ::stride, ::stride], kernel_hwCO[0, 0])
+    rows, columns = (height - size) // stride + 1, (width - size) // stride + 1
+    room = [(0, 0), (0, max(0, rows * stride - height)), (0, max(0, columns * stride - width)), (0, 0)]
+    cut = jnp.pad(x_BHWC, room)[:, : rows * stride, : columns * stride]
+    windows = cut.reshape(batch, rows, stride, columns, stride, channels)[:, :, :size, :, :size]
+    return jnp.einsum("bHhWwc,hwco->bHWo", windows, kernel_hwCO)
+
+
+def max_pool(x_BHWC: Array, size: int, stride: int, padding: int) -> Array:
+    """PyTorch's MaxPool2d: padding never wins."""
+    around = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+    lowest = jnp.array(-jnp.inf, x_BHWC.dtype)
+    return lax.reduce_window(x_BHWC, lowest, lax.max, (1, size, size, 1), (1, stride, stride, 1), around)
+
+
+def avg_pool(x_BHWC: Array, stride: int) -> Array:
+    """PyTorch's AvgPool2d(stride, stride, ceil_mode=True, count_include_pad=False): an edge counts what it has."""
+    height, width = x_BHWC.shape[1:3]
+    room = ((0, 0), (0, -height % stride), (0, -width % stride), (0, 0))
+    zero, window = jnp.zeros((), x_BHWC.dtype), (1, stride, stride, 1)
+    total = lax.reduce_window(x_BHWC, zero, lax.add, window, window, room)
+    ones = jnp.ones((1, height, width, 1), x_BHWC.dtype)
+    count = lax.reduce_window(ones, zero, lax.add, window, window, room)
+    return total / jnp.broadcast_to(count, total.shape)
+
+
+def attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None = None) -> Array:
+    """Scaled dot-product attention; N = K G, so grouped queries need no repeated keys. -> (B, S, N, D)
+
+    `mask` is boolean, True where a query may look, of rank 5 and broadcastable to (B, K, G, S, T).
+    """
+    batch, queries, heads, width = q_BSND.shape
+    q_BSKGD = (q_BSND * (width**-0.5)).reshape(batch, queries, k_BTKD.shape[2], -1, width)
+    scores_BKGST = at_least_float32(jnp.einsum("bskgd,btkd->bkgst", q_BSKGD, k_BTKD))
+    if mask is not None:
+        lowest = jnp.finfo(scores_BKGST.dtype).min
+        scores_BKGST = jnp.where(mask, scores_BKGST, jnp.array(lowest, scores_BKGST.dtype))
+    shares_BKGST = jax.nn.softmax(scores_BKGST, axis=-1).astype(v_BTKD.dtype)
+    y_BSKGD = jnp.einsum("bkgst,btkd->bskgd", shares_BKGST, v_BTKD)
+    return y_BSKGD.reshape(batch, queries, heads, width)
+
+
+def _vector(variable: nnx.Variable[Array], like: Array) -> Array:
+    """A per-channel weight, in the rank and dtype of what it meets: nothing is promoted behind our back."""
+    return _as_rank(variable[...].astype(like.dtype), like.ndim)
+
+
+def _as_rank(vector: Array, rank: int) -> Array:
+    return vector.reshape((1,) * (rank - 1) + (-1,))

@@ -1,0 +1,136 @@
+"""Twin of `transformers.BertModel` without pooler, as a sentence embedder: mean over the mask, then unit length.
+
+Shapes: B batch, S positions, H hidden, N heads, D head width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from backends.flax_nnx import layers
+from backends.flax_nnx.models import settings
+
+ACTIVATIONS = {"gelu": layers.gelu, "gelu_new": layers.gelu_tanh, "relu": layers.relu}
+
+IDLE = frozenset(
+    {
+        "architectures",
+        "attention_probs_dropout_prob",
+        "classifier_dropout",
+        "gradient_checkpointing",
+        "hidden_dropout_prob",
+        "initializer_range",
+        "model_type",
+        "pad_token_id",
+        "position_embedding_type",
+        "transformers_version",
+        "use_cache",
+    }
+)
+"""Keys of a `config.json` that say nothing of a forward pass without dropout."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What of `BertConfig` shapes the forward pass, with its defaults."""
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    max_position_embeddings: int = 512
+    type_vocab_size: int = 2
+    layer_norm_eps: float = 1e-12
+
+
+class Embeddings(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.word_embeddings = layers.Embed(c.vocab_size, c.hidden_size, rngs=rngs)
+        self.position_embeddings = layers.Embed(c.max_position_embeddings, c.hidden_size, rngs=rngs)
+        self.token_type_embeddings = layers.Embed(c.type_vocab_size, c.hidden_size, rngs=rngs)
+        self.LayerNorm = layers.LayerNorm(c.hidden_size, c.layer_norm_eps, rngs=rngs)
+
+    def __call__(self, ids_BS: Array) -> Array:
+        place_SH = self.position_embeddings.embedding[: ids_BS.shape[1]] + self.token_type_embeddings.embedding[:1]
+        return self.LayerNorm(self.word_embeddings(ids_BS) + place_SH[None])
+
+
+class SelfAttention(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.query, self.key, self.value = (layers.Linear(c.hidden_size, c.hidden_size, rngs=rngs) for _ in range(3))
+        self.heads = c.num_attention_heads
+
+    def __call__(self, x_BSH: Array, mask: Array) -> Array:
+        q, k, v = (part(x_BSH).reshape(*x_BSH.shape[:2], self.heads, -1) for part in (self.query, self.key, self.value))
+        return layers.attention(q, k, v, mask).reshape(x_BSH.shape)
+
+
+class Residual(nnx.Module):
+    """What HF calls an output: project, add, normalise."""
+
+    def __init__(self, width: int, c: Config, rngs: nnx.Rngs) -> None:
+        self.dense = layers.Linear(width, c.hidden_size, rngs=rngs)
+        self.LayerNorm = layers.LayerNorm(c.hidden_size, c.layer_norm_eps, rngs=rngs)
+
+    def __call__(self, y: Array, x_BSH: Array) -> Array:
+        return self.LayerNorm(self.dense(y) + x_BSH)
+
+
+class Attention(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.self = SelfAttention(c, rngs)
+        self.output = Residual(c.hidden_size, c, rngs)
+
+
+class Intermediate(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.dense = layers.Linear(c.hidden_size, c.intermediate_size, rngs=rngs)
+        self.activation = ACTIVATIONS[c.hidden_act]
+
+
+class Layer(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.attention = Attention(c, rngs)
+        self.intermediate = Intermediate(c, rngs)
+        self.output = Residual(c.intermediate_size, c, rngs)
+
+    def __call__(self, x_BSH: Array, mask: Array) -> Array:
+        x_BSH = self.attention.output(self.attention.self(x_BSH, mask), x_BSH)
+        return self.output(self.intermediate.activation(self.intermediate.dense(x_BSH)), x_BSH)
+
+
+class Encoder(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.layer = nnx.List([Layer(c, rngs) for _ in range(c.num_hidden_layers)])
+
+
+class Bert(nnx.Module):
+    def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        self.embeddings = Embeddings(c, rngs)
+        self.encoder = Encoder(c, rngs)
+
+    def __call__(self, ids_BS: Array, mask_BS: Array) -> Array:
+        x_BSH, mask = self.embeddings(ids_BS), mask_BS.astype(bool)[:, None, None, None, :]
+        for layer in self.encoder.layer:
+            x_BSH = layer(x_BSH, mask)
+        return x_BSH
+
+
+def build(config: dict[str, Any], rngs: nnx.Rngs) -> Bert:
+    return Bert(settings(Config, config, IDLE), rngs)
+
+
+def forward(module: Bert, inputs: dict[str, Array]) -> dict[str, Array]:
+    """input_ids and attention_mask (B, S) -> embedding (B, H) of length 1."""
+    x_BSH = layers.at_least_float32(module(inputs["input_ids"], inputs["attention_mask"]))
+    mask_BS1 = inputs["attention_mask"][..., None].astype(x_BSH.dtype)
+    mean_BH = jnp.sum(x_BSH * mask_BS1, 1) / jnp.maximum(jnp.sum(mask_BS1, 1), 1e-9)
+    length_B1 = jnp.linalg.norm(mean_BH, axis=-1, keepdims=True)
+    return {"embedding": mean_BH / jnp.maximum(length_B1, 1e-12)}

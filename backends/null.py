@@ -1,0 +1,52 @@
+"""A backend that spins for exactly one millisecond a step: what a run reports beyond that is the suite's own cost.
+
+`docs/overhead.md` publishes the figure; `tests/test_overhead.py` holds it under 1 %.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from backends.fake import Fake
+from bench.core import Arrays, Cell, ModelSpec, Session
+
+STEP_S = 0.001
+
+
+class Null(Fake):
+    """Weights and oracle come from `fake`; a step computes nothing and returns `fake`'s outputs of its batch."""
+
+    name = "null"
+
+    def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
+        """A session that answers with what `fake` computed once, at `put`."""
+        return NullSession(super().open(model, weights, cell))
+
+
+class NullSession(Session):
+    """Spins on the real clock."""
+
+    def __init__(self, fake: Session) -> None:
+        self.fake = fake
+
+    def put(self, batch: Arrays) -> Any:
+        """Computes here, so that `step` need not."""
+        return self.fake.step(self.fake.put(batch))
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """Busy for `STEP_S`."""
+        until = time.perf_counter() + STEP_S
+        while time.perf_counter() < until:
+            pass
+        return x
+
+    def sync(self, y: np.ndarray) -> None:
+        """Nothing is asynchronous here."""
+
+    def get(self, y: np.ndarray) -> Arrays:
+        """As `fake` gives it."""
+        return self.fake.get(y)

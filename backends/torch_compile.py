@@ -1,0 +1,66 @@
+"""torch.compile with inductor: eager's module and session, with a compiled forward pass.
+
+Its caches live in the folder that the run hands it, so that a first process compiles cold and a second finds
+the programs. Graph breaks are counted by dynamo itself and recorded. Generation uses transformers' static
+cache, since a cache that grows would recompile at every token.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from backends.torch_eager import DISTRIBUTIONS, OOM_SIGNS, REQUIRES, TorchEager, TorchSession, load
+from bench.core import Backend, Cell, ModelSpec, Session
+
+
+class TorchCompile(Backend):
+    """Inductor."""
+
+    name = "torch-compile"
+    extra = "torch"
+    requires = REQUIRES
+    distributions = DISTRIBUTIONS
+    devices = TorchEager.devices
+    scenarios = TorchEager.scenarios
+    precisions = TorchEager.precisions
+    compiles = True
+    oom_signs = OOM_SIGNS
+
+    def why_not(self, cell: Cell) -> str | None:
+        """As eager."""
+        return TorchEager().why_not(cell)
+
+    def env(self, cell: Cell, cache: Path) -> dict[str, str]:
+        """Eager's, with inductor's and triton's caches in `cache`."""
+        caches = {"TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"), "TRITON_CACHE_DIR": str(cache / "triton")}
+        return {**TorchEager().env(cell, cache), **caches}
+
+    def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
+        """Compiles lazily: at the first step."""
+        import torch
+
+        from backends import torch_models
+
+        module = load(model, weights, cell)
+        if cell.scenario == "generate":
+            module.forward = torch.compile(module.forward)
+        return CompiledSession(module, cell, torch.compile(torch_models.forward(model)))
+
+
+class CompiledSession(TorchSession):
+    """Adds what dynamo counted."""
+
+    generate_options = {"cache_implementation": "static"}
+
+    def facts(self) -> dict[str, Any]:
+        """Eager's, and how the program was cut."""
+        from torch._dynamo.utils import counters
+
+        return {
+            **super().facts(),
+            "compile_scope": "forward",
+            "graphs": counters["stats"]["unique_graphs"],
+            "graph_breaks": sum(counters["graph_break"].values()),
+            "graph_break_reasons": [str(reason)[:200] for reason in counters["graph_break"]][:5],
+        }

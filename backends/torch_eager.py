@@ -1,0 +1,197 @@
+"""PyTorch as it comes: eager, inference mode, SDPA, channels_last. The reference that all others are proven against.
+
+Precision is set, never assumed: torch keeps float32 for matrix products but lets cuDNN convolutions use TF32
+(MEASURING.md, rule 11), so `fp32` turns that off and `tf32` turns both on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.core import Arrays, Cell, Files, ModelSpec, Packaged, Reference, Seeded, Session, Training
+
+OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
+DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
+REQUIRES = ("torch", "timm", "transformers")
+UNUSED_LEAVES = ("position_ids", "num_batches_tracked")
+UNUSED_BRANCHES = ("pooler.",)
+
+
+def torch_dtype(precision: str) -> Any:
+    """The dtype that weights and activations are held in."""
+    import torch
+
+    return {"fp64": torch.float64, "bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
+
+
+def set_precision(cell: Cell) -> None:
+    """Makes this process compute at the cell's precision, and says so to every library underneath."""
+    import torch
+
+    allow_tf32 = cell.precision == "tf32"
+    torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
+    torch.backends.cudnn.allow_tf32 = allow_tf32
+
+
+class TorchEager(Reference):
+    """Eager PyTorch."""
+
+    name = "torch"
+    extra = "torch"
+    requires = REQUIRES
+    distributions = DISTRIBUTIONS
+    devices = ("cpu", "cuda")
+    scenarios = ("infer", "generate")
+    precisions = ("fp32", "tf32", "bf16", "fp16")
+    oom_signs = OOM_SIGNS
+
+    def why_not(self, cell: Cell) -> str | None:
+        """TF32 needs a CUDA device."""
+        if cell.precision == "tf32" and cell.device == "cpu":
+            return "tf32 is a mode of NVIDIA devices; on cpu choose fp32 or bf16"
+        return super().why_not(cell)
+
+    def env(self, cell: Cell, cache: Path) -> dict[str, str]:
+        """No hub is asked, and a CPU cell sees no device."""
+        hidden = {"CUDA_VISIBLE_DEVICES": ""} if cell.device == "cpu" else {}
+        return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", **hidden}
+
+    def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
+        """Builds and loads the module, and moves it to the device."""
+        from backends import torch_models
+
+        return TorchSession(load(model, weights, cell), cell, torch_models.forward(model))
+
+    def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
+        """Trained by the recipe, unpacked from a data package, or drawn from a seed."""
+        from backends import torch_training
+
+        match model.weights:
+            case Packaged(package=package, path=path):
+                return packaged_weights(model, files[package] / path)
+            case Seeded(seed=seed):
+                return torch_training.seeded(model, seed)
+            case _:
+                if training is None:
+                    raise ValueError("trained weights need a recipe")
+                return torch_training.train(model, training)
+
+
+def packaged_weights(model: ModelSpec, path: Path) -> Arrays:
+    """The tensors of a safetensors or GGUF file, in float32, less those that the architecture does not use."""
+    if path.suffix == ".gguf":
+        return gguf_weights(path)
+    from safetensors.numpy import load_file
+
+    return {
+        name: array.astype(np.float32)
+        for name, array in load_file(path).items()
+        if not name.startswith(UNUSED_BRANCHES) and name.rpartition(".")[2] not in UNUSED_LEAVES
+    }
+
+
+def gguf_weights(path: Path) -> Arrays:
+    """A GGUF checkpoint through transformers, which dequantises it and undoes its order of rotary pairs."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from backends import torch_models
+
+    module = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    return torch_models.state(module)
+
+
+def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
+    """A module in eval mode that holds `weights`, at the cell's precision and on its device."""
+    import torch
+    from safetensors.numpy import load_file
+
+    from backends import torch_models
+
+    set_precision(cell)
+    module = torch_models.build(model)
+    torch_models.load_state(module, load_file(weights))
+    module = module.eval().requires_grad_(False).to(cell.device, torch_dtype(cell.precision))
+    return module.to(memory_format=torch.channels_last)
+
+
+class TorchSession(Session):
+    """A loaded module. `infer` calls the forward function, `generate` decodes greedily with a KV cache."""
+
+    generate_options: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, module: Any, cell: Cell, function: Callable[..., dict[str, Any]]) -> None:
+        import torch
+
+        self.torch, self.module, self.cell, self.function = torch, module, cell, function
+        self.dtype = torch_dtype(cell.precision)
+        self.run = self.generate if cell.scenario == "generate" else self.infer
+
+    def put(self, batch: Arrays) -> Any:
+        """Floats go to the cell's precision; images are NHWC already, which is channels_last after a permute."""
+        return {name: self._tensor(array) if np.ndim(array) else int(array) for name, array in batch.items()}
+
+    def _tensor(self, array: np.ndarray) -> Any:
+        tensor = self.torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.to(self.cell.device, self.dtype if tensor.is_floating_point() else None)
+
+    def step(self, x: dict[str, Any]) -> Any:
+        """One forward pass or one generation."""
+        with self.torch.inference_mode():
+            return self.run(x)
+
+    def infer(self, x: dict[str, Any]) -> Any:
+        """Names -> tensors."""
+        return self.function(self.module, x)
+
+    def generate(self, x: dict[str, Any]) -> Any:
+        """transformers' own greedy search, which is what people run. Logits are kept for parity."""
+        y = self.module.generate(
+            x["input_ids"],
+            attention_mask=self.torch.ones_like(x["input_ids"]),
+            max_new_tokens=x["new_tokens"],
+            min_new_tokens=x["new_tokens"],
+            do_sample=False,
+            return_dict_in_generate=True,
+            output_logits=True,
+            **self.generate_options,
+        )
+        tokens_BN = y.sequences[:, x["input_ids"].shape[1] :]
+        logits_BNV = self.torch.stack(y.logits, 1)
+        return {"tokens": tokens_BN, "logit": logits_BNV.gather(2, tokens_BN[:, :, None])[:, :, 0]}
+
+    def sync(self, y: Any) -> None:
+        """CPU work is done when it returns; a device is waited for."""
+        if self.cell.device == "cuda":
+            self.torch.cuda.synchronize()
+
+    def get(self, y: dict[str, Any]) -> Arrays:
+        """Half types are widened to float32."""
+        return {name: self._host(tensor) for name, tensor in y.items()}
+
+    def _host(self, tensor: Any) -> np.ndarray:
+        narrow = tensor.is_floating_point() and tensor.dtype.itemsize < 4
+        return (tensor.float() if narrow else tensor).cpu().numpy()
+
+    def device_peak_bytes(self) -> int | None:
+        """Peak of allocated device memory."""
+        return self.torch.cuda.max_memory_allocated() if self.cell.device == "cuda" else None
+
+    def device_reserved_bytes(self) -> int | None:
+        """Peak of what the caching allocator held."""
+        return self.torch.cuda.max_memory_reserved() if self.cell.device == "cuda" else None
+
+    def facts(self) -> dict[str, Any]:
+        """Effective footing, read back from torch."""
+        return {
+            "threads": self.torch.get_num_threads(),
+            "precision": str(self.dtype).removeprefix("torch."),
+            "matmul_precision": self.torch.get_float32_matmul_precision(),
+            "cudnn_tf32": self.torch.backends.cudnn.allow_tf32,
+            "layout": "channels_last",
+            "compile_scope": "none",
+        }

@@ -1,0 +1,173 @@
+"""What `weighbridge run` does, without its words: names -> plan -> folder -> records -> reports."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+
+from bench import compare, data, environment, registry, store
+from bench.compare import Row
+from bench.core import Backend, Cell, Record, Reference, Task, WeighbridgeError
+from bench.display import Display
+from bench.plan import Filters, Suite, plan
+from bench.report import csv, markdown
+from bench.run import Job, Run, Watcher
+from bench.weigh import QUICK
+
+FAILURES = ("oom", "timeout", "crashed", "parity_failed")
+
+
+class Planned(msgspec.Struct, frozen=True, kw_only=True):
+    """The cells of a request and the backend they are proven against."""
+
+    cells: list[Cell]
+    reference: str
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to write and how to go on."""
+
+    out: Path | None = None
+    resume: bool = False
+    retry_failed: bool = False
+    time_limit_s: float = 600.0
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that has ended: its folder, and the records of the cells that were asked for."""
+
+    folder: Path
+    records: list[Record]
+
+
+def prepare(suite_name: str, filters: Filters) -> Planned:
+    """The plan of a request; raises WeighbridgeError where it names what is not there or a device that is not."""
+    suite = msgspec.convert(registry.suite(suite_name), Suite)
+    cells = plan(suite, filters, registry.task, registry.backend)
+    if not cells:
+        raise WeighbridgeError("no cell fits this request; `weighbridge list` shows what each task can do")
+    for device in dict.fromkeys(cell.device for cell in cells):
+        if not environment.has_device(device):
+            raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
+    return Planned(cells=cells, reference=suite.reference)
+
+
+def weigh(planned: Planned, options: Options, console: Console) -> Done:
+    """Weighs what is not done yet and writes the reports; they are written after an interrupt, too."""
+    folder = run_folder(options)
+    with store.writing(folder) as journal:
+        todo = to_do(journal, planned.cells, options, console)
+        with Display(console, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
+            try:
+                records = run(planned, todo, journal, options.time_limit_s, display)
+            finally:
+                _report(folder, planned.reference)
+    wanted = {cell.id for cell in planned.cells}
+    return Done(folder=folder, records=[record for record in records if record.cell.id in wanted])
+
+
+def run(planned: Planned, todo: Sequence[Cell], journal: Path, time_limit_s: float, watcher: Watcher) -> list[Record]:
+    """Weighs `todo` into `journal`; returns every record that the journal then holds."""
+    for _ in Run(job(planned, time_limit_s), journal, watcher).weigh(todo):
+        pass
+    return store.load(journal) if journal.exists() else []
+
+
+def job(planned: Planned, time_limit_s: float) -> Job:
+    """The nouns that a run needs, looked up by name."""
+    backends: dict[str, Backend] = {name: registry.backend(name) for name in {c.backend for c in planned.cells}}
+    reference: Reference = registry.reference(planned.reference)
+    tasks = {name: registry.task(name) for name in {cell.task for cell in planned.cells}}
+    return Job(
+        reference=planned.reference,
+        tier=QUICK,
+        time_limit_s=time_limit_s,
+        root=data.cache_folder() / "artefacts",
+        backends={**backends, planned.reference: reference},
+        tasks=tasks,
+        files=_files_of(tasks),
+    )
+
+
+def _files_of(tasks: Mapping[str, Task]) -> Any:
+    """Task name -> verified folders; hashed once a run, and a failure is remembered too."""
+
+    @cache
+    def found(task: str) -> dict[str, Path] | str:
+        try:
+            return dict(data.files(tasks[task].packages))
+        except WeighbridgeError as error:
+            return str(error)
+
+    def files(task: str) -> dict[str, Path]:
+        result = found(task)
+        if isinstance(result, str):
+            raise WeighbridgeError(result)
+        return result
+
+    return files
+
+
+def run_folder(options: Options) -> Path:
+    """`--out`, this machine's newest run where it is to go on, or a new folder named by date and commit."""
+    home = Path("results") / environment.machine_name()
+    if options.out:
+        if not options.resume and store.journal(options.out).exists():
+            raise WeighbridgeError(f"{options.out} holds a run already; add --resume to go on with it")
+        return options.out
+    if not options.resume:
+        return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{environment.git_commit().rstrip('+')}"
+    runs = sorted(path.parent for path in home.glob(f"*/{store.JOURNAL}.lock"))
+    if not runs:
+        raise WeighbridgeError(f"no run to go on with in {home}; start one without --resume")
+    return runs[-1]
+
+
+def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Console) -> list[Cell]:
+    """The cells without a record; with `--retry-failed`, those that failed or were skipped, too."""
+    records, aside = store.mend(journal)
+    if aside:
+        console.print(f"a damaged line of {journal.name} was set aside in {aside}", markup=False)
+    wanted = {cell.id for cell in cells}
+    again = [record for record in records if record.status != "ok" and record.cell.id in wanted]
+    if options.retry_failed and again:
+        store.supersede(journal, again)
+        records = [record for record in records if record not in again]
+    done = {record.cell.id for record in records}
+    return [cell for cell in cells if cell.id not in done]
+
+
+def _report(folder: Path, reference: str) -> None:
+    if store.journal(folder).exists():
+        write_reports(folder, compare.rows(store.load(folder), reference), reference)
+
+
+def write_reports(folder: Path, rows: list[Row], reference: str) -> None:
+    """report.md and report.csv beside the journal."""
+    (folder / "report.md").write_text(markdown.render(rows, reference), encoding="utf-8")
+    (folder / "report.csv").write_text(csv.render(rows), encoding="utf-8")
+
+
+def reference_of(records: Sequence[Record]) -> str:
+    """The backend with the most records among those that can be a reference; for reports of old journals."""
+    counts = Counter(record.cell.backend for record in records)
+    known = registry.backends()
+    able = [name for name in counts if isinstance(known.get(name), Reference)]
+    if not able:
+        raise WeighbridgeError("these records hold no reference; name one with --reference")
+    return max(able, key=lambda name: counts[name])
+
+
+def failed(records: Sequence[Record], filters: Filters) -> bool:
+    """Whether a cell failed, or one of a backend that was asked for by name was skipped: it must not vanish."""
+    return any(
+        record.status in FAILURES or (record.status == "skipped" and record.cell.backend in filters.backends)
+        for record in records
+    )

@@ -1,0 +1,120 @@
+"""What the reference leaves for all others: weights, a fixed batch, and its float32 and float64 outputs.
+
+Safetensors files in the user's cache, named by the hash of what went into them, written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from bench.core import Arrays, Cell, Examples, Files, Reference, Session, Task, Trained, Training, arrays_hash, content_hash
+
+
+class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the artefacts of a group lie, and the hashes by which a record names them."""
+
+    weights: Path
+    weights_hash: str
+    folder: Path
+    batch_hash: str
+
+    def batch(self) -> Arrays:
+        """The fixed batch that every backend of the group is fed."""
+        return load_file(self.folder / "batch.safetensors")
+
+    def reference(self) -> Arrays:
+        """The reference's outputs at the cell's precision."""
+        return load_file(self.folder / "reference.safetensors")
+
+    def oracle(self) -> Arrays:
+        """The reference's outputs in float64."""
+        return load_file(self.folder / "oracle.safetensors")
+
+
+def save_whole(arrays: Arrays, path: Path) -> None:
+    """Writes `path` in one step: a reader sees the whole file or none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    os.close(handle)
+    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, name)
+    Path(name).replace(path)
+
+
+def file_hash(path: Path) -> str:
+    """16 hex digits of the sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
+    """`size` rows drawn by `seed`, repeated where there are fewer; arrays without axis 0 are kept as they are."""
+    count = max(len(array) for array in examples.values() if array.ndim)
+    order = np.random.default_rng(seed).permutation(count)
+    chosen = np.resize(order, size)
+    return {name: array[chosen] if array.ndim else array for name, array in examples.items()}
+
+
+def make_batch(task: Task, cell: Cell, files: Files) -> Arrays:
+    """The fixed batch of a cell's group."""
+    if cell.scenario == "generate":
+        if task.prompts is None:
+            raise ValueError(f"task {task.name} has no prompts to generate from")
+        return rows(task.prompts(files, cell.preset), cell.batch_size, cell.seed)
+    return rows(task.data(files, "eval", cell.preset).inputs, cell.batch_size, cell.seed)
+
+
+def ensure_weights(
+    root: Path, task: Task, cell: Cell, files: Files, reference: Reference, progress: Callable[[float], None]
+) -> Path:
+    """The weights file of a cell's model; made now where the cache does not hold it."""
+    model = task.models[cell.preset]
+    trained = isinstance(model.weights, Trained)
+    key = content_hash([reference.name, task.name, task.version, model, task.recipe if trained else None])
+    path = root / "weights" / f"{task.name}-{cell.preset}-{key}.safetensors"
+    if not path.exists():
+        save_whole(reference.weights(model, files, _training(task, cell, files, progress) if trained else None), path)
+    return path
+
+
+def _training(task: Task, cell: Cell, files: Files, progress: Callable[[float], None]) -> Training:
+    weights = task.models[cell.preset].weights
+    if task.recipe is None or not isinstance(weights, Trained):
+        raise ValueError(f"task {task.name} has no recipe to train its {cell.preset} weights by")
+    examples: Examples = task.data(files, "train", cell.preset)
+    return Training(loss=task.loss, recipe=task.recipe, examples=examples, seed=weights.seed, progress=progress)
+
+
+def ensure(
+    root: Path, task: Task, cell: Cell, files: Files, reference: Reference, progress: Callable[[float], None]
+) -> Artefacts:
+    """All artefacts of a cell's group; what the cache does not hold is made now, by the reference, on the CPU."""
+    weights = ensure_weights(root, task, cell, files, reference, progress)
+    weights_hash = file_hash(weights)
+    batch = make_batch(task, cell, files)
+    batch_hash = arrays_hash(batch)
+    on_cpu = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
+    model = task.models[cell.preset]
+    key = content_hash([reference.name, model, weights_hash, batch_hash, cell.scenario, cell.precision])
+    folder = root / "oracle" / f"{task.name}-{cell.preset}-{key}"
+    for name, precision in (("oracle", "fp64"), ("reference", cell.precision)):
+        if not (folder / f"{name}.safetensors").exists():
+            session = reference.open(model, weights, msgspec.structs.replace(on_cpu, precision=precision))
+            save_whole(outputs_of(session, batch), folder / f"{name}.safetensors")
+    if not (folder / "batch.safetensors").exists():
+        save_whole(batch, folder / "batch.safetensors")
+    return Artefacts(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
+
+
+def outputs_of(session: Session, batch: Arrays) -> Arrays:
+    """A session's outputs on one batch, on the host."""
+    y = session.step(session.put(batch))
+    session.sync(y)
+    return session.get(y)

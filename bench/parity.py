@@ -1,0 +1,74 @@
+"""Whether a backend still computes the same thing, judged against a float64 oracle.
+
+The rule is torch._dynamo's `same` (MEASURING.md, rule 19): RMSE(out, f64) <= k * RMSE(reference, f64) + floor.
+The reference's own rounding error is the yardstick, so that no tolerance is chosen by hand: k is 2 for
+float32, 3 for half types, and the floor is 1e-7 of the oracle's own scale.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.core import Arrays, Parity, Precision
+
+FLOOR = 1e-7
+LIMITS: dict[Precision, float] = {"fp64": 2.0, "fp32": 2.0, "tf32": 3.0, "bf16": 3.0, "fp16": 3.0, "int8": 3.0}
+EXACT_DECISIONS: frozenset[Precision] = frozenset({"fp64", "fp32"})
+"""Precisions at which argmax and tokens must be identical: half types move near-ties in every backend alike."""
+
+
+def rmse(a: NDArray[np.generic], b: NDArray[np.generic]) -> float:
+    """Root of the mean squared difference, in float64; infinite where a value is not finite."""
+    difference = np.asarray(a, np.float64) - np.asarray(b, np.float64)
+    mean_square = float(np.mean(np.square(difference))) if difference.size else 0.0
+    return float(np.sqrt(mean_square)) if np.isfinite(mean_square) else float("inf")
+
+
+def error_ratio(
+    out: NDArray[np.generic], reference: NDArray[np.generic], oracle: NDArray[np.generic], limit: float
+) -> float:
+    """RMSE(out) in units of the reference's; the rule holds where this is at most `limit`.
+
+    The floor is folded into the unit, so that one number says it all: out <= k*ref + floor is
+    out / (ref + floor/k) <= k.
+    """
+    scale = float(np.sqrt(np.mean(np.square(np.asarray(oracle, np.float64))))) if oracle.size else 0.0
+    unit = rmse(reference, oracle) + FLOOR * scale / limit
+    error = rmse(out, oracle)
+    return 0.0 if error == 0 else error / unit if unit > 0 else float("inf")
+
+
+def decisions_equal(out: NDArray[np.generic], reference: NDArray[np.generic]) -> float:
+    """Share of equal argmaxes on the last axis (floats), or of equal values (integers: tokens)."""
+    if out.shape != reference.shape:
+        return 0.0
+    if np.issubdtype(reference.dtype, np.floating):
+        out, reference = out.argmax(-1), reference.argmax(-1)
+    return float(np.mean(out == reference))
+
+
+def judge(outputs: Arrays, reference: Arrays, oracle: Arrays, decision: str, precision: Precision) -> Parity:
+    """The verdict over all outputs of a batch. Integer outputs are decisions; `decision` names one more.
+
+    An output that is missing, has another shape, or is not finite fails with an infinite ratio.
+    """
+    limit = LIMITS[precision]
+    floats = [name for name, array in oracle.items() if np.issubdtype(array.dtype, np.floating)]
+    decided = [name for name in oracle if name not in floats] + ([decision] if decision else [])
+    ratios = {name: _ratio(outputs.get(name), reference[name], oracle[name], limit) for name in floats}
+    shares = [decisions_equal(outputs[name], reference[name]) if name in outputs else 0.0 for name in decided]
+    worst = max(ratios, key=lambda name: ratios[name], default="")
+    ratio = ratios.get(worst, 0.0)
+    same = min(shares) if shares else None
+    exact = same is None or same == 1.0 or precision not in EXACT_DECISIONS
+    finite = ratio if np.isfinite(ratio) else None
+    return Parity(ratio=finite, limit=limit, passed=ratio <= limit and exact, decisions_equal=same, output=worst)
+
+
+def _ratio(
+    out: NDArray[np.generic] | None, reference: NDArray[np.generic], oracle: NDArray[np.generic], limit: float
+) -> float:
+    if out is None or out.shape != oracle.shape:
+        return float("inf")
+    return error_ratio(out, reference, oracle, limit)

@@ -1,0 +1,156 @@
+"""Names and filters -> the list of cells to weigh. Pure: it asks the registry nothing, it is given the nouns.
+
+A suite is a TOML file:
+
+    about = "one line"
+    reference = "torch"          # the backend that all others are proven against
+    device = "cpu"
+    [[cells]]                    # each table is a product of its lists
+    tasks = ["..."]
+    backends = ["..."]
+    scenarios = ["infer"]
+    precisions = ["fp32"]        # optional
+    presets = ["small"]          # optional
+    batch_sizes = [8]            # optional; the task's own where left out
+
+Filters of the command line narrow a suite. What is asked for by name and stands in none of its products is
+added, so that `--tasks x --backends y` always means what it says and nothing that was asked for vanishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any, get_args
+
+import msgspec
+
+from bench.core import Backend, Cell, Device, Precision, Scenario, Task
+from bench.registry import unknown
+
+
+class Filters(msgspec.Struct, frozen=True, kw_only=True):
+    """What the command line asked for. Empty means "as the suite says"."""
+
+    tasks: Sequence[str] = ()
+    backends: Sequence[str] = ()
+    scenarios: Sequence[str] = ()
+    precisions: Sequence[str] = ()
+    batch_sizes: Sequence[int] = ()
+    presets: Sequence[str] = ()
+    device: str = ""
+    seed: int = 0
+
+
+class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One product of a suite."""
+
+    tasks: tuple[str, ...]
+    backends: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    precisions: tuple[str, ...] = ("fp32",)
+    presets: tuple[str, ...] = ("small",)
+    batch_sizes: tuple[int, ...] = ()
+
+
+class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A list of products."""
+
+    about: str
+    reference: str
+    device: Device
+    cells: list[Table]
+
+
+def plan(
+    suite: Suite, filters: Filters, task: Callable[[str], Task], backend: Callable[[str], Backend]
+) -> list[Cell]:
+    """The cells, the reference's first in each group, without doubles, in the suite's order.
+
+    `task` and `backend` look a name up and raise `WeighbridgeError` with a did-you-mean where it is unknown.
+    """
+    _check_words(filters, task, backend)
+    tables = _tables(suite, filters)
+    cells = list(dict.fromkeys(cell for table in tables for cell in _cells(suite, table, filters, task)))
+    groups = {group: index for index, group in enumerate(dict.fromkeys(cell.group for cell in cells))}
+    return sorted(cells, key=lambda cell: (groups[cell.group], cell.backend != suite.reference))
+
+
+def _check_words(filters: Filters, task: Callable[[str], Task], backend: Callable[[str], Backend]) -> None:
+    for name in filters.tasks:
+        known = task(name)
+        for preset in filters.presets:
+            if preset not in known.models:
+                raise unknown(f"preset of {name}", preset, known.models)
+    for name in filters.backends:
+        backend(name)
+    for kind, values, known in (
+        ("scenario", filters.scenarios, get_args(Scenario)),
+        ("precision", filters.precisions, [name for name in get_args(Precision) if name != "fp64"]),
+        ("device", [filters.device] if filters.device else [], get_args(Device)),
+    ):
+        for value in values:
+            if value not in known:
+                raise unknown(kind, value, known)
+
+
+def _tables(suite: Suite, filters: Filters) -> list[Table]:
+    """The suite's products cut to the filters, and one more for what was asked for and is in none of them."""
+    narrowed = [kept for table in suite.cells if (kept := _narrow(table, filters))]
+    if filters.tasks and filters.backends:
+        return [_widened(suite, filters)]
+    held = {name for table in narrowed for names in (table.tasks, table.backends, table.scenarios) for name in names}
+    asked = {*filters.tasks, *filters.backends, *filters.scenarios}
+    return narrowed if narrowed and asked <= held else [*narrowed, _widened(suite, filters)]
+
+
+def _narrow(table: Table, filters: Filters) -> Table | None:
+    """`table` with its lists cut to the filters; None where nothing is left.
+
+    Precisions, presets and batch sizes replace: a suite seldom lists those that a user wants to try.
+    """
+    kept = msgspec.structs.replace(
+        table,
+        tasks=tuple(name for name in table.tasks if not filters.tasks or name in filters.tasks),
+        backends=tuple(name for name in table.backends if not filters.backends or name in filters.backends),
+        scenarios=tuple(name for name in table.scenarios if not filters.scenarios or name in filters.scenarios),
+        precisions=tuple(filters.precisions) or table.precisions,
+        presets=tuple(filters.presets) or table.presets,
+        batch_sizes=tuple(filters.batch_sizes) or table.batch_sizes,
+    )
+    return kept if kept.tasks and kept.backends and kept.scenarios else None
+
+
+def _widened(suite: Suite, filters: Filters) -> Table:
+    """Every combination of what was asked for, with the suite's names where nothing was."""
+
+    def asked_or_union(asked: Sequence[str], pick: Callable[[Table], tuple[str, ...]]) -> tuple[str, ...]:
+        return tuple(asked) or tuple(dict.fromkeys(name for table in suite.cells for name in pick(table)))
+
+    return Table(
+        tasks=asked_or_union(filters.tasks, lambda table: table.tasks),
+        backends=asked_or_union(filters.backends, lambda table: table.backends),
+        scenarios=asked_or_union(filters.scenarios, lambda table: table.scenarios),
+        precisions=asked_or_union(filters.precisions, lambda table: table.precisions),
+        presets=asked_or_union(filters.presets, lambda table: table.presets),
+        batch_sizes=tuple(filters.batch_sizes),
+    )
+
+
+def _cells(suite: Suite, table: Table, filters: Filters, task: Callable[[str], Task]) -> list[Cell]:
+    combinations: list[dict[str, Any]] = []
+    for name, preset, scenario in product(table.tasks, table.presets, table.scenarios):
+        known = task(name)
+        if scenario not in known.scenarios or preset not in known.models:
+            continue
+        sizes = table.batch_sizes or [known.default_batch_size(preset, scenario)]
+        combinations += [
+            {"task": name, "preset": preset, "scenario": scenario, "batch_size": size, "precision": precision}
+            for precision, size in product(table.precisions, sizes)
+        ]
+    device = filters.device or suite.device
+    raw = [
+        {**combination, "backend": backend, "device": device, "seed": filters.seed}
+        for combination, backend in product(combinations, table.backends)
+    ]
+    return msgspec.convert(raw, list[Cell])

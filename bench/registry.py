@@ -1,0 +1,104 @@
+"""Finds tasks, backends and suites by name: the two folders, then entry points of other distributions.
+
+Names come from file names, so that listing imports nothing: `image_classification.py` is `image-classification`.
+A module is imported when its name is asked for, and an import that fails is the caller's failure, never a gap.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+import tomllib
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from types import ModuleType
+from typing import Any
+
+from bench.core import Backend, Reference, Task, WeighbridgeError
+
+BACKENDS, TASKS = "backends", "tasks"
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> WeighbridgeError:
+    """The error for a name that is not there: a did-you-mean where one is close, else what there is."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"
+    return WeighbridgeError(f"no {kind} {name!r}; {hint}")
+
+
+@cache
+def module_names(folder: str) -> dict[str, str]:
+    """Name -> import path, of one of the two folders and of what other distributions plug into it."""
+    package = importlib.import_module(folder)
+    own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
+    plugged = {entry.name: entry.value for entry in entry_points(group=f"weighbridge.{folder}")}
+    return {stem.replace("_", "-"): path for stem, path in (own | plugged).items()}
+
+
+@cache
+def backends() -> dict[str, Backend]:
+    """Every backend, by its own name. Importing them imports no framework."""
+    modules = (importlib.import_module(path) for path in module_names(BACKENDS).values())
+    found = [kind() for module in modules for kind in _concrete_backends(module)]
+    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+
+def _concrete_backends(module: ModuleType) -> list[type[Backend]]:
+    return [
+        kind
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Backend) and not inspect.isabstract(kind) and kind.__module__.startswith(module.__name__)
+    ]
+
+
+def backend(name: str) -> Backend:
+    """The backend called `name`."""
+    known = backends()
+    if name not in known:
+        raise unknown("backend", name, (each.name for each in known.values() if not each.hidden))
+    return known[name]
+
+
+def reference(name: str) -> Reference:
+    """The backend called `name`, which must be one that others can be proven against."""
+    found = backend(name)
+    if not isinstance(found, Reference):
+        raise WeighbridgeError(f"{name!r} cannot be the reference: it makes no weights")
+    return found
+
+
+@cache
+def tasks() -> dict[str, Task]:
+    """Every task, by name."""
+    modules = (importlib.import_module(path) for path in module_names(TASKS).values())
+    found = [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
+    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+
+def task(name: str) -> Task:
+    """The task called `name`. Imports that task's module and no other, where the file name tells which."""
+    path = module_names(TASKS).get(name)
+    found = vars(importlib.import_module(path)).get("TASK") if path else None
+    if isinstance(found, Task) and found.name == name:
+        return found
+    if name not in tasks():
+        raise unknown("task", name, tasks())
+    return tasks()[name]
+
+
+def suite_names() -> list[str]:
+    """The suites that can be asked for: files in `tasks/suites/`."""
+    folder = files(TASKS) / "suites"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def suite(name: str) -> dict[str, Any]:
+    """The suite called `name`, as its TOML file says. See `bench.plan` for what it may hold."""
+    if name not in suite_names():
+        raise unknown("suite", name, suite_names())
+    return tomllib.loads((files(TASKS) / "suites" / f"{name}.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,39 @@
+"""report.csv: one line a record, plain numbers in SI units, for a spreadsheet or pandas."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from bench.compare import Row
+
+FIELDS = (
+    "task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed", "status", "reason",
+    "step_s", "ratio", "items_per_s", "first_token_s", "token_s", "compile_s", "warm_compile_s", "samples", "settled",
+    "host_peak_bytes", "device_peak_bytes", "metric", "score", "parity_ratio", "parity_limit", "parity_passed",
+)  # fmt: skip
+
+
+def values(row: Row) -> dict[str, object]:
+    """The fields of one row; empty where there is nothing."""
+    record, parity = row.record, row.record.parity
+    cell = {name: getattr(record.cell, name) for name in FIELDS[:8]}
+    own = {name: getattr(record, name) for name in ("status", "reason", "compile_s", "warm_compile_s", "settled")}
+    memory = {name: getattr(record, name) for name in ("host_peak_bytes", "device_peak_bytes")}
+    derived = {name: getattr(row, name) for name in ("step_s", "ratio", "first_token_s", "token_s", "metric", "score")}
+    judged = {f"parity_{name}": getattr(parity, name) for name in ("ratio", "limit", "passed")} if parity else {}
+    return {**cell, **own, **memory, **derived, **judged, "items_per_s": row.rate, "samples": len(record.step_s)}
+
+
+def render(rows: list[Row]) -> str:
+    """The file's text. A text that a spreadsheet would run as a formula is quoted with an apostrophe."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: inert(value) for name, value in values(row).items()} for row in rows)
+    return out.getvalue()
+
+
+def inert(value: object) -> object:
+    """Text from outside that begins like a formula is made plain text."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value

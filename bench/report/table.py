@@ -1,0 +1,125 @@
+"""The table, once: which columns there are, and what a cell of each says. Renderers add only their mark-up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from bench.compare import Row
+
+
+class Column(NamedTuple):
+    """A heading, its meaning for the legend, and the text of a row."""
+
+    title: str
+    meaning: str
+    text: Callable[[Row], str]
+
+
+def number(value: float | None, unit: str = "", digits: int = 3) -> str:
+    """`digits` significant digits, thousands separated; a dash where there is nothing."""
+    if value is None:
+        return "–"
+    text = f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}".rstrip(".")
+    return text + (f" {unit}" if unit else "")
+
+
+def seconds(value: float | None) -> str:
+    """In the unit that a reader expects."""
+    if value is None:
+        return "–"
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= scale:
+            return number(value / scale, unit)
+    return number(value / 1e-9, "ns")
+
+
+def size(value: int | None) -> str:
+    """Bytes as MiB or GiB; `n/a` where it cannot be known."""
+    if value is None:
+        return "n/a"
+    return number(value / 2**30, "GiB") if value >= 2**30 else number(value / 2**20, "MiB")
+
+
+def ratio(row: Row) -> str:
+    """`1.42×`; a dash where it would not be honest."""
+    return "–" if row.ratio is None else f"{row.ratio:.2f}×"
+
+
+def score(row: Row) -> str:
+    """The task's figure, with its target and baseline."""
+    about = row.record.about
+    if about is None or row.record.cell.scenario != "infer" or row.record.status != "ok":
+        return "–"
+    if about.weights == "seeded":
+        return "n/a (random weights)"
+    goal = f"target {about.target.value:g}, baseline {about.baseline.value:g}"
+    value = "n/a" if row.score is None else f"{row.score:.4f}"
+    return f"{about.target.metric} {value} ({goal})"
+
+
+def parity(row: Row) -> str:
+    """Error in units of the reference's, against the limit."""
+    found = row.record.parity
+    if found is None:
+        return "–"
+    value = "not finite" if found.ratio is None else f"{found.ratio:.2f}"
+    same = "" if found.decisions_equal is None else f", {found.decisions_equal:.0%} same"
+    return f"{value} of {found.limit:g}{same}"
+
+
+def status(row: Row) -> str:
+    """`ok`, or what became of it."""
+    settled = "" if row.record.settled is not False else ", not settled"
+    return row.record.status + settled
+
+
+def rate(row: Row) -> str:
+    """Items a second."""
+    about = row.record.about
+    item = "token" if row.record.cell.scenario == "generate" else about.item if about else "item"
+    return "–" if row.rate is None else number(row.rate, f"{item}s/s")
+
+
+COLUMNS = [
+    Column("task", "the problem; its preset where that is not `small`", lambda row: _task(row)),
+    Column("scenario", "how the model is driven, precision, batch size and device", lambda row: _driven(row)),
+    Column("backend", "what executes the model", lambda row: row.record.cell.backend),
+    Column("status", "`ok`, or why there is no figure; `not settled`: the time cap came first", status),
+    Column("step", "median latency of one synchronised step", lambda row: seconds(row.step_s)),
+    Column("ratio", "the reference's median step over this one; above 1 is faster", ratio),
+    Column("throughput", "items a second when steps are queued and waited for once", rate),
+    Column("first token", "median time to the first token", lambda row: seconds(row.first_token_s)),
+    Column("per token", "time of each token after the first", lambda row: seconds(row.token_s)),
+    Column("compile", "first step with an empty cache", lambda row: seconds(row.record.compile_s)),
+    Column(
+        "warm compile",
+        "first step of a new process that finds the cache filled",
+        lambda row: seconds(row.record.warm_compile_s),
+    ),
+    Column("host peak", "peak resident memory while timed (VmHWM)", lambda row: size(row.record.host_peak_bytes)),
+    Column("device peak", "peak of live device memory", lambda row: size(row.record.device_peak_bytes)),
+    Column("score", "the task's metric on its eval split", score),
+    Column("parity", "error against float64 in units of the reference's own, and its limit", parity),
+]
+
+
+def _task(row: Row) -> str:
+    cell = row.record.cell
+    return cell.task if cell.preset == "small" else f"{cell.task} [{cell.preset}]"
+
+
+def _driven(row: Row) -> str:
+    cell = row.record.cell
+    return f"{cell.scenario} {cell.precision} b{cell.batch_size} {cell.device}"
+
+
+def used(rows: list[Row]) -> list[Column]:
+    """The columns that say something of at least one row."""
+    empty = {"–", "n/a", ""}
+    return [column for column in COLUMNS if any(column.text(row) not in empty for row in rows)]
+
+
+def notes(rows: list[Row]) -> list[str]:
+    """Why a row has no figure or no ratio, a line each; nothing that failed is hidden."""
+    return [f"{row.record.cell}: {row.no_ratio}" for row in rows if row.no_ratio]

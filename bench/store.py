@@ -1,0 +1,122 @@
+"""Records on disk: JSON Lines, one record a line, fsynced as soon as it is known (MEASURING.md, rule 26).
+
+A journal has one writer at a time. What cannot be read is set aside in a file beside it and reported; nothing
+else is lost.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from bench.core import SCHEMA, Record, WeighbridgeError
+
+JOURNAL = "records.jsonl"
+encoder = msgspec.json.Encoder(order="deterministic")
+decoder = msgspec.json.Decoder(Record)
+
+
+def journal(folder: Path) -> Path:
+    """The journal of a run folder; a path to a journal is itself."""
+    return folder if folder.suffix == ".jsonl" else folder / JOURNAL
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[Path]:
+    """Holds the run folder for one writer; the lock ends with the process that holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{JOURNAL}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise WeighbridgeError(f"another run is writing to {folder}; wait for it or choose another --out") from error
+        yield journal(folder)
+
+
+def append(path: Path, record: Record) -> None:
+    """Writes one record and returns when it is on the disk."""
+    line = encoder.encode(record) + b"\n"
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        written = os.write(handle, line)
+        if written != len(line):
+            raise OSError(f"disk full? wrote {written} of {len(line)} bytes to {path}")
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def parse(line: bytes) -> Record | None:
+    """One record, or None where the line is not one of this schema."""
+    try:
+        record = decoder.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return record if record.schema <= SCHEMA else None
+
+
+def read(path: Path) -> tuple[list[Record], list[bytes]]:
+    """Every record, and the lines that are none."""
+    lines = [line for line in path.read_bytes().split(b"\n") if line.strip()] if path.exists() else []
+    parsed = [(parse(line), line) for line in lines]
+    return [record for record, _ in parsed if record], [line for record, line in parsed if record is None]
+
+
+def mend(path: Path) -> tuple[list[Record], Path | None]:
+    """Reads a journal that may have been cut short, and sets aside what is damaged.
+
+    Returns the records and the file that now holds the damaged lines, or None where there were none. The
+    journal is replaced whole, so that dying in between loses nothing; it ends in a newline afterwards.
+    """
+    records, damaged = read(path)
+    return records, set_aside(path, damaged, ".damaged") if damaged else _end_line(path)
+
+
+def supersede(path: Path, records: Iterable[Record]) -> None:
+    """Moves records that are about to be measured again out of the journal, into a file beside it."""
+    set_aside(path, [encoder.encode(record) for record in records], ".superseded")
+
+
+def set_aside(path: Path, lines: list[bytes], suffix: str) -> Path:
+    """Moves lines from a journal to the file of the same name with `suffix`; first written there, then cut here."""
+    aside = path.with_suffix(suffix)
+    _write_synced(aside, lines, mode="ab")
+    moved = set(lines)
+    kept = [line for line in path.read_bytes().split(b"\n") if line.strip() and line not in moved]
+    _replace(path, kept)
+    return aside
+
+
+def _end_line(path: Path) -> None:
+    """A whole last record may lack only its newline; the next one must not land on its line."""
+    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        _replace(path, [line for line in path.read_bytes().split(b"\n") if line.strip()])
+
+
+def _replace(path: Path, lines: list[bytes]) -> None:
+    partial = path.with_suffix(".partial")
+    _write_synced(partial, lines, mode="wb")
+    partial.replace(path)
+
+
+def _write_synced(path: Path, lines: list[bytes], mode: str) -> None:
+    with path.open(mode) as file:
+        file.writelines(line + b"\n" for line in lines)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def load(folder: Path) -> list[Record]:
+    """The records of a run folder or journal file; the last one of each cell, where a retry wrote another."""
+    path = journal(folder)
+    if not path.exists():
+        raise WeighbridgeError(f"no {JOURNAL} in {folder}; give a folder that `weighbridge run` wrote")
+    records, damaged = read(path)
+    if not records and damaged:
+        raise WeighbridgeError(f"{path} holds no record that this version can read")
+    return list({record.cell.id: record for record in records}.values())

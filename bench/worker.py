@@ -1,0 +1,267 @@
+"""`python -m bench.worker`: answers the parent's requests for one cell, in JSON lines over its own pipe.
+
+The protocol is a pipe and not a pool so that the parent can hold several workers of one group open and let
+them take turns, and so that a worker may die of anything without taking the run along. Whatever libraries
+print goes to stderr: file descriptor 1 is moved away before the first of them is imported.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import msgspec
+import numpy as np
+
+from bench import artefacts, environment, measure, memory, parity, registry
+from bench.artefacts import Artefacts
+from bench.core import Arrays, Backend, Cell, Session, Task
+
+PR_SET_PDEATHSIG = 1
+
+
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """Make sure that the artefacts of a cell's group are in the cache. Sent to the reference's worker."""
+
+    cell: Cell
+    root: Path
+    files: dict[str, Path]
+    reference: str
+
+
+class Open(msgspec.Struct, frozen=True, tag="open"):
+    """Load a cell's model and stage its batch on the device."""
+
+    cell: Cell
+    artefacts: Artefacts
+    files: dict[str, Path]
+
+
+class First(msgspec.Struct, frozen=True, tag="first"):
+    """Take the first step, compilation included."""
+
+
+class Check(msgspec.Struct, frozen=True, tag="check"):
+    """Judge the outputs on the fixed batch against the oracle."""
+
+
+class Score(msgspec.Struct, frozen=True, tag="score"):
+    """Run the whole eval split and score it."""
+
+
+class Settle(msgspec.Struct, frozen=True, tag="settle"):
+    """Forget peaks so far: what follows is the steady state."""
+
+
+class Block(msgspec.Struct, frozen=True, tag="block"):
+    """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only."""
+
+    steps: int
+    mode: str = "latency"
+    repeats: int = 1
+
+
+class Memory(msgspec.Struct, frozen=True, tag="memory"):
+    """Tell the peaks, and what was effective."""
+
+
+class Close(msgspec.Struct, frozen=True, tag="close"):
+    """Give everything back and end."""
+
+
+Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Close
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request gave, a fraction of its progress, or the kind and reason of its failure."""
+
+    value: dict[str, Any] = {}
+    progress: float | None = None
+    failure: str = ""
+    reason: str = ""
+
+
+class Worker:
+    """State of one worker process: at most one open session."""
+
+    def __init__(self, tell: Callable[[Answer], None]) -> None:
+        self.tell = tell
+        self.oom_signs: tuple[str, ...] = ()
+        self.cell: Cell
+        self.task: Task
+        self.backend: Backend
+        self.session: Session
+        self.artefacts: Artefacts
+        self.files: dict[str, Path]
+        self.x: Any = None
+        self.x_first_token: Any = None
+        self.clock_cost_s = 0.0
+
+    def answer(self, request: Request) -> dict[str, Any]:
+        """Dispatch on the request's type."""
+        match request:
+            case Prepare():
+                return self.prepare(request)
+            case Open():
+                return self.open(request)
+            case First():
+                return {"first_s": measure.first_step_s(self.session, self.x), "peak": memory.host_peak_bytes()}
+            case Check():
+                return self.check()
+            case Score():
+                return self.score()
+            case Settle():
+                return {"reset": memory.reset_host_peak()}
+            case Block():
+                return self.block(request)
+            case Memory():
+                return self.memory()
+            case Close():
+                self.session.close()
+                return {}
+
+    def prepare(self, request: Prepare) -> dict[str, Any]:
+        """Make the group's artefacts; progress is that of training, where there is any."""
+        reference = registry.reference(request.reference)
+        self.oom_signs = reference.oom_signs
+        made = artefacts.ensure(
+            request.root, registry.task(request.cell.task), request.cell, request.files, reference, self._progress
+        )
+        return msgspec.to_builtins(made)
+
+    def open(self, request: Open) -> dict[str, Any]:
+        """Load, stage, and tell the environment."""
+        self.cell, self.files, self.artefacts = request.cell, request.files, request.artefacts
+        self.task, self.backend = registry.task(self.cell.task), registry.backend(self.cell.backend)
+        self.oom_signs = self.backend.oom_signs
+        self.session = self.backend.open(self.task.models[self.cell.preset], self.artefacts.weights, self.cell)
+        batch = self.artefacts.batch()
+        self.x = self.session.put(batch)
+        if self.cell.scenario == "generate":
+            self.x_first_token = self.session.put({**batch, "new_tokens": np.int64(1)})  # type: ignore[dict-item]
+        self.clock_cost_s = measure.clock_cost_s(self.session)
+        return {
+            "environment": environment.describe(self.backend.distributions),
+            "items": self._items(batch),
+            "clock_cost_s": self.clock_cost_s,
+        }
+
+    def _items(self, batch: Arrays) -> int:
+        size = self.cell.batch_size
+        return size * int(batch["new_tokens"]) if self.cell.scenario == "generate" else size
+
+    def check(self) -> dict[str, Any]:
+        """Parity on the fixed batch."""
+        y = self.session.step(self.x)
+        self.session.sync(y)
+        decision = self.task.decision if self.cell.scenario == "infer" else ""
+        verdict = parity.judge(
+            self.session.get(y),
+            self.artefacts.reference(),
+            self.artefacts.oracle(),
+            decision,
+            self.cell.precision,
+        )
+        return msgspec.to_builtins(verdict)
+
+    def score(self) -> dict[str, Any]:
+        """The task's figures over the eval split, at the cell's own batch size so that nothing recompiles."""
+        examples = self.task.data(self.files, "eval", self.cell.preset)
+        digests: list[Arrays] = []
+        for inputs, targets in batches(examples.inputs, examples.targets, self.cell.batch_size):
+            y = self.session.step(self.session.put(inputs))
+            self.session.sync(y)
+            kept = len(next(iter(targets.values())))
+            outputs = {name: array[:kept] for name, array in self.session.get(y).items()}
+            digests.append(self.task.digest(outputs, targets))
+            self._progress(min(1.0, len(digests) * self.cell.batch_size / len(examples)))
+        joined = {name: np.concatenate([digest[name] for digest in digests]) for name in digests[0]}
+        return {name: float(value) for name, value in self.task.score(joined).items()}
+
+    def block(self, request: Block) -> dict[str, Any]:
+        """Time one block."""
+        if request.mode == "queued":
+            return {"samples": [measure.queued_block(self.session, self.x, request.steps)]}
+        x = self.x_first_token if request.mode == "first_token" else self.x
+        return {"samples": measure.latency_block(self.session, x, request.steps, request.repeats)}
+
+    def memory(self) -> dict[str, Any]:
+        """Peaks since the last `settle`, and facts."""
+        return {
+            "host_peak_bytes": memory.host_peak_bytes(),
+            "device_peak_bytes": self.session.device_peak_bytes(),
+            "device_reserved_bytes": self.session.device_reserved_bytes(),
+            "device_process_bytes": memory.device_process_bytes(),
+            "facts": self.session.facts(),
+        }
+
+    def _progress(self, fraction: float) -> None:
+        self.tell(Answer(progress=fraction))
+
+
+def batches(inputs: Arrays, targets: Arrays, size: int) -> Iterator[tuple[Arrays, Arrays]]:
+    """Batches of exactly `size` rows in order; the last is padded with its first row, its targets are not."""
+    count = len(next(iter(inputs.values())))
+    for start in range(0, count, size):
+        chosen = np.minimum(np.arange(start, start + size), count - 1)
+        yield (
+            {name: array[chosen] for name, array in inputs.items()},
+            {name: array[start : start + size] for name, array in targets.items()},
+        )
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies, however that happens."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def take_stdout() -> TextIO:
+    """The pipe to the parent, out of reach of whatever prints: stdout becomes stderr."""
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return pipe
+
+
+def failure_kind(error: BaseException, oom_signs: tuple[str, ...]) -> str:
+    """`oom` where memory ran out, else `crashed`."""
+    text = str(error)
+    return "oom" if isinstance(error, MemoryError) or any(sign in text for sign in oom_signs) else "crashed"
+
+
+def one_line(error: BaseException) -> str:
+    """An error's type and first line."""
+    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    return f"{type(error).__name__}: {text}"[:500]
+
+
+def serve(requests: TextIO, pipe: TextIO) -> None:
+    """Answers requests until `close`, the end of the input, or a failure."""
+
+    def tell(answer: Answer) -> None:
+        pipe.write(msgspec.json.encode(answer).decode() + "\n")
+        pipe.flush()
+
+    worker = Worker(tell)
+    for line in requests:
+        request = msgspec.json.decode(line, type=Request)
+        try:
+            tell(Answer(value=worker.answer(request)))
+        except Exception as error:  # noqa: BLE001 -- a worker's failure is a record, whatever it was
+            import traceback
+
+            traceback.print_exc()
+            tell(Answer(failure=failure_kind(error, worker.oom_signs), reason=one_line(error)))
+            return
+        if isinstance(request, Close):
+            return
+
+
+if __name__ == "__main__":
+    die_with_parent()
+    serve(sys.stdin, take_stdout())

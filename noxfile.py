@@ -1,0 +1,92 @@
+"""The commands of this project: `python -m nox -s bench`, `tests`, `lint`, `types`, `gpu`, `tpu`, `report`.
+
+Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
+runs nox: uv cannot be counted on to download one. Byte code is compiled at installation, once: every cell is a
+process of its own, and importing torch and transformers without it takes three times as long.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["tests", "lint", "types"]
+nox.options.default_venv_backend = "uv"
+nox.options.reuse_venv = "yes"
+
+HERE = Path(__file__).parent
+CPU = "torch,flax,pytest"
+DEVICE_FILES = {"cuda": ("/dev/nvidia0", "/dev/nvidiactl"), "tpu": ("/dev/accel0", "/dev/vfio/0")}
+
+
+def install(session: nox.Session, extras: str, *more: str) -> None:
+    """The project with `extras`, at the versions of constraints.txt; nothing under --no-venv."""
+    if not isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+        session.env["UV_COMPILE_BYTECODE"] = "1"
+        session.install("-c", "constraints.txt", "-e", f".[{extras}]", *more)
+
+
+@nox.session(python=sys.executable)
+def bench(session: nox.Session) -> None:
+    """Installs, fetches the data, weighs suite `quick`, writes the report. Arguments go to `weighbridge run`."""
+    install(session, CPU)
+    session.run("weighbridge", "data", "fetch")
+    session.run("weighbridge", "run", "--suite", "quick", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def tests(session: nox.Session) -> None:
+    """The whole test suite. Arguments go to pytest."""
+    install(session, f"{CPU},tests")
+    session.run("weighbridge", "data", "fetch")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def lint(session: nox.Session) -> None:
+    """Ruff, and the import rules of the design."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports", "--no-cache")
+
+
+@nox.session(python=sys.executable)
+def types(session: nox.Session) -> None:
+    """Strict types. The frameworks are installed, since their types are what we must agree with."""
+    install(session, f"{CPU},tests,lint")
+    session.run("pyright")
+
+
+@nox.session(python=sys.executable)
+def report(session: nox.Session) -> None:
+    """Writes a run's reports anew: nox -s report -- results/<machine>/<run>."""
+    install(session, "pytest")
+    session.run("weighbridge", "report", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def gpu(session: nox.Session) -> None:
+    """Suite `gpu` on CUDA. With --no-venv on the interpreter at hand and without a network."""
+    on_device(session, "cuda", "torch,flax-cuda,pytest")
+
+
+@nox.session(python=sys.executable)
+def tpu(session: nox.Session) -> None:
+    """Suite `tpu`."""
+    on_device(session, "tpu", "torch,flax-tpu,pytest")
+
+
+def on_device(session: nox.Session, device: str, extras: str) -> None:
+    """Installs and runs a device's suite; ends at once with exit code 2 where the machine has no such device."""
+    if not any(Path(name).exists() for name in DEVICE_FILES[device]):
+        sys.stderr.write(f"weighbridge: this machine shows no {device} device; type: python -m nox -s bench\n")
+        sys.stderr.flush()
+        os._exit(2)  # nox reports every failed session as exit code 1
+    install(session, extras)
+    suite = {"cuda": "gpu", "tpu": "tpu"}[device]
+    session.run("python", "-m", "bench.cli", "run", "--suite", suite, *session.posargs)
