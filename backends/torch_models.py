@@ -80,7 +80,7 @@ def load_state(module: nn.Module, weights: Arrays) -> None:
     )
     with torch.no_grad():
         for name, tensor in tensors.items():
-            tensor.copy_(torch.from_numpy(np.ascontiguousarray(given[name])))
+            tensor.copy_(torch.tensor(given[name]))
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -43,9 +43,17 @@ def module_names(folder: str) -> dict[str, str]:
 @cache
 def backends() -> dict[str, Backend]:
     """Every backend, by its own name. Importing them imports no framework."""
-    modules = (importlib.import_module(path) for path in module_names(BACKENDS).values())
+    modules = [_imported("backend", path) for path in module_names(BACKENDS).values()]
     found = [kind() for module in modules for kind in _concrete_backends(module)]
     return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+
+def _imported(kind: str, path: str) -> ModuleType:
+    """A module that was found by its file must import: leaving it out would hide what was asked for."""
+    try:
+        return importlib.import_module(path)
+    except ImportError as error:
+        raise WeighbridgeError(f"{kind} module {path} cannot be imported ({error}); mend or uninstall it") from error
 
 
 def _concrete_backends(module: ModuleType) -> list[type[Backend]]:
@@ -75,7 +83,7 @@ def reference(name: str) -> Reference:
 @cache
 def tasks() -> dict[str, Task]:
     """Every task, by name."""
-    modules = (importlib.import_module(path) for path in module_names(TASKS).values())
+    modules = [_imported("task", path) for path in module_names(TASKS).values()]
     found = [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
     return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
@@ -83,7 +91,7 @@ def tasks() -> dict[str, Task]:
 def task(name: str) -> Task:
     """The task called `name`. Imports that task's module and no other, where the file name tells which."""
     path = module_names(TASKS).get(name)
-    found = vars(importlib.import_module(path)).get("TASK") if path else None
+    found = vars(_imported("task", path)).get("TASK") if path else None
     if isinstance(found, Task) and found.name == name:
         return found
     if name not in tasks():

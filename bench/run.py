@@ -27,7 +27,7 @@ from bench.artefacts import Artefacts
 from bench.core import Backend, Cell, Record, Status, WeighbridgeError
 from bench.environment import THREAD_VARIABLES
 from bench.weigh import ParityError, Tier, Weighing
-from bench.worker import Answer, First, Open, Prepare, Request
+from bench.worker import Answer, First, Open, Prepare, Request, encoder, path_from
 
 answer_decoder = msgspec.json.Decoder(Answer)
 OOM_SIGNS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "can't allocate memory", "RESOURCE_EXHAUSTED",
@@ -101,7 +101,7 @@ class Worker:
     def ask(self, request: Request) -> dict[str, Any]:
         """Sends a request and blocks until its answer; progress on the way goes to the watcher."""
         with suppress(BrokenPipeError):  # a worker that died tells why through its exit
-            self.stdin.write(msgspec.json.encode(request) + b"\n")
+            self.stdin.write(encoder.encode(request) + b"\n")
             self.stdin.flush()
         while True:
             answer = answer_decoder.decode(self._line())
@@ -239,7 +239,7 @@ class Run:
                     cell=cell, root=self.job.root, files=self.job.files(cell.task), reference=self.job.reference
                 )
                 try:
-                    made[group] = msgspec.convert(worker.ask(request), Artefacts)
+                    made[group] = msgspec.convert(worker.ask(request), Artefacts, dec_hook=path_from)
                 except WorkerFailed as failure:
                     made[group] = WorkerFailed(failure.status, f"preparing the reference: {failure.reason}")
                     worker.kept = True

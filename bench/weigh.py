@@ -93,7 +93,7 @@ class Weighing:
         """Steps until they no longer get faster, or the cap."""
         self.phase("warming up")
         warmup: list[float] = []
-        while not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
+        while len(warmup) < 2 or (not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s):
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3))["samples"]
             self.repeats = measure.repeats_for(min(warmup), clock_cost_s)
         self.fields |= {"warmup_s": warmup}

@@ -86,6 +86,15 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
+def path_from(kind: type, value: Any) -> Any:
+    """Paths travel as text."""
+    return kind(value)
+
+
+encoder = msgspec.json.Encoder(enc_hook=str)
+request_decoder = msgspec.json.Decoder(Request, dec_hook=path_from)
+
+
 class Worker:
     """State of one worker process: at most one open session."""
 
@@ -132,7 +141,7 @@ class Worker:
         made = artefacts.ensure(
             request.root, registry.task(request.cell.task), request.cell, request.files, reference, self._progress
         )
-        return msgspec.to_builtins(made)
+        return msgspec.to_builtins(made, enc_hook=str)
 
     def open(self, request: Open) -> dict[str, Any]:
         """Load, stage, and tell the environment."""
@@ -244,12 +253,12 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
     """Answers requests until `close`, the end of the input, or a failure."""
 
     def tell(answer: Answer) -> None:
-        pipe.write(msgspec.json.encode(answer).decode() + "\n")
+        pipe.write(encoder.encode(answer).decode() + "\n")
         pipe.flush()
 
     worker = Worker(tell)
     for line in requests:
-        request = msgspec.json.decode(line, type=Request)
+        request = request_decoder.decode(line)
         try:
             tell(Answer(value=worker.answer(request)))
         except Exception as error:  # noqa: BLE001 -- a worker's failure is a record, whatever it was

@@ -49,7 +49,7 @@ class _Slot:
 
     def get(self) -> np.ndarray:
         value = np.asarray(self.variable.get_value())
-        return np.ascontiguousarray(np.moveaxis(value, (-2, -1), (1, 0)) if self.is_kernel else value)
+        return np.array(np.moveaxis(value, (-2, -1), (1, 0)) if self.is_kernel else value, order="C")
 
 
 def load(module: nnx.Module, weights: Arrays) -> None:

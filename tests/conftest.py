@@ -1,0 +1,49 @@
+"""What tests share: records and cells to build on."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.core import Cell, Parity, Provenance, Record, Target
+
+TARGET = Target(metric="r2", value=0.5, higher_is_better=True, source="made up for tests")
+ABOUT = Provenance(
+    source="made up.", licence="none", weights="trained", item="row", target=TARGET, baseline=TARGET
+)  # fmt: skip
+
+
+def make_cell(backend: str = "fake", **changes: object) -> Cell:
+    fields: dict[str, object] = {
+        "task": "tabular-regression",
+        "preset": "small",
+        "backend": backend,
+        "scenario": "infer",
+        "precision": "fp32",
+        "batch_size": 8,
+        "device": "cpu",
+    }
+    return Cell(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def make_record(backend: str = "fake", step_s: float = 0.01, **changes: object) -> Record:
+    fields: dict[str, object] = {
+        "cell": make_cell(backend),
+        "status": "ok",
+        "compile_s": 0.5,
+        "step_s": [step_s] * 10,
+        "queued_step_s": [step_s] * 3,
+        "items_per_step": 8,
+        "settled": True,
+        "score": {"r2": 0.5},
+        "parity": Parity(ratio=1.0, limit=2.0, passed=True, output="prediction"),
+        "host_peak_bytes": 100 * 2**20,
+        "facts": {"threads": 2, "weights_hash": "w", "batch_hash": "b", "precision": "float32"},
+        "about": ABOUT,
+        "started": "2026-11-22T00:00:00+00:00",
+    }
+    return Record(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def cell() -> Cell:
+    return make_cell()

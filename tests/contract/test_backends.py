@@ -1,0 +1,142 @@
+"""One contract over every backend, the hidden ones too. A backend that cannot be imported here fails; none is skipped."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from bench import parity, registry
+from bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
+from bench.run import not_installed
+from tests.conftest import make_cell
+
+BACKENDS = list(registry.backends().values())
+NAMES = [backend.name for backend in BACKENDS]
+MLP = ModelSpec(
+    architecture="mlp", config={"in_features": 5, "hidden": [7, 6], "out_features": 1}, weights=Seeded(seed=3)
+)
+LLAMA = ModelSpec(
+    architecture="llama",
+    config={
+        "vocab_size": 97, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+        "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
+        "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
+    },
+    weights=Seeded(seed=4),
+)  # fmt: skip
+BATCH: Arrays = {"features": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    reference = registry.reference("torch")
+    made: dict[str, Path] = {}
+    for model in (MLP, LLAMA):
+        made[model.architecture] = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+        save_file(reference.weights(model, {}, None), made[model.architecture])
+    return made
+
+
+def outputs(session: Session, batch: Arrays) -> Arrays:
+    y = session.step(session.put(batch))
+    session.sync(y)
+    return session.get(y)
+
+
+def opened(backend: Backend, weights: dict[str, Path], model: ModelSpec = MLP, **cell: Any) -> Session:
+    return backend.open(model, weights[model.architecture], make_cell(backend.name, **cell))
+
+
+@pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
+class TestEveryBackend:
+    def test_what_it_requires_is_installed_here(self, backend: Backend) -> None:
+        assert not_installed(backend) is None
+
+    def test_it_computes_what_the_reference_computes(self, backend: Backend, weights: dict[str, Path]) -> None:
+        reference = registry.reference("torch")
+        oracle = outputs(opened(reference, weights, precision="fp64"), BATCH)
+        eager = outputs(opened(reference, weights), BATCH)
+        verdict = parity.judge(outputs(opened(backend, weights), BATCH), eager, oracle, "", "fp32")
+        assert verdict.passed, verdict
+
+    def test_outputs_are_host_arrays_of_at_least_float32(self, backend: Backend, weights: dict[str, Path]) -> None:
+        for precision in set(backend.precisions) - {"tf32"}:
+            found = outputs(opened(backend, weights, precision=precision), BATCH)
+            assert found["prediction"].shape == (6,)
+            assert found["prediction"].dtype == np.float32
+
+    def test_the_same_batch_gives_the_same_bytes_and_is_left_alone(
+        self, backend: Backend, weights: dict[str, Path]
+    ) -> None:
+        session, before = opened(backend, weights), BATCH["features"].copy()
+        first, second = outputs(session, BATCH), outputs(session, BATCH)
+        assert first["prediction"].tobytes() == second["prediction"].tobytes()
+        assert np.array_equal(BATCH["features"], before)
+
+    def test_another_batch_gives_other_outputs(self, backend: Backend, weights: dict[str, Path]) -> None:
+        session = opened(backend, weights)
+        other = {"features": BATCH["features"] + 1}
+        assert not np.allclose(outputs(session, BATCH)["prediction"], outputs(session, other)["prediction"])
+
+    def test_facts_are_json_and_name_the_footing(self, backend: Backend, weights: dict[str, Path]) -> None:
+        session = opened(backend, weights)
+        outputs(session, BATCH)
+        facts = json.loads(json.dumps(session.facts()))
+        assert {"threads", "precision"} <= set(facts) or backend.hidden
+
+    def test_memory_is_a_figure_or_unknown_and_never_zero(self, backend: Backend, weights: dict[str, Path]) -> None:
+        session = opened(backend, weights)
+        outputs(session, BATCH)
+        assert session.device_peak_bytes() is None or session.device_peak_bytes() > 0  # type: ignore[operator]
+        session.close()
+
+    def test_its_clock_never_goes_back(self, backend: Backend, weights: dict[str, Path]) -> None:
+        session = opened(backend, weights)
+        readings = [session.clock() for _ in range(10)]
+        outputs(session, BATCH)
+        assert readings == sorted(readings)
+        assert session.clock() >= readings[-1]
+
+    @pytest.mark.parametrize(
+        ("change", "word"), [({"device": "tpu"}, "tpu"), ({"scenario": "serve"}, "serve"), ({"precision": "int8"}, "int8")]
+    )
+    def test_what_it_cannot_do_it_refuses_in_words(self, backend: Backend, change: dict[str, Any], word: str) -> None:
+        reason = backend.why_not(make_cell(backend.name, **change))
+        possible = change.get("device") in backend.devices
+        assert possible or (reason is not None and word in reason)
+
+    def test_its_environment_is_text(self, backend: Backend, tmp_path: Path) -> None:
+        variables = backend.env(make_cell(backend.name), tmp_path)
+        assert all(isinstance(text, str) for pair in variables.items() for text in pair)
+
+
+GENERATING = [backend for backend in BACKENDS if "generate" in backend.scenarios]
+
+
+@pytest.mark.parametrize("backend", GENERATING, ids=[backend.name for backend in GENERATING])
+def test_generation_gives_the_references_tokens(backend: Backend, weights: dict[str, Path]) -> None:
+    batch: Arrays = {
+        "input_ids": np.random.default_rng(1).integers(3, 97, (2, 9)),
+        "new_tokens": np.asarray(6),
+    }
+    expected = outputs(opened(registry.backend("torch"), weights, LLAMA, scenario="generate"), batch)
+    session = opened(backend, weights, LLAMA, scenario="generate")
+    found = outputs(session, batch)
+    assert found["tokens"].tolist() == expected["tokens"].tolist()
+    assert np.allclose(found["logit"], expected["logit"], rtol=1e-4, atol=1e-5)
+    first = outputs(session, {**batch, "new_tokens": np.asarray(1)})
+    assert first["tokens"].tolist() == expected["tokens"][:, :1].tolist()
+    assert math.isfinite(float(first["logit"].sum()))
+
+
+def test_the_cells_of_one_group_share_everything_but_the_backend() -> None:
+    cells: list[Cell] = [make_cell(name) for name in NAMES]
+    assert len({cell.group for cell in cells}) == 1
+    assert len({cell.id for cell in cells}) == len(cells)

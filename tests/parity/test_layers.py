@@ -1,0 +1,78 @@
+"""The layers that are ours, each against PyTorch's, where a model's shapes would not reach."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from flax import nnx
+from torch.nn import functional
+
+from backends.flax_nnx import bridge, layers
+from backends.flax_nnx.convolution import convolve
+
+RNG = np.random.default_rng(3)
+
+
+def _draw(*shape: int) -> np.ndarray:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("pixels", [(1, 1), (2, 3), (7, 5), (14, 9)])
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(1, 1, 0), (1, 2, 0), (2, 3, 0), (3, 1, 1), (3, 2, 1), (7, 2, 3)]
+)
+def test_convolution(pixels: tuple[int, int], size: int, stride: int, padding: int) -> None:
+    if min(pixels) + 2 * padding < size:
+        pytest.skip("PyTorch takes no window larger than the image")
+    x_BHWC, kernel_hwCO = _draw(2, *pixels, 3), _draw(size, size, 3, 4)
+    x, kernel = torch.from_numpy(x_BHWC).permute(0, 3, 1, 2), torch.from_numpy(kernel_hwCO).permute(3, 2, 0, 1)
+    expected = functional.conv2d(x, kernel, stride=stride, padding=padding).permute(0, 2, 3, 1).numpy()
+    out = convolve(jnp.asarray(x_BHWC), jnp.asarray(kernel_hwCO), stride, padding)
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("pixels", [(1, 1), (7, 4)])
+def test_pooling_at_odd_edges(pixels: tuple[int, int]) -> None:
+    x_BHWC = _draw(2, *pixels, 3)
+    x = torch.from_numpy(x_BHWC).permute(0, 3, 1, 2)
+    average = functional.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
+    largest = functional.max_pool2d(x, 3, 2, 1)
+    out = layers.avg_pool(jnp.asarray(x_BHWC), 2), layers.max_pool(jnp.asarray(x_BHWC), 3, 2, 1)
+    for ours, theirs in zip(out, (average, largest), strict=True):
+        np.testing.assert_allclose(ours, theirs.permute(0, 2, 3, 1).numpy(), rtol=1e-6)
+
+
+def test_batch_norm_keeps_pytorchs_statistics() -> None:
+    """The unbiased running variance, and a momentum that weighs the new value."""
+    theirs, ours = torch.nn.BatchNorm2d(3), layers.BatchNorm(3, rngs=nnx.Rngs(0))
+    ours.train()
+    for _ in range(3):
+        x_BHWC = _draw(4, 2, 3, 3)
+        expected = theirs(torch.from_numpy(x_BHWC).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).detach().numpy()
+        np.testing.assert_allclose(ours(jnp.asarray(x_BHWC)), expected, rtol=1e-4, atol=1e-5)
+    for name, value in bridge.export(ours).items():
+        np.testing.assert_allclose(value, theirs.state_dict()[name].numpy(), rtol=1e-5)
+
+
+def test_grouped_queries_share_their_keys() -> None:
+    q_BSND, k_BTKD, v_BTKD = _draw(2, 5, 6, 4), _draw(2, 7, 2, 4), _draw(2, 7, 2, 4)
+    mask_ST = np.tril(np.ones((5, 7), bool), 2)
+    q, k, v = (torch.from_numpy(x).transpose(1, 2) for x in (q_BSND, k_BTKD, v_BTKD))
+    mask = torch.from_numpy(mask_ST)
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=True).transpose(1, 2)
+    out = layers.attention(*map(jnp.asarray, (q_BSND, k_BTKD, v_BTKD)), jnp.asarray(mask_ST)[None, None, None])
+    np.testing.assert_allclose(out, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_rms_norm() -> None:
+    x, weight = _draw(3, 5, 8), _draw(8)
+    ours = layers.RMSNorm(8, 1e-5, rngs=nnx.Rngs(0))
+    bridge.load(ours, {"weight": weight})
+    expected = functional.rms_norm(torch.from_numpy(x), (8,), torch.from_numpy(weight), 1e-5).numpy()
+    np.testing.assert_allclose(ours(jnp.asarray(x)), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_token_out_of_range_is_loud() -> None:
+    assert jnp.isnan(layers.Embed(4, 2, rngs=nnx.Rngs(0))(jnp.array([9]))).all()

@@ -1,0 +1,71 @@
+import gc
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import measure
+from bench.core import Arrays, Session
+
+
+class Scripted(Session):
+    """A device of its own: a step takes 1 s of work, which is done when it is waited for; its clock is its own."""
+
+    def __init__(self) -> None:
+        self.now, self.pending, self.syncs, self.collecting = 0.0, 0.0, 0, False
+
+    def put(self, batch: Arrays) -> Any:
+        return batch
+
+    def step(self, x: Any) -> Any:
+        self.collecting |= gc.isenabled()
+        self.now += 0.01
+        self.pending += 1.0
+        return x
+
+    def sync(self, y: Any) -> None:
+        self.now += self.pending
+        self.pending, self.syncs = 0.0, self.syncs + 1
+
+    def get(self, y: Any) -> Arrays:
+        return y
+
+    def clock(self) -> float:
+        return self.now
+
+
+def test_latency_waits_for_every_step() -> None:
+    session = Scripted()
+    assert np.allclose(measure.latency_block(session, None, steps=3), 1.01)
+    assert session.syncs == 3
+
+
+def test_throughput_waits_once_and_counts_all_the_work() -> None:
+    session = Scripted()
+    assert np.isclose(measure.queued_block(session, None, steps=4), 1.01)
+    assert session.syncs == 1
+
+
+def test_the_first_step_is_waited_for() -> None:
+    assert np.isclose(measure.first_step_s(Scripted(), None), 1.01)
+
+
+def test_repeats_are_averaged() -> None:
+    session = Scripted()
+    assert np.allclose(measure.latency_block(session, None, steps=2, repeats=5), 1.01)
+    assert session.syncs == 10
+
+
+def test_no_garbage_is_collected_inside_a_block() -> None:
+    session = Scripted()
+    measure.latency_block(session, None, steps=2)
+    assert not session.collecting
+    assert gc.isenabled()
+
+
+@given(st.floats(1e-9, 1.0), st.floats(1e-9, 1e-3))
+def test_repeats_keep_the_clock_under_one_percent(step_s: float, cost_s: float) -> None:
+    repeats = measure.repeats_for(step_s, cost_s)
+    assert repeats * step_s >= 99.99 * cost_s or step_s >= 99.99 * cost_s
+    assert repeats == 1 or (repeats - 1) * step_s < 100.01 * cost_s

@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import numpy as np
+
+from bench import memory
+
+
+def test_the_peak_follows_an_allocation_and_its_reset() -> None:
+    assert memory.reset_host_peak()
+    before = memory.host_peak_bytes()
+    block = np.ones(64 * 2**20, np.uint8)
+    during = memory.host_peak_bytes()
+    del block
+    memory.reset_host_peak()
+    after = memory.host_peak_bytes()
+    assert before is not None
+    assert during is not None
+    assert after is not None
+    assert during - before > 60 * 2**20
+    assert during - after > 60 * 2**20
+
+
+def test_what_cannot_be_known_is_none_and_not_zero(tmp_path: Path) -> None:
+    assert memory.host_peak_bytes(tmp_path / "absent") is None
+    assert not memory.reset_host_peak(tmp_path / "absent" / "clear_refs")
+
+
+def test_no_device_is_none() -> None:
+    from bench import environment
+
+    if not environment.gpu_names():
+        assert memory.device_process_bytes() is None

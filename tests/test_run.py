@@ -1,0 +1,168 @@
+"""Real worker processes on the fake backend: every way to end, and what is left behind."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+from rich.console import Console
+
+from bench import application, data, registry, run, store
+from bench.application import Options, Planned
+from bench.core import Record, WeighbridgeError
+from bench.plan import Filters
+from tests.conftest import make_cell
+
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.fixture(scope="module")
+def planned() -> Planned:
+    return application.prepare("fake", Filters(batch_sizes=[1, 4]))
+
+
+def weigh(planned: Planned, out: Path, **options: object) -> list[Record]:
+    return application.weigh(planned, Options(out=out, **options), QUIET).records  # type: ignore[arg-type]
+
+
+def test_a_run_on_fake_is_the_same_every_time(planned: Planned, tmp_path: Path) -> None:
+    first, second = (weigh(planned, tmp_path / name) for name in ("a", "b"))
+    assert [record.status for record in first] == ["ok", "ok"]
+    assert [record.step_s for record in first] == [record.step_s for record in second]
+    assert first[0].compile_s == pytest.approx(0.51)
+    assert first[0].parity is not None
+    assert first[0].parity.passed
+    assert (tmp_path / "a" / "report.md").exists()
+    assert not (tmp_path / "a" / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "reason"),
+    [
+        ("raise", "crashed", "RuntimeError: fake fault"),
+        ("oom", "oom", "fake device memory exhausted"),
+        ("kill", "crashed", "killed by SIGKILL"),
+        ("wrong", "parity_failed", "times the reference's, limit 2"),
+        ("hang", "timeout", "raise it with --time-limit"),
+    ],
+)
+def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: str, reason: str
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", f"{fault}@1")
+    records = weigh(planned, tmp_path, time_limit_s=4.0 if fault == "hang" else 60.0)
+    assert [(record.cell.batch_size, record.status) for record in records] == [(1, status), (4, "ok")]
+    assert reason in records[0].reason
+    assert application.failed(records, Filters())
+    monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT")
+    again = weigh(planned, tmp_path, resume=True, retry_failed=True)
+    assert sorted(record.status for record in again) == ["ok", "ok"]
+    assert len(store.read(store.journal(tmp_path))[0]) == 2
+
+
+def test_resume_redoes_nothing(planned: Planned, tmp_path: Path) -> None:
+    weigh(planned, tmp_path)
+    before = store.journal(tmp_path).read_bytes()
+    weigh(planned, tmp_path, resume=True)
+    assert store.journal(tmp_path).read_bytes() == before
+    with pytest.raises(WeighbridgeError, match="add --resume"):
+        weigh(planned, tmp_path)
+
+
+def test_a_missing_package_skips_with_the_command_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = type(registry.backend("fake"))
+    absent = type("Absent", (fake,), {"name": "absent", "requires": ("no_such_module",), "extra": "absent"})()
+    monkeypatch.setattr(registry, "backends", lambda: {"fake": registry.reference("fake"), "absent": absent})
+    monkeypatch.setattr(
+        registry, "backend", {"fake": fake(), "absent": absent}.__getitem__
+    )  # fmt: skip
+    planned = Planned(cells=[make_cell("absent")], reference="fake")
+    (record,) = weigh(planned, tmp_path)
+    assert record.status == "skipped"
+    assert record.reason == "absent needs no_such_module; type: python -m pip install 'weighbridge[absent]'"
+    assert application.failed([record], Filters(backends=["absent"]))
+    assert not application.failed([record], Filters())
+
+
+def test_a_backend_module_that_cannot_be_imported_fails_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.backends.cache_clear()
+    monkeypatch.setattr(registry, "module_names", lambda folder: {"broken": "tests.no_such_module"})
+    with pytest.raises(WeighbridgeError, match=r"backend module tests\.no_such_module cannot be imported"):
+        registry.backends()
+
+
+def test_data_that_cannot_be_had_skips_its_tasks_only(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(names: object) -> None:
+        raise WeighbridgeError("data package x has another hash")
+
+    monkeypatch.setattr(data, "files", refuse)
+    assert {(r.status, r.reason) for r in weigh(planned, tmp_path)} == {("skipped", "data package x has another hash")}
+
+
+def test_an_address_space_limit_is_an_oom_record(planned: Planned, tmp_path: Path) -> None:
+    """A real limit on a real framework: torch cannot even be loaded in one GiB of address space."""
+    command = f"ulimit -v 1200000; exec {sys.executable} -m bench.cli run --suite quick --tasks tabular-regression "
+    ended = subprocess.run(
+        ["bash", "-c", command + f"--backends torch --out {tmp_path}"], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 1, ended.stderr
+    (record,) = store.load(tmp_path)
+    assert record.status == "oom", record.reason
+
+
+def test_two_runs_do_not_share_a_folder(planned: Planned, tmp_path: Path) -> None:
+    with store.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run"):
+        weigh(planned, tmp_path)
+
+
+def test_the_parent_blocks_while_it_waits(tmp_path: Path) -> None:
+    """On two processors a parent that spins takes one of them from what is measured."""
+    worker = run.Worker({}, tmp_path / "log", time.monotonic() + 1.0, lambda fraction: None)
+    before = time.process_time()
+    with pytest.raises(run.WorkerFailed, match="time limit"):
+        worker._line()
+    assert time.process_time() - before < 0.05
+    worker.kill()
+
+
+def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
+    variables = {**os.environ, "WEIGHBRIDGE_FAKE_FAULT": "hang"}
+    command = [sys.executable, "-m", "bench.cli", "run", "--suite", "fake", "--out", str(tmp_path)]
+    parent = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children = wait_for_children(parent.pid)
+    parent.kill()
+    parent.wait()
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert not alive
+
+
+def wait_for_children(pid: int) -> list[psutil.Process]:
+    """The workers of a parent, as soon as it has one."""
+    for _ in range(1000):
+        if children := psutil.Process(pid).children():
+            return children
+        time.sleep(0.01)
+    raise AssertionError("the parent never started a worker")
+
+
+def test_the_parent_imports_no_framework() -> None:
+    code = (
+        "import sys; from bench import cli, application, doctor, registry; registry.backends(); registry.tasks(); "
+        "print([name for name in ('torch', 'jax', 'flax', 'transformers', 'timm') if name in sys.modules])"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+def test_records_of_a_run_survive_a_round_trip(planned: Planned, tmp_path: Path) -> None:
+    for record in weigh(planned, tmp_path):
+        assert msgspec.json.decode(store.encoder.encode(record), type=Record) == record

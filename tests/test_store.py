@@ -1,0 +1,76 @@
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import store
+from bench.core import WeighbridgeError
+from tests.conftest import make_cell, make_record
+
+
+def write(path: Path, sizes: list[int]) -> None:
+    for size in sizes:
+        store.append(path, make_record(cell=make_cell(batch_size=size)))
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    write(path, [1, 2])
+    records, damaged = store.read(path)
+    assert records == [make_record(cell=make_cell(batch_size=size)) for size in (1, 2)]
+    assert not damaged
+
+
+@given(cut=st.integers(1, 10_000))
+def test_a_journal_cut_anywhere_loses_nothing_else(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    path = tmp_path_factory.mktemp("journal") / store.JOURNAL
+    write(path, [1, 2, 3])
+    whole = path.read_bytes()
+    kept = whole[: len(whole) - cut % len(whole)]
+    path.write_bytes(kept)
+    records, aside = store.mend(path)
+    lines = kept.split(b"\n")
+    complete = [line for line in lines if store.parse(line)]
+    assert len(records) == len(complete)
+    assert (aside is not None) == any(line and not store.parse(line) for line in lines)
+    write(path, [4])
+    assert [record.cell.batch_size for record in store.read(path)[0]] == [*range(1, len(complete) + 1), 4]
+    assert not store.read(path)[1]
+
+
+def test_a_damaged_line_in_the_middle_is_set_aside_whole(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    write(path, [1])
+    with path.open("ab") as file:
+        file.write(b'{"cell": \xff\xfe}\n')
+    write(path, [2])
+    records, aside = store.mend(path)
+    assert [record.cell.batch_size for record in records] == [1, 2]
+    assert aside is not None
+    assert aside.read_bytes() == b'{"cell": \xff\xfe}\n'
+
+
+def test_a_retry_moves_the_old_record_aside(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    failed = make_record(status="crashed")
+    store.append(path, failed)
+    store.supersede(path, [failed])
+    assert store.read(path) == ([], [])
+    assert store.parse(path.with_suffix(".superseded").read_bytes().strip()) == failed
+
+
+def test_a_folder_has_one_writer(tmp_path: Path) -> None:
+    with store.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run is writing"), store.writing(tmp_path):
+        pass
+
+
+def test_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    store.append(path, make_record(schema=99))
+    assert len(store.read(path)[1]) == 1
+
+
+def test_loading_what_is_not_a_run_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(WeighbridgeError, match="give a folder that"):
+        store.load(tmp_path)
