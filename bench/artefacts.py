@@ -15,7 +15,19 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from bench.core import Arrays, Cell, Examples, Files, Reference, Session, Task, Trained, Training, arrays_hash, content_hash
+from bench.core import (
+    Arrays,
+    Cell,
+    Examples,
+    Files,
+    Reference,
+    Session,
+    Task,
+    Trained,
+    Training,
+    arrays_hash,
+    content_hash,
+)
 
 
 class Artefacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -281,7 +281,7 @@ class Session(ABC):
 
     def close(self) -> None:
         """Give everything back."""
-        return None
+        return
 
 
 class Backend(ABC):

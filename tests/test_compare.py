@@ -1,3 +1,4 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -5,8 +6,6 @@ from hypothesis import strategies as st
 from bench import compare
 from bench.core import Provenance
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
-
-import msgspec
 
 
 def ratio_of(reference_s: float = 0.02, ours_s: float = 0.01, **changes: object) -> compare.Row:
