@@ -120,13 +120,13 @@ def _mlp(config: Config) -> nn.Module:
 def _bert(config: Config) -> nn.Module:
     from transformers import BertConfig, BertModel
 
-    return BertModel(BertConfig(**config, attn_implementation="sdpa"), add_pooling_layer=False)
+    return BertModel(BertConfig(**{**config, "attn_implementation": "sdpa"}), add_pooling_layer=False)
 
 
 def _llama(config: Config) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(**config, attn_implementation="sdpa"))
+    return LlamaForCausalLM(LlamaConfig(**{**config, "attn_implementation": "sdpa"}))
 
 
 def _classify(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -13,6 +13,24 @@ from pathlib import Path
 STATUS = Path("/proc/self/status")
 CLEAR_REFS = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
+SIGNS_OF_FULL = (
+    "bad_alloc",
+    "MemoryError",
+    "annot allocate memory",
+    "can't allocate memory",
+    "ut of memory",
+    "RESOURCE_EXHAUSTED",
+    "pthread_create failed",
+    "can't start new thread",
+    "failed to map segment",
+    "Resource temporarily unavailable",
+)
+"""What systems, allocators and loaders print as they fail for a full memory or address space."""
+
+
+def says_full(text: str) -> bool:
+    """Whether an error's text, or the last lines of a log, say that memory ran out."""
+    return any(sign in text for sign in SIGNS_OF_FULL)
 
 
 def host_peak_bytes(status: Path = STATUS) -> int | None:

@@ -26,7 +26,7 @@ BACKENDS, TASKS = "backends", "tasks"
 def unknown(kind: str, name: str, known: Iterable[str]) -> WeighbridgeError:
     """The error for a name that is not there: a did-you-mean where one is close, else what there is."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
     hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"
     return WeighbridgeError(f"no {kind} {name!r}; {hint}")
 
@@ -35,7 +35,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> WeighbridgeError:
 def module_names(folder: str) -> dict[str, str]:
     """Name -> import path, of one of the two folders and of what other distributions plug into it."""
     package = importlib.import_module(folder)
-    own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
+    own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__) if info.name not in ("torch_models", "torch_training")}
     plugged = {entry.name: entry.value for entry in entry_points(group=f"weighbridge.{folder}")}
     return {stem.replace("_", "-"): path for stem, path in (own | plugged).items()}
 

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench import environment, store
+from bench import environment, memory, store
 from bench.artefacts import Artefacts
 from bench.core import Backend, Cell, Record, Status, WeighbridgeError
 from bench.environment import THREAD_VARIABLES
@@ -30,10 +30,6 @@ from bench.weigh import ParityError, Tier, Weighing
 from bench.worker import Answer, First, Open, Prepare, Request, encoder, path_from
 
 answer_decoder = msgspec.json.Decoder(Answer)
-OOM_SIGNS = ("bad_alloc", "MemoryError", "Cannot allocate memory", "can't allocate memory", "RESOURCE_EXHAUSTED",
-             "out of memory", "Out of memory", "pthread_create failed", "failed to map segment",
-             "Resource temporarily unavailable", "can't start new thread")  # fmt: skip
-"""What systems, allocators and loaders print as they die of a full memory or address space."""
 
 
 class WorkerFailed(Exception):
@@ -86,7 +82,7 @@ class Worker:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.worker"],
+                [sys.executable, "-m", "bench.worker", str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -130,8 +126,8 @@ class Worker:
         tail = self.log.read_text(errors="replace").strip().splitlines()[-20:]
         last = next((line.strip() for line in reversed(tail) if line.strip()), "")
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        memory = oom_kills() > self.kills or any(sign in line for line in tail for sign in OOM_SIGNS)
-        return WorkerFailed("oom" if memory else "crashed", f"worker {how}" + (f": {last[:300]}" if last else ""))
+        full = oom_kills() > self.kills or memory.says_full("\n".join(tail))
+        return WorkerFailed("oom" if full else "crashed", f"worker {how}" + (f": {last[:300]}" if last else ""))
 
     def kill(self) -> None:
         """Ends the process and whatever it started."""

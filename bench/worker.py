@@ -224,9 +224,11 @@ def batches(inputs: Arrays, targets: Arrays, size: int) -> Iterator[tuple[Arrays
         )
 
 
-def die_with_parent() -> None:
-    """Ask Linux to kill this process when its parent dies, however that happens."""
+def die_with_parent(parent: int) -> None:
+    """Ask Linux to kill this process when its parent dies, however that happens; it may have died already."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 def take_stdout() -> TextIO:
@@ -240,7 +242,8 @@ def take_stdout() -> TextIO:
 def failure_kind(error: BaseException, oom_signs: tuple[str, ...]) -> str:
     """`oom` where memory ran out, else `crashed`."""
     text = str(error)
-    return "oom" if isinstance(error, MemoryError) or any(sign in text for sign in oom_signs) else "crashed"
+    full = isinstance(error, MemoryError) or memory.says_full(text) or any(sign in text for sign in oom_signs)
+    return "oom" if full else "crashed"
 
 
 def one_line(error: BaseException) -> str:
@@ -272,5 +275,5 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    die_with_parent()
+    die_with_parent(int(sys.argv[1]))
     serve(sys.stdin, take_stdout())

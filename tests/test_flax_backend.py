@@ -108,7 +108,8 @@ def test_facts_are_json(tmp_path: Path, model: ModelSpec, scenario: Scenario, ba
 
 
 @pytest.mark.parametrize(
-    ("change", "word"), [({"precision": "tf32"}, "NVIDIA"), ({"scenario": "train"}, "train"), ({"precision": "int8"}, "int8")]
+    ("change", "word"),
+    [({"precision": "tf32"}, "NVIDIA"), ({"scenario": "train"}, "train"), ({"precision": "int8"}, "int8")],
 )
 def test_what_cannot_be_done_says_why(change: dict[str, Any], word: str) -> None:
     reason = Flax().why_not(make_cell("flax", **change))

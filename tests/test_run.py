@@ -57,7 +57,7 @@ def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
     planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: str, reason: str
 ) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", f"{fault}@1")
-    records = weigh(planned, tmp_path, time_limit_s=4.0 if fault == "hang" else 60.0)
+    records = weigh(planned, tmp_path, time_limit_s=8.0 if fault == "hang" else 60.0)
     assert [(record.cell.batch_size, record.status) for record in records] == [(1, status), (4, "ok")]
     assert reason in records[0].reason
     assert application.failed(records, Filters())
@@ -141,7 +141,7 @@ def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
     children = wait_for_children(parent.pid)
     parent.kill()
     parent.wait()
-    _, alive = psutil.wait_procs(children, timeout=5)
+    _, alive = psutil.wait_procs(children, timeout=20)
     assert not alive
 
 

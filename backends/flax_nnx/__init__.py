@@ -1,1 +1,5 @@
-"""The native alternative: Flax NNX twins of PyTorch modules, and the bridge that carries weights both ways."""
+"""Flax NNX: the backend, and the twins it runs. Importing this imports no framework."""
+
+from backends.flax_nnx.backend import Flax
+
+__all__ = ["Flax"]

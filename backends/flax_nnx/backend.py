@@ -69,15 +69,14 @@ class Flax(Backend):
         twin = models.load(model.architecture)
         module = nnx.eval_shape(lambda: twin.build(model.config, nnx.Rngs(0)))
         bridge.load(module, load_file(weights))
+        if cell.scenario == "generate" and cell.device == "cpu":
+            twin.rows_first(module)
         session = GenerateSession if cell.scenario == "generate" else InferSession
         return session(twin, Parts(module, cell, jax.devices(cell.device)[0]), cell)
 
 
 class Parts:
-    """A module taken apart: its graph, and its weights as a flat list on the device, at the cell's precision.
-
-    On a CPU, a generation's matrices lie in memory a row an output: that is how a matrix times one vector streams.
-    """
+    """A module taken apart: its graph, and its weights as a flat list on the device, at the cell's precision."""
 
     def __init__(self, module: Any, cell: Cell, device: Any) -> None:
         import jax
@@ -86,21 +85,15 @@ class Parts:
 
         self.device, self.dtype = device, jnp.dtype(DTYPES.get(cell.precision, "float32"))
         self.graph, state = nnx.split(module)
-        found, self.tree = jax.tree.flatten_with_path(state)
-        rows_first = cell.device == "cpu" and cell.scenario == "generate"
-        self.turned = [rows_first and leaf.ndim == 2 and "kernel" in jax.tree_util.keystr(path) for path, leaf in found]
-        self.leaves = [
-            jax.device_put(jnp.asarray(leaf.T if turned else leaf, self.dtype), device)
-            for turned, (_, leaf) in zip(self.turned, found, strict=True)
-        ]
+        found, self.tree = jax.tree.flatten(state)
+        self.leaves = [jax.device_put(jnp.asarray(leaf, self.dtype), device) for leaf in found]
 
     def module(self, leaves: list[Any]) -> Any:
         """The module again, around traced leaves."""
         import jax
         from flax import nnx
 
-        whole = [leaf.T if turned else leaf for turned, leaf in zip(self.turned, leaves, strict=True)]
-        return nnx.merge(self.graph, jax.tree.unflatten(self.tree, whole))
+        return nnx.merge(self.graph, jax.tree.unflatten(self.tree, leaves))
 
 
 class Placed(NamedTuple):
@@ -144,7 +137,7 @@ class FlaxSession(Session):
 
         jax.block_until_ready(y)
 
-    def get(self, y: dict[str, Any]) -> Arrays:
+    def get(self, y: Any) -> Arrays:
         """Floats as float32."""
         return {name: np.asarray(array).astype(np.float32) for name, array in y.items()}
 
@@ -228,7 +221,7 @@ class GenerateSession(FlaxSession):
             parts.append({"tokens": tokens, "logit": logits})
         return parts
 
-    def get(self, y: list[dict[str, Any]]) -> Arrays:
+    def get(self, y: Any) -> Arrays:
         """Joins what the two programs gave."""
         joined = {name: np.concatenate([np.asarray(part[name]) for part in y], 1) for name in ("tokens", "logit")}
         return {"tokens": joined["tokens"].astype(np.int64), "logit": joined["logit"].astype(np.float32)}

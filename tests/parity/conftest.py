@@ -1,7 +1,7 @@
 """Twins against the float64 oracle: the models, with every weight and every statistic drawn at random.
 
 timm's own initialisation gives zeros for some layers, under which any twin passes (MEASURING.md, rule 20). The shapes
-are ones that no task uses: odd, oblong and partly masked. JAX runs strict: nothing is promoted behind our back.
+are ones that no task uses: odd, oblong and partly masked.
 """
 
 from __future__ import annotations
@@ -140,7 +140,8 @@ def cases() -> dict[str, Case]:
     return CASES
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def strict_jax() -> Iterator[None]:
+    """No dtype and no rank is promoted unasked."""
     with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
         yield

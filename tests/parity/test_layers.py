@@ -14,6 +14,8 @@ from backends.flax_nnx.convolution import convolve
 
 RNG = np.random.default_rng(3)
 
+pytestmark = pytest.mark.usefixtures("strict_jax")
+
 
 def _draw(*shape: int) -> np.ndarray:
     return RNG.normal(size=shape).astype(np.float32)

@@ -11,6 +11,8 @@ from jax import Array, lax
 from backends.flax_nnx import layers
 from backends.flax_nnx.models import vit
 
+pytestmark = pytest.mark.usefixtures("strict_jax")
+
 
 def test_tanh_gelu_is_caught(cases: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layers, "gelu", layers.gelu_tanh)
@@ -35,8 +37,8 @@ def test_fast_variance_is_allowed(cases: dict[str, Any], monkeypatch: pytest.Mon
     def fast(self: layers.LayerNorm, x: Array) -> Array:
         mean = jnp.mean(x, -1, keepdims=True)
         var = jnp.mean(jnp.square(x), -1, keepdims=True) - jnp.square(mean)
-        gain, shift = (leaf[...].reshape(1, 1, -1) for leaf in (self.scale, self.bias))
-        return (x - mean) * lax.rsqrt(var + self.epsilon) * gain[0, : x.ndim - 2] + shift[0, : x.ndim - 2]
+        gain, shift = (leaf[...].reshape((1,) * (x.ndim - 1) + (-1,)) for leaf in (self.scale, self.bias))
+        return (x - mean) * lax.rsqrt(var + self.epsilon) * gain + shift
 
     monkeypatch.setattr(layers.LayerNorm, "__call__", fast)
     assert cases["vit"].judge().passed
