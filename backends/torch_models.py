@@ -120,13 +120,18 @@ def _mlp(config: Config) -> nn.Module:
 def _bert(config: Config) -> nn.Module:
     from transformers import BertConfig, BertModel
 
-    return BertModel(BertConfig(**{**config, "attn_implementation": "sdpa"}), add_pooling_layer=False)
+    return BertModel(BertConfig(**_with_sdpa(config)), add_pooling_layer=False)
 
 
 def _llama(config: Config) -> nn.Module:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    return LlamaForCausalLM(LlamaConfig(**{**config, "attn_implementation": "sdpa"}))
+    return LlamaForCausalLM(LlamaConfig(**_with_sdpa(config)))
+
+
+def _with_sdpa(config: Config) -> Config:
+    """PyTorch's own fused attention, said outright: transformers chooses by what is installed."""
+    return {**config, "attn_implementation": "sdpa"}
 
 
 def _classify(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -47,7 +47,7 @@ def optimization(module: torch.nn.Module, recipe: Recipe, steps: int) -> tuple[t
         module.parameters(), recipe.peak_learning_rate, recipe.betas, recipe.eps, recipe.weight_decay
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.peak_learning_rate, steps, pct_start=recipe.warmup_fraction
+        optimizer, recipe.peak_learning_rate, steps, pct_start=recipe.warmup_fraction, cycle_momentum=False
     )
     return optimizer, schedule
 

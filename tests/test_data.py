@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,9 +22,7 @@ MakePin = Callable[..., data.Package]
 def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePin:
     """Makes a wheel called `toy` in an empty cache, and the pin of it; the network is out of reach."""
 
-    def make(
-        members: dict[str, bytes] = MEMBERS, wanted: tuple[str, ...] = ("toy/",), sha256: str = ""
-    ) -> data.Package:
+    def make(members: dict[str, bytes] = MEMBERS, wanted: Sequence[str] = ("toy/",), sha256: str = "") -> data.Package:
         wheel = tmp_path / "wheels" / "toy-1.0-py3-none-any.whl"
         wheel.parent.mkdir(exist_ok=True)
         with zipfile.ZipFile(wheel, "w") as archive:
@@ -86,8 +84,6 @@ def test_a_tampered_wheel_is_found_after_it_was_unpacked(pin: MakePin, tmp_path:
 @pytest.mark.parametrize("name", ["../evil.txt", "toy/../../evil.txt", "/tmp/evil.txt", "toy\\..\\evil.txt"])
 def test_a_member_that_would_escape_is_refused(pin: MakePin, tmp_path: Path, name: str) -> None:
     made = pin({"toy/a.txt": b"alpha", name: b"evil"})
-    if name.startswith("toy\\"):
-        assert "/" in zipfile.ZipFile(next((tmp_path / "wheels").glob("*.whl"))).namelist()[0]
     assert "outside" in refusal()
     assert not made.folder.exists()
     assert not list(tmp_path.rglob("evil.txt"))

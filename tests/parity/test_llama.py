@@ -41,8 +41,14 @@ class Pair:
         randomise(self.reference)
         self.weights = torch_models.state(self.reference)
         self.twin = models.load("llama")
-        self.module = nnx.eval_shape(lambda: self.twin.build(config, nnx.Rngs(0)))
-        bridge.load(self.module, self.weights)
+        self.module = self.loaded()
+
+    def loaded(self, rows_first: bool = False) -> nnx.Module:
+        module = nnx.eval_shape(lambda: self.twin.build(self.spec.config, nnx.Rngs(0)))
+        bridge.load(module, self.weights)
+        if rows_first:
+            self.twin.rows_first(module)
+        return module
 
     def reference_logits(self, ids_BS: np.ndarray, dtype: torch.dtype) -> np.ndarray:
         module = torch_models.build(self.spec).to(dtype)
@@ -92,22 +98,22 @@ def forward(twin: Any, graph: Any, state: Any, ids_BS: jax.Array) -> jax.Array:
     return twin.forward(nnx.merge(graph, state), {"input_ids": ids_BS})["logits"]
 
 
-@pytest.mark.parametrize("batch", [1, 2, 9])
-def test_greedy_tokens_are_the_references(pair: Pair, batch: int) -> None:
-    tokens, _ = greedy(pair, prompt(batch, 11), 21)
+@pytest.mark.parametrize(("batch", "rows_first"), [(2, False), (2, True), (9, True)])
+def test_greedy_tokens_are_the_references(pair: Pair, batch: int, rows_first: bool) -> None:
+    tokens, _ = greedy(pair, pair.loaded(rows_first), prompt(batch, 11), 21)
     np.testing.assert_array_equal(tokens, pair.generated(prompt(batch, 11), 21))
 
 
 def test_the_cache_changes_nothing(pair: Pair) -> None:
     ids_BS = prompt(2, 7)
-    tokens, logits = greedy(pair, ids_BS, 13)
+    tokens, logits = greedy(pair, pair.module, ids_BS, 13)
     whole = np.concatenate([ids_BS, tokens], 1)[:, :-1].astype(np.int32)
     again = np.asarray(forward(pair.twin, *nnx.split(pair.module), jax.numpy.asarray(whole)))[:, 6:]
     np.testing.assert_array_equal(tokens, again.argmax(-1))
     np.testing.assert_allclose(logits, again.max(-1), rtol=2e-5, atol=2e-5)
 
 
-def greedy(pair: Pair, ids_BS: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def greedy(pair: Pair, module: nnx.Module, ids_BS: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     def run(graph: Any, state: Any, ids_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
         module = nnx.merge(graph, state)
         token_B, logit_B, cache = pair.twin.prefill(module, ids_BS, 40)
@@ -115,7 +121,7 @@ def greedy(pair: Pair, ids_BS: np.ndarray, count: int) -> tuple[np.ndarray, np.n
         join = jax.numpy.concatenate
         return join([token_B[:, None], tokens], 1), join([logit_B[:, None], logits], 1)
 
-    tokens, logits = jax.jit(run)(*nnx.split(pair.module), ids_BS.astype(np.int32))
+    tokens, logits = jax.jit(run)(*nnx.split(module), ids_BS.astype(np.int32))
     return np.asarray(tokens), np.asarray(logits)
 
 
