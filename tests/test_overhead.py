@@ -1,0 +1,59 @@
+"""What the suite itself costs, held to what docs/overhead.md publishes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import application, data, stats
+from bench.core import Record
+from bench.plan import Filters
+from bench.pytest_plugin import Quiet
+
+STEP_S = 0.001
+HERE = Path(__file__).parent
+
+
+def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
+    planned = application.prepare(suite, Filters(**filters))  # type: ignore[arg-type]
+    records = application.run(planned, planned.cells, tmp_path / "records.jsonl", 600.0, Quiet())
+    return records[0]
+
+
+def test_a_step_of_one_millisecond_costs_at_most_one_percent_more(tmp_path: Path) -> None:
+    record = weighed(tmp_path, "fake", backends=["null"], tasks=["tabular-regression"])
+    assert record.status == "ok", record.reason
+    overhead = stats.median(record.step_s) / STEP_S - 1
+    print(f"latency: {overhead:.3%} over 1 ms; queued: {stats.median(record.queued_step_s) / STEP_S - 1:.3%}")
+    assert 0 <= overhead <= 0.01
+
+
+def test_a_plain_loop_over_the_same_forward_pass_agrees(tmp_path: Path) -> None:
+    """A machine's other load moves medians by tens of percent; a parent that spins moved a peer's by 140 %."""
+    ours = weighed(tmp_path, "quick", tasks=["semantic-search"], backends=["torch"])
+    assert ours.status == "ok", ours.reason
+    suite_s, plain_s = stats.median(ours.step_s), plain_loop(ours)
+    print(f"suite {suite_s:.4f} s, plain loop {plain_s:.4f} s, ratio {suite_s / plain_s:.3f}")
+    assert 1 / 1.4 <= suite_s / plain_s <= 1.4
+
+
+def plain_loop(record: Record) -> float:
+    """Median seconds of the bare script, on the very files that the record was taken with."""
+    root = data.cache_folder() / "artefacts"
+    weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
+    batches = [path for path in (root / "oracle").glob("semantic-search-small-*/batch.safetensors")]
+    batch = max(batches, key=lambda path: path.stat().st_mtime)
+    variables = {**os.environ, **{name: str(value) for name, value in record.environment["threads"].items()}}
+    command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    return float(json.loads(ended.stdout)["median_s"])
+
+
+@pytest.mark.parametrize("name", ["docs/overhead.md"])
+def test_the_published_page_names_its_command(name: str) -> None:
+    assert "tests/test_overhead.py" in (HERE.parent / name).read_text(encoding="utf-8")
