@@ -40,7 +40,7 @@ class TorchCompile(Backend):
         """Compiles lazily: at the first step."""
         import torch
 
-        from backends import torch_models
+        from backends.torch_nn import models as torch_models
 
         module = load(model, weights, cell)
         if cell.scenario == "generate":

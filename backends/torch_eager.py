@@ -62,23 +62,23 @@ class TorchEager(Reference):
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Builds and loads the module, and moves it to the device."""
-        from backends import torch_models
+        from backends.torch_nn import models as torch_models
 
         return TorchSession(load(model, weights, cell), cell, torch_models.forward(model))
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Trained by the recipe, unpacked from a data package, or drawn from a seed."""
-        from backends import torch_training
+        from backends.torch_nn.training import seeded, train
 
         match model.weights:
             case Packaged(package=package, path=path):
                 return packaged_weights(model, files[package] / path)
             case Seeded(seed=seed):
-                return torch_training.seeded(model, seed)
+                return seeded(model, seed)
             case _:
                 if training is None:
                     raise ValueError("trained weights need a recipe")
-                return torch_training.train(model, training)
+                return train(model, training)
 
 
 def packaged_weights(model: ModelSpec, path: Path) -> Arrays:
@@ -99,7 +99,7 @@ def gguf_weights(path: Path) -> Arrays:
     import torch
     from transformers import AutoModelForCausalLM
 
-    from backends import torch_models
+    from backends.torch_nn import models as torch_models
 
     module = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     return torch_models.state(module)
@@ -110,7 +110,7 @@ def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
     import torch
     from safetensors.numpy import load_file
 
-    from backends import torch_models
+    from backends.torch_nn import models as torch_models
 
     set_precision(cell)
     module = torch_models.build(model)

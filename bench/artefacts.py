@@ -56,7 +56,7 @@ def save_whole(arrays: Arrays, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     os.close(handle)
-    save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, name)
+    save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, name)
     Path(name).replace(path)
 
 

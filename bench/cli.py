@@ -149,7 +149,9 @@ def run(
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
     preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
     device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
-    out_folder: Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")] = False,
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,

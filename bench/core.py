@@ -62,7 +62,7 @@ class Seeded(msgspec.Struct, frozen=True, tag="seeded"):
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A model that any backend can build: an architecture, its arguments, and where its values come from.
 
-    `architecture` names a builder in `backends/torch_models.py` and a file in `backends/flax_nnx/models/`.
+    `architecture` names a builder in `backends/torch_nn/models.py` and a file in `backends/flax_nnx/models/`.
     """
 
     architecture: str
@@ -181,7 +181,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         return content_hash(msgspec.structs.replace(self, backend=""))
 
     def __str__(self) -> str:
-        return f"{self.task}[{self.preset}] {self.backend} {self.scenario} {self.precision} b{self.batch_size} {self.device}"
+        driven = f"{self.scenario} {self.precision} b{self.batch_size} {self.device}"
+        return f"{self.task}[{self.preset}] {self.backend} {driven}"
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):

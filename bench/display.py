@@ -72,4 +72,6 @@ class Display:
         left = self.time_left_s()
         percent = "" if self.fraction is None else f" {self.fraction:.0%}"
         about = "" if left is None else f"  about {left // 60:.0f}:{left % 60:02.0f} left"
-        self.live.update(Text(f"{self.done}/{self.total} done{about}  {self.cell}  {self.doing}{percent}"), refresh=True)
+        self.live.update(
+            Text(f"{self.done}/{self.total} done{about}  {self.cell}  {self.doing}{percent}"), refresh=True
+        )

@@ -58,7 +58,9 @@ def has_device(device: Device) -> bool:
         return True
     if device == "cuda":
         return bool(gpu_names())
-    return any(Path("/dev").glob("accel*")) or (any(Path("/dev/vfio").glob("[0-9]*")) and find_spec("libtpu") is not None)
+    return any(Path("/dev").glob("accel*")) or (
+        any(Path("/dev/vfio").glob("[0-9]*")) and find_spec("libtpu") is not None
+    )
 
 
 def machine_name() -> str:
@@ -82,9 +84,7 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(folder), *words], check=True, capture_output=True, text=True
-    ).stdout.strip()
+    return subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def version(package: str) -> str | None:

@@ -62,9 +62,7 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cells: list[Table]
 
 
-def plan(
-    suite: Suite, filters: Filters, task: Callable[[str], Task], backend: Callable[[str], Backend]
-) -> list[Cell]:
+def plan(suite: Suite, filters: Filters, task: Callable[[str], Task], backend: Callable[[str], Backend]) -> list[Cell]:
     """The cells, the reference's first in each group, without doubles, in the suite's order.
 
     `task` and `backend` look a name up and raise `WeighbridgeError` with a did-you-mean where it is unknown.

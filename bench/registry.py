@@ -35,7 +35,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> WeighbridgeError:
 def module_names(folder: str) -> dict[str, str]:
     """Name -> import path, of one of the two folders and of what other distributions plug into it."""
     package = importlib.import_module(folder)
-    own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__) if info.name not in ("torch_models", "torch_training")}
+    own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
     plugged = {entry.name: entry.value for entry in entry_points(group=f"weighbridge.{folder}")}
     return {stem.replace("_", "-"): path for stem, path in (own | plugged).items()}
 

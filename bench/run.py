@@ -75,7 +75,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 class Worker:
     """A `bench.worker` process and the pipe to it."""
 
-    def __init__(self, variables: Mapping[str, str], log: Path, deadline: float, progress: Callable[[float], None]) -> None:
+    def __init__(
+        self, variables: Mapping[str, str], log: Path, deadline: float, progress: Callable[[float], None]
+    ) -> None:
         self.log, self.deadline, self.progress = log, deadline, progress
         self.kills = oom_kills()
         self.kept = False

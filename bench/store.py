@@ -34,7 +34,9 @@ def writing(folder: Path) -> Iterator[Path]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise WeighbridgeError(f"another run is writing to {folder}; wait for it or choose another --out") from error
+            raise WeighbridgeError(
+                f"another run is writing to {folder}; wait for it or choose another --out"
+            ) from error
         yield journal(folder)
 
 

@@ -29,8 +29,9 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     warm_cap_s: float
     steady_cap_s: float
     block_s: float = 0.25
-    longest_block: int = 50
+    longest_block: int = 200
     queued_blocks: int = 3
+    queued_cap_s: float = 2.0
 
 
 QUICK = Tier(name="quick", bound=0.02, warm_cap_s=2.0, steady_cap_s=5.0)
@@ -42,8 +43,12 @@ class ParityError(Exception):
     def __init__(self, parity: Parity) -> None:
         self.parity = parity
         ratio = "not finite" if parity.ratio is None else f"{parity.ratio:.3g}"
-        decisions = "" if parity.decisions_equal in (None, 1.0) else f"; {parity.decisions_equal:.2%} of decisions equal"
-        super().__init__(f"error of {parity.output!r} is {ratio} times the reference's, limit {parity.limit:g}{decisions}")
+        decisions = (
+            "" if parity.decisions_equal in (None, 1.0) else f"; {parity.decisions_equal:.2%} of decisions equal"
+        )
+        super().__init__(
+            f"error of {parity.output!r} is {ratio} times the reference's, limit {parity.limit:g}{decisions}"
+        )
 
 
 class Weighing:
@@ -114,11 +119,14 @@ class Weighing:
             self.fields["first_token_s"] = self.ask(Block(steps=5, mode="first_token"))["samples"]
 
     def queued(self) -> None:
-        """Blocks of queued steps: throughput."""
-        blocks = range(self.tier.queued_blocks)
-        steps = max(2, self._steps_a_block() * self.repeats)
-        request = Block(steps=min(steps, 10_000), mode="queued")
-        self.fields["queued_step_s"] = [self.ask(request)["samples"][0] for _ in blocks]
+        """Blocks of queued steps: throughput. Fewer blocks where the steps are long, but one at least."""
+        steps = min(max(2, self._steps_a_block() * self.repeats), 10_000)
+        samples: list[float] = []
+        while not samples or (
+            len(samples) < self.tier.queued_blocks and sum(samples) * steps < self.tier.queued_cap_s
+        ):  # fmt: skip
+            samples += self.ask(Block(steps=steps, mode="queued"))["samples"]
+        self.fields["queued_step_s"] = samples
 
     def memory(self) -> None:
         """Peaks and facts."""

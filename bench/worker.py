@@ -125,6 +125,7 @@ class Worker:
             case Score():
                 return self.score()
             case Settle():
+                measure.forget_garbage()
                 return {"reset": memory.reset_host_peak()}
             case Block():
                 return self.block(request)

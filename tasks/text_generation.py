@@ -193,7 +193,7 @@ TASK = Task(
     ),
     baseline=Target(metric="bits_per_byte", value=2.39, higher_is_better=False, source="bz2 -9 of the play"),
     scenarios=("infer", "generate"),
-    batch_size={"small": 2},
+    batch_size={"small": 1},
     generate_batch_size=1,
     packages=(MODEL, PLAYS),
     decision="logits",

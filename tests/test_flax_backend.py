@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backends import torch_models
 from backends.flax_nnx.backend import Flax, FlaxSession
+from backends.torch_nn import models as torch_models
 from bench.core import Arrays, Cell, ModelSpec, Precision, Scenario, Seeded
 from tests.conftest import make_cell
 

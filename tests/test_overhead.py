@@ -46,7 +46,7 @@ def plain_loop(record: Record) -> float:
     """Median seconds of the bare script, on the very files that the record was taken with."""
     root = data.cache_folder() / "artefacts"
     weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
-    batches = [path for path in (root / "oracle").glob("semantic-search-small-*/batch.safetensors")]
+    batches = list((root / "oracle").glob("semantic-search-small-*/batch.safetensors"))
     batch = max(batches, key=lambda path: path.stat().st_mtime)
     variables = {**os.environ, **{name: str(value) for name, value in record.environment["threads"].items()}}
     command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]

@@ -26,8 +26,6 @@ def test_noise_keeps_it_from_settling_until_there_is_enough() -> None:
     assert stats.has_settled(noisy, 0.01)
 
 
-
-
 def test_warm_means_no_longer_getting_faster() -> None:
     assert not stats.is_warm([1.0] * 5)
     assert not stats.is_warm([5, 4, 3, 2.5, 2, 1.5])

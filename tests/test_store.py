@@ -61,7 +61,11 @@ def test_a_retry_moves_the_old_record_aside(tmp_path: Path) -> None:
 
 
 def test_a_folder_has_one_writer(tmp_path: Path) -> None:
-    with store.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run is writing"), store.writing(tmp_path):
+    with (
+        store.writing(tmp_path),
+        pytest.raises(WeighbridgeError, match="another run is writing"),
+        store.writing(tmp_path),
+    ):
         pass
 
 

@@ -70,8 +70,9 @@ def environment(records: Iterable[Record]) -> list[str]:
 def _source(record: Record) -> str:
     assert record.about
     about = record.about
-    figures = f"target {about.target.value:g}: {about.target.source}; baseline {about.baseline.value:g}: {about.baseline.source}"
-    return f"{record.cell.task}: {about.source} Licence: {about.licence}. {about.target.metric}: {figures}"
+    goals = (("target", about.target), ("baseline", about.baseline))
+    figures = "; ".join(f"{word} {goal.value:g} ({goal.source})" for word, goal in goals)
+    return f"{record.cell.task}: {about.source} Licence: {about.licence}. {about.target.metric}: {figures}."
 
 
 def _list(title: str, lines: Iterable[str], raw: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""One contract over every backend, the hidden ones too. A backend that cannot be imported here fails; none is skipped."""
+"""One contract over every backend, the hidden ones too. One that cannot be imported here fails; none is skipped."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ class TestEveryBackend:
         assert session.clock() >= readings[-1]
 
     @pytest.mark.parametrize(
-        ("change", "word"), [({"device": "tpu"}, "tpu"), ({"scenario": "serve"}, "serve"), ({"precision": "int8"}, "int8")]
+        ("change", "word"),
+        [({"device": "tpu"}, "tpu"), ({"scenario": "serve"}, "serve"), ({"precision": "int8"}, "int8")],
     )
     def test_what_it_cannot_do_it_refuses_in_words(self, backend: Backend, change: dict[str, Any], word: str) -> None:
         reason = backend.why_not(make_cell(backend.name, **change))

@@ -18,8 +18,8 @@ import pytest
 import torch
 from flax import nnx
 
-from backends import torch_models
 from backends.flax_nnx import bridge, models
+from backends.torch_nn import models as torch_models
 from bench import parity
 from bench.core import Arrays, ModelSpec, Parity, Seeded
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import torch_models
 from backends.flax_nnx import bridge
+from backends.torch_nn import models as torch_models
 from bench.core import Arrays, WeighbridgeError
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from backends import torch_models
 from backends.flax_nnx import models
+from backends.torch_nn import models as torch_models
 from bench.core import WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")

@@ -1,4 +1,4 @@
-"""Twin of `backends.torch_models.MLP`: hidden layers of linear, optional LayerNorm, activation; then a linear head."""
+"""Twin of `backends.torch_nn.models.MLP`: linear, optional LayerNorm and activation for each width; a head."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from backends import torch_models
+from backends.torch_nn import models as torch_models
 from bench.core import Arrays, Examples, ModelSpec, Recipe, Training
 
 LOSSES: dict[str, Callable[[dict[str, torch.Tensor], dict[str, torch.Tensor]], torch.Tensor]] = {
