@@ -84,7 +84,7 @@ class TorchEager(Reference):
 def packaged_weights(model: ModelSpec, path: Path) -> Arrays:
     """The tensors of a safetensors or GGUF file, in float32, less those that the architecture does not use."""
     if path.suffix == ".gguf":
-        return gguf_weights(path)
+        return gguf_weights(model, path)
     from safetensors.numpy import load_file
 
     return {
@@ -94,14 +94,18 @@ def packaged_weights(model: ModelSpec, path: Path) -> Arrays:
     }
 
 
-def gguf_weights(path: Path) -> Arrays:
-    """A GGUF checkpoint through transformers, which dequantises it and undoes its order of rotary pairs."""
+def gguf_weights(model: ModelSpec, path: Path) -> Arrays:
+    """A GGUF checkpoint through transformers, which dequantises it and undoes its order of rotary pairs.
+
+    The configuration is ours: reading it out of the file's metadata would take as long as reading the weights.
+    """
     import torch
-    from transformers import AutoModelForCausalLM
+    from transformers import LlamaConfig, LlamaForCausalLM
 
     from backends.torch_nn import models as torch_models
 
-    module = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    config = LlamaConfig(**model.config)
+    module = LlamaForCausalLM.from_pretrained(path.parent, config=config, gguf_file=path.name, dtype=torch.float32)
     return torch_models.state(module)
 
 

@@ -26,7 +26,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     record: Record
     step_s: float | None = None
     rate: float | None = None
-    """Items a second with a queue of steps: throughput."""
+    """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
     first_token_s: float | None = None
     token_s: float | None = None
     """Seconds a token after the first."""
@@ -64,8 +64,7 @@ def figures(record: Record) -> dict[str, Any]:
         return {}
     step_s = stats.median(record.step_s)
     found: dict[str, Any] = {"step_s": step_s}
-    if record.queued_step_s:
-        found["rate"] = record.items_per_step / stats.median(record.queued_step_s)
+    found["rate"] = record.items_per_step / stats.median(record.queued_step_s or record.step_s)
     if record.first_token_s:
         first = stats.median(record.first_token_s)
         later = record.items_per_step // record.cell.batch_size - 1

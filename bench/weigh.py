@@ -28,13 +28,12 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     bound: float
     warm_cap_s: float
     steady_cap_s: float
-    block_s: float = 0.25
+    block_s: float = 0.5
     longest_block: int = 200
     queued_blocks: int = 3
-    queued_cap_s: float = 2.0
 
 
-QUICK = Tier(name="quick", bound=0.02, warm_cap_s=2.0, steady_cap_s=5.0)
+QUICK = Tier(name="quick", bound=0.02, warm_cap_s=1.0, steady_cap_s=5.0)
 
 
 class ParityError(Exception):
@@ -95,10 +94,10 @@ class Weighing:
             self.fields["score"] = {name: _finite(value) for name, value in scores.items()}
 
     def warm(self, clock_cost_s: float) -> None:
-        """Steps until they no longer get faster, or the cap."""
+        """Steps until they no longer get faster, or the cap. At least two steps came before, one of each check."""
         self.phase("warming up")
         warmup: list[float] = []
-        while len(warmup) < 2 or (not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s):
+        while not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3))["samples"]
             self.repeats = measure.repeats_for(min(warmup), clock_cost_s)
         self.fields |= {"warmup_s": warmup}
@@ -119,14 +118,11 @@ class Weighing:
             self.fields["first_token_s"] = self.ask(Block(steps=5, mode="first_token"))["samples"]
 
     def queued(self) -> None:
-        """Blocks of queued steps: throughput. Fewer blocks where the steps are long, but one at least."""
-        steps = min(max(2, self._steps_a_block() * self.repeats), 10_000)
-        samples: list[float] = []
-        while not samples or (
-            len(samples) < self.tier.queued_blocks and sum(samples) * steps < self.tier.queued_cap_s
-        ):  # fmt: skip
-            samples += self.ask(Block(steps=steps, mode="queued"))["samples"]
-        self.fields["queued_step_s"] = samples
+        """Blocks of queued steps: throughput. A step that is longer than a block has nothing to gain from a queue."""
+        steps = self._steps_a_block() * self.repeats
+        if steps > 1:
+            request = Block(steps=min(steps, 10_000), mode="queued")
+            self.fields["queued_step_s"] = [self.ask(request)["samples"][0] for _ in range(self.tier.queued_blocks)]
 
     def memory(self) -> None:
         """Peaks and facts."""

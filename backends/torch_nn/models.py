@@ -124,9 +124,14 @@ def _bert(config: Config) -> nn.Module:
 
 
 def _llama(config: Config) -> nn.Module:
+    """Not filled with random numbers, which takes seconds: whoever builds it loads it."""
     from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.initialization import no_init_weights
 
-    return LlamaForCausalLM(LlamaConfig(**_with_sdpa(config)))
+    with no_init_weights():
+        module = LlamaForCausalLM(LlamaConfig(**_with_sdpa(config)))
+    module.tie_weights()
+    return module
 
 
 def _with_sdpa(config: Config) -> Config:

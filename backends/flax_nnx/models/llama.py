@@ -11,7 +11,7 @@ O outputs of a projection, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -108,47 +108,70 @@ class Place(NamedTuple):
     mask_ST: Array
 
 
-class Projection(layers.Linear):
-    """A linear layer whose kernel is (H, O), or (O, H) once `rows_first` has turned it."""
+class Rows(nnx.Module):
+    """Several projections of one input as one matrix that lies a row an output."""
 
-    turned: bool = False
+    def __init__(self, parts: Sequence[layers.Linear]) -> None:
+        self.weight = nnx.Param(jnp.concatenate([part.kernel[...].T for part in parts]))
+        biases = [part.bias[...] for part in parts if part.bias is not None]
+        self.bias = nnx.data(nnx.Param(jnp.concatenate(biases)) if biases else None)
+        self.ends = tuple(np.cumsum([part.out_features for part in parts])[:-1].tolist())
 
-    def __call__(self, x_BSH: Array) -> Array:  # pyright: ignore[reportIncompatibleMethodOverride]
-        kernel = self.kernel[...]
-        y_BSO = _by_rows(x_BSH, kernel) if self.turned else x_BSH @ kernel
-        return y_BSO if self.bias is None else y_BSO + self.bias[...][None, None]
+    def __call__(self, x_BSH: Array) -> list[Array]:
+        y_BSO = _by_rows(x_BSH, self.weight[...])
+        return jnp.split(y_BSO if self.bias is None else y_BSO + self.bias[...][None, None], self.ends, -1)
 
 
-class Attention(nnx.Module):
+class Projecting(nnx.Module):
+    """What owns projections and can join those of one input. `rows` holds the joined ones, under the first's name."""
+
+    def __init__(self) -> None:
+        self.rows = nnx.data(dict[str, Rows]())
+
+    def project(self, x_BSH: Array, *names: str) -> list[Array]:
+        """One output a name."""
+        if names[0] in self.rows:
+            return self.rows[names[0]](x_BSH)
+        return [getattr(self, name)(x_BSH) for name in names]
+
+    def join(self, *names: str) -> None:
+        """From now on the projections `names` are one."""
+        self.rows[names[0]] = Rows([getattr(self, name) for name in names])
+        for name in names:
+            delattr(self, name)
+
+
+class Attention(Projecting):
     def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        super().__init__()
         queries, keys = c.num_attention_heads * c.head_width, c.key_heads * c.head_width
-        self.q_proj = Projection(c.hidden_size, queries, c.attention_bias, rngs=rngs)
-        self.k_proj = Projection(c.hidden_size, keys, c.attention_bias, rngs=rngs)
-        self.v_proj = Projection(c.hidden_size, keys, c.attention_bias, rngs=rngs)
-        self.o_proj = Projection(queries, c.hidden_size, c.attention_bias, rngs=rngs)
+        self.q_proj = layers.Linear(c.hidden_size, queries, c.attention_bias, rngs=rngs)
+        self.k_proj = layers.Linear(c.hidden_size, keys, c.attention_bias, rngs=rngs)
+        self.v_proj = layers.Linear(c.hidden_size, keys, c.attention_bias, rngs=rngs)
+        self.o_proj = layers.Linear(queries, c.hidden_size, c.attention_bias, rngs=rngs)
         self.head_width = c.head_width
 
     def __call__(self, x_BSH: Array, place: Place, past: Past | None) -> tuple[Array, Past]:
-        q, k, v = (
-            part(x_BSH).reshape(*x_BSH.shape[:2], -1, self.head_width)
-            for part in (self.q_proj, self.k_proj, self.v_proj)
-        )
+        shape = (*x_BSH.shape[:2], -1, self.head_width)
+        q, k, v = (y.reshape(shape) for y in self.project(x_BSH, "q_proj", "k_proj", "v_proj"))
         now = Past(_turn(k, place), v)
         if past is not None:
             pairs = zip(past, now, strict=True)
             now = Past(*(lax.dynamic_update_slice_in_dim(old, new, place.start, 1) for old, new in pairs))
         y_BSND = layers.attention(_turn(q, place), now.keys, now.values, place.mask_ST[None, None, None])
-        return self.o_proj(y_BSND.reshape(*x_BSH.shape[:2], -1)), now
+        return self.project(y_BSND.reshape(*x_BSH.shape[:2], -1), "o_proj")[0], now
 
 
-class MLP(nnx.Module):
+class MLP(Projecting):
     def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
-        self.gate_proj = Projection(c.hidden_size, c.intermediate_size, c.mlp_bias, rngs=rngs)
-        self.up_proj = Projection(c.hidden_size, c.intermediate_size, c.mlp_bias, rngs=rngs)
-        self.down_proj = Projection(c.intermediate_size, c.hidden_size, c.mlp_bias, rngs=rngs)
+        super().__init__()
+        self.gate_proj = layers.Linear(c.hidden_size, c.intermediate_size, c.mlp_bias, rngs=rngs)
+        self.up_proj = layers.Linear(c.hidden_size, c.intermediate_size, c.mlp_bias, rngs=rngs)
+        self.down_proj = layers.Linear(c.intermediate_size, c.hidden_size, c.mlp_bias, rngs=rngs)
 
     def __call__(self, x_BSH: Array) -> Array:
-        return self.down_proj(layers.silu(self.gate_proj(x_BSH)) * self.up_proj(x_BSH))
+        gate, up = self.project(x_BSH, "gate_proj", "up_proj")
+        return self.project(layers.silu(gate) * up, "down_proj")[0]
 
 
 class Layer(nnx.Module):
@@ -178,11 +201,12 @@ class Model(nnx.Module):
         return self.norm(x_BSH), tuple(now)
 
 
-class Llama(nnx.Module):
+class Llama(Projecting):
     def __init__(self, c: Config, rngs: nnx.Rngs) -> None:
+        super().__init__()
         self.model = Model(c, rngs)
         if not c.tie_word_embeddings:
-            self.lm_head = Projection(c.hidden_size, c.vocab_size, False, rngs=rngs)
+            self.lm_head = layers.Linear(c.hidden_size, c.vocab_size, False, rngs=rngs)
         self.config = c
 
     def place(self, start: Array, count: int, reach: int) -> Place:
@@ -197,7 +221,7 @@ class Llama(nnx.Module):
         """Logits in at least float32."""
         if self.config.tie_word_embeddings:
             return layers.at_least_float32(_by_rows(x_BSH, self.model.embed_tokens.embedding[...]))
-        return layers.at_least_float32(self.lm_head(x_BSH))
+        return layers.at_least_float32(self.project(x_BSH, "lm_head")[0])
 
 
 def build(config: dict[str, Any], rngs: nnx.Rngs) -> Llama:
@@ -205,10 +229,14 @@ def build(config: dict[str, Any], rngs: nnx.Rngs) -> Llama:
 
 
 def rows_first(module: Llama) -> None:
-    """Turns every projection, in place, to the layout that a CPU decodes fastest. `bridge` no longer fits after it."""
-    for _, part in nnx.iter_modules(module):
-        if isinstance(part, Projection) and not part.turned:
-            part.kernel, part.turned = nnx.Param(part.kernel[...].T), True
+    """Lays every projection, in place, as a CPU decodes fastest. Names are no longer PyTorch's after it."""
+    for layer in module.model.layers:
+        layer.self_attn.join("q_proj", "k_proj", "v_proj")
+        layer.self_attn.join("o_proj")
+        layer.mlp.join("gate_proj", "up_proj")
+        layer.mlp.join("down_proj")
+    if not module.config.tie_word_embeddings:
+        module.join("lm_head")
 
 
 def forward(module: Llama, inputs: dict[str, Array]) -> dict[str, Array]:
