@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import nox
+from nox.virtualenv import PassthroughEnv
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests", "lint", "types"]
@@ -25,7 +26,7 @@ DEVICE_FILES = {"cuda": ("/dev/nvidia0", "/dev/nvidiactl"), "tpu": ("/dev/accel0
 
 def install(session: nox.Session, extras: str, *more: str) -> None:
     """The project with `extras`, at the versions of constraints.txt; nothing under --no-venv."""
-    if not isinstance(session.virtualenv, nox.virtualenv.PassthroughEnv):
+    if not isinstance(session.virtualenv, PassthroughEnv):
         session.env["UV_COMPILE_BYTECODE"] = "1"
         session.install("-c", "constraints.txt", "-e", f".[{extras}]", *more)
 

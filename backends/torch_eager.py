@@ -120,7 +120,7 @@ def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
     module = torch_models.build(model)
     torch_models.load_state(module, load_file(weights))
     module = module.eval().requires_grad_(False).to(cell.device, torch_dtype(cell.precision))
-    return module.to(memory_format=torch.channels_last)
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 class TorchSession(Session):

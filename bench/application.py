@@ -14,7 +14,7 @@ from rich.console import Console
 
 from bench import compare, data, environment, registry, store
 from bench.compare import Row
-from bench.core import Backend, Cell, Record, Reference, Task, WeighbridgeError
+from bench.core import Backend, Cell, Device, Record, Reference, Task, WeighbridgeError
 from bench.display import Display
 from bench.plan import Filters, Suite, plan
 from bench.report import csv, markdown
@@ -53,7 +53,8 @@ def prepare(suite_name: str, filters: Filters) -> Planned:
     cells = plan(suite, filters, registry.task, registry.backend)
     if not cells:
         raise WeighbridgeError("no cell fits this request; `weighbridge list` shows what each task can do")
-    for device in dict.fromkeys(cell.device for cell in cells):
+    devices: set[Device] = {cell.device for cell in cells}
+    for device in devices:
         if not environment.has_device(device):
             raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
     return Planned(cells=cells, reference=suite.reference)

@@ -8,7 +8,7 @@ asynchronous. A step that is short beside the clock's own cost is repeated betwe
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ def forget_garbage() -> None:
 
 
 @contextmanager
-def quiet_collector() -> Iterator[None]:
+def quiet_collector() -> Generator[None]:
     """No garbage collection inside the block: it would land in some steps and not in others."""
     gc.collect()
     gc.disable()

@@ -75,13 +75,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _planned(config: pytest.Config) -> application.Planned:
     def words(option: str) -> list[str]:
-        return [word for word in config.getoption(option).split(",") if word]
+        return [word for word in _option(config, option).split(",") if word]
 
     filters = Filters(tasks=words("--weighbridge-tasks"), backends=words("--weighbridge-backends"))
     try:
-        return application.prepare(config.getoption("--weighbridge-suite"), filters)
+        return application.prepare(_option(config, "--weighbridge-suite"), filters)
     except WeighbridgeError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    return str(config.getoption(name))
 
 
 def _only(config: pytest.Config) -> bool:
@@ -116,9 +120,9 @@ def weigh(
 
     def weighed() -> Record:
         planned = msgspec.structs.replace(_planned(request.config), cells=[weighbridge_cell])
-        limit = request.config.getoption("--weighbridge-time-limit")
+        limit = float(_option(request.config, "--weighbridge-time-limit"))
         (record,) = application.run(planned, planned.cells, tmp_path / "records.jsonl", limit, Quiet())
-        _require(record, request.config.getoption("--weighbridge-backends").split(","))
+        _require(record, _option(request.config, "--weighbridge-backends").split(","))
         replay(benchmark, request.node, record)
         return record
 

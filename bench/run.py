@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +36,8 @@ class WorkerFailed(Exception):
     """A worker that answered with a failure, died, or ran out of time."""
 
     def __init__(self, status: Status, reason: str) -> None:
-        self.status, self.reason = status, reason
+        self.status: Status = status
+        self.reason = reason
         super().__init__(reason)
 
 
@@ -251,7 +252,7 @@ class Run:
             return float(worker.ask(First())["first_s"])
 
     @contextmanager
-    def _worker(self, cell: Cell, variables: Mapping[str, str]) -> Iterator[Worker]:
+    def _worker(self, cell: Cell, variables: Mapping[str, str]) -> Generator[Worker]:
         """A worker that is dead afterwards; its log stays where it failed."""
         log = self.logs / f"{cell.id}.log"
         deadline = time.monotonic() + self.job.time_limit_s
@@ -269,7 +270,7 @@ class Run:
                     self.logs.rmdir()
 
     @contextmanager
-    def _compile_cache(self) -> Iterator[Path]:
+    def _compile_cache(self) -> Generator[Path]:
         """An empty folder: what is called cold must not find an earlier run's programs."""
         self.job.root.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix="compiled-", dir=self.job.root))

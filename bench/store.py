@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def journal(folder: Path) -> Path:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[Path]:
+def writing(folder: Path) -> Generator[Path]:
     """Holds the run folder for one writer; the lock ends with the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{JOURNAL}.lock").open("w") as lock:

@@ -28,7 +28,7 @@ def values(row: Row) -> dict[str, object]:
 def render(rows: list[Row]) -> str:
     """The file's text. A text that a spreadsheet would run as a formula is quoted with an apostrophe."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
+    writer: csv.DictWriter[str] = csv.DictWriter(out, FIELDS, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: inert(value) for name, value in values(row).items()} for row in rows)
     return out.getvalue()
