@@ -133,7 +133,10 @@ class TorchSession(Session):
 
         self.torch, self.module, self.cell, self.function = torch, module, cell, function
         self.dtype = torch_dtype(cell.precision)
-        self.run = self.generate if cell.scenario == "generate" else self.infer
+        self.run = self.infer
+        if cell.scenario == "generate":
+            self.run = self.generate
+            module.generation_config.eos_token_id = None  # every backend produces as many tokens as it was asked for
 
     def put(self, batch: Arrays) -> Any:
         """Floats go to the cell's precision; images are NHWC already, which is channels_last after a permute."""
@@ -158,7 +161,6 @@ class TorchSession(Session):
             x["input_ids"],
             attention_mask=self.torch.ones_like(x["input_ids"]),
             max_new_tokens=x["new_tokens"],
-            min_new_tokens=x["new_tokens"],
             do_sample=False,
             return_dict_in_generate=True,
             output_logits=True,

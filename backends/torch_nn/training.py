@@ -28,7 +28,7 @@ def train(model: ModelSpec, training: Training) -> Arrays:
     """The weights after the recipe's last step: PyTorch names and layouts, float32."""
     torch.manual_seed(training.seed)
     torch.set_flush_denormal(True)  # moments decay into denormals, on which a processor is ten times slower
-    module = torch_models.build(model).to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    module = torch_models.build(model).train()
     forward, loss = torch_models.forward(model), LOSSES[training.loss]
     recipe, examples = training.recipe, training.examples
     steps = recipe.epochs * (len(examples) // recipe.batch_size)
