@@ -137,7 +137,8 @@ class Worker:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
-        self.stdin.close()
+        with suppress(BrokenPipeError):  # a request that a dead worker never read is still in the buffer
+            self.stdin.close()
         self.stdout.close()
 
 

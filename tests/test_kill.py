@@ -82,6 +82,7 @@ def one_folder(out: Path, rng: random.Random, most: int) -> int:
             kills += kill_at_random(process, rng)
         _, errors = process.communicate(timeout=120)
         assert process.returncode in (0, 1, -signal.SIGKILL), errors.decode()
+        assert b"Traceback" not in errors, errors.decode()
         now = whole_lines(store.journal(out))
         assert now[: len(before)] == before
         before = now

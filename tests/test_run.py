@@ -18,6 +18,7 @@ from bench import application, data, registry, run, store
 from bench.application import Options, Planned
 from bench.core import Record, WeighbridgeError
 from bench.plan import Filters
+from bench.worker import Close
 from tests.conftest import make_cell
 
 QUIET = Console(file=io.StringIO())
@@ -131,6 +132,15 @@ def test_the_parent_blocks_while_it_waits(tmp_path: Path) -> None:
     with pytest.raises(run.WorkerFailed, match="time limit"):
         worker._line()
     assert time.process_time() - before < 0.05
+    worker.kill()
+
+
+def test_a_worker_that_died_before_it_was_asked_is_a_failure_and_no_more(tmp_path: Path) -> None:
+    worker = run.Worker({}, tmp_path / "log", time.monotonic() + 20.0, lambda fraction: None)
+    worker.process.kill()
+    worker.process.wait()
+    with pytest.raises(run.WorkerFailed, match="killed by SIGKILL"):
+        worker.ask(Close())
     worker.kill()
 
 
