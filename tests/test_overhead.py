@@ -37,13 +37,16 @@ def test_a_plain_loop_over_the_same_forward_pass_agrees(tmp_path: Path) -> None:
     """A machine's other load moves medians by tens of percent; a parent that spins moved a peer's by 140 %."""
     ours = weighed(tmp_path, "quick", tasks=["semantic-search"], backends=["torch"])
     assert ours.status == "ok", ours.reason
-    suite_s, plain_s = stats.median(ours.step_s), plain_loop(ours)
-    print(f"suite {suite_s:.4f} s, plain loop {plain_s:.4f} s, ratio {suite_s / plain_s:.3f}")
-    assert 1 / 1.4 <= suite_s / plain_s <= 1.4
+    suite_s, plain = stats.median(ours.step_s), plain_loop(ours)
+    medians, fastest = suite_s / plain["median_s"], min(ours.step_s) / plain["fastest_s"]
+    print(
+        f"suite {suite_s:.4f} s, plain loop {plain['median_s']:.4f} s, ratio {medians:.3f}, of the fastest {fastest:.3f}"
+    )
+    assert 1 / 1.4 <= fastest <= 1.4  # the fastest steps are those that other load left alone
 
 
-def plain_loop(record: Record) -> float:
-    """Median seconds of the bare script, on the very files that the record was taken with."""
+def plain_loop(record: Record) -> dict[str, float]:
+    """What the bare script prints, on the very files that the record was taken with."""
     root = data.cache_folder() / "artefacts"
     weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
     batches = list((root / "oracle").glob("semantic-search-small-*/batch.safetensors"))
@@ -51,7 +54,7 @@ def plain_loop(record: Record) -> float:
     variables = {**os.environ, **{name: str(value) for name, value in record.environment["threads"].items()}}
     command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]
     ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
-    return float(json.loads(ended.stdout)["median_s"])
+    return dict(json.loads(ended.stdout))
 
 
 @pytest.mark.parametrize("name", ["docs/overhead.md"])
