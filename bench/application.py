@@ -14,9 +14,10 @@ from rich.console import Console
 
 from bench import compare, data, environment, registry, store
 from bench.compare import Row
-from bench.core import Backend, Cell, Device, Record, Reference, Task, WeighbridgeError
+from bench.core import Backend, Cell, Device, Reference, Task, WeighbridgeError
 from bench.display import Display
 from bench.plan import Filters, Suite, plan
+from bench.record import Record
 from bench.report import csv, markdown
 from bench.run import Job, Run, Watcher
 from bench.weigh import QUICK

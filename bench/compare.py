@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 
 from bench import stats
-from bench.core import Record, Target
+from bench.core import Target
+from bench.record import Record
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "precision")

@@ -1,4 +1,4 @@
-"""The nouns: what is weighed, by what, and what is learned.
+"""The nouns: what is weighed, and by what. What is learned is in `bench.record`.
 
 Everything here is frozen, holds no framework object, and can be read without importing one, since the
 parent process, which plans and records, must stay thin (DESIGN.md, import rule 5). Units are in the names.
@@ -30,10 +30,6 @@ Scenario = Literal["infer", "generate", "train", "serve"]
 Precision = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "int8"]
 """`fp64` is the oracle's; a plan never asks for it."""
 Device = Literal["cpu", "cuda", "tpu"]
-Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed"]
-
-SCHEMA = 1
-"""Version of `Record`. 1: first published form."""
 
 
 class WeighbridgeError(Exception):
@@ -141,18 +137,6 @@ class Task:
     item: str = "row"
     """What one example is called: throughput counts these a second."""
 
-    def provenance(self, preset: Preset) -> Provenance:
-        """What a record says of this task."""
-        weights = str(self.models[preset].weights.__struct_config__.tag)
-        return Provenance(
-            source=self.source,
-            licence=self.licence,
-            weights=weights,
-            item=self.item,
-            target=self.target,
-            baseline=self.baseline,
-        )
-
     def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
         """The batch size of a cell where a plan names none."""
         return self.generate_batch_size if scenario == "generate" else self.batch_size[preset]
@@ -183,63 +167,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         driven = f"{self.scenario} {self.precision} b{self.batch_size} {self.device}"
         return f"{self.task}[{self.preset}] {self.backend} {driven}"
-
-
-class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """How far outputs are from the float64 oracle, in units of how far the reference's are (see `bench.parity`)."""
-
-    ratio: float | None
-    """None where it is not finite: an output is missing, misshapen, or holds NaN or infinity."""
-    limit: float
-    passed: bool
-    decisions_equal: float | None = None
-    """Share of identical argmax or tokens, 1.0 where all agree; None where the task has no decision."""
-    output: str = ""
-    """The output with the largest ratio."""
-
-
-class Provenance(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reader must know to believe a score: the data, the weights, and the figures to hold it against."""
-
-    source: str
-    licence: str
-    weights: str
-    """`packaged`, `trained` or `seeded`; the score of seeded weights says nothing."""
-    item: str
-    target: Target
-    baseline: Target
-
-
-class Record(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything learned of a cell. Documented field by field in docs/records.md."""
-
-    cell: Cell
-    status: Status
-    reason: str = ""
-    schema: int = SCHEMA
-    tier: str = "quick"
-    compile_s: float | None = None
-    warm_compile_s: float | None = None
-    warmup_s: list[float] = []
-    step_s: list[float] = []
-    queued_step_s: list[float] = []
-    first_token_s: list[float] = []
-    settled: bool | None = None
-    items_per_step: int = 0
-    item: str = ""
-    score: dict[str, float | None] = {}
-    """None where a figure is not finite."""
-    parity: Parity | None = None
-    host_peak_bytes: int | None = None
-    compile_host_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    device_reserved_bytes: int | None = None
-    device_process_bytes: int | None = None
-    facts: dict[str, Any] = {}
-    about: Provenance | None = None
-    environment: dict[str, Any] = {}
-    started: str = ""
-    wall_s: float = 0.0
 
 
 class Session(ABC):

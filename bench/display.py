@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from bench.core import Cell, Record
+from bench.core import Cell
+from bench.record import Record
 from bench.report.table import seconds
 
 

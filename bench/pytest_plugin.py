@@ -15,8 +15,9 @@ import msgspec
 import pytest
 
 from bench import application
-from bench.core import Cell, Record, WeighbridgeError
+from bench.core import Cell, WeighbridgeError
 from bench.plan import Filters
+from bench.record import Record
 
 CELL = "weighbridge_cell"
 

@@ -24,8 +24,9 @@ import msgspec
 
 from bench import environment, memory, store
 from bench.artefacts import Artefacts
-from bench.core import Backend, Cell, Record, Status, WeighbridgeError
+from bench.core import Backend, Cell, WeighbridgeError
 from bench.environment import THREAD_VARIABLES
+from bench.record import Record, Status, provenance
 from bench.weigh import ParityError, Tier, Weighing
 from bench.worker import Answer, First, Open, Prepare, Request, encoder, path_from
 
@@ -175,7 +176,7 @@ class Run:
                 record = Record(cell=cell, status="skipped", reason=barred[cell.id])
             else:
                 record = self._weigh(cell, made[cell.group])
-            about = self.job.tasks[cell.task].provenance(cell.preset)
+            about = provenance(self.job.tasks[cell.task], cell.preset)
             wall_s = time.monotonic() - begin
             record = msgspec.structs.replace(record, started=started, wall_s=wall_s, about=about)
             store.append(self.journal, record)

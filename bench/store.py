@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core import SCHEMA, Record, WeighbridgeError
+from bench.core import WeighbridgeError
+from bench.record import SCHEMA, Record
 
 JOURNAL = "records.jsonl"
 encoder = msgspec.json.Encoder(order="deterministic")

@@ -14,7 +14,8 @@ from typing import Any
 import msgspec
 
 from bench import measure, stats
-from bench.core import Cell, Parity, Record
+from bench.core import Cell
+from bench.record import Parity, Record
 from bench.worker import Block, Check, Close, First, Memory, Request, Score, Settle
 
 Ask = Callable[[Request], dict[str, Any]]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from bench.core import Cell, Parity, Provenance, Record, Target
+from bench.core import Cell, Target
+from bench.record import Parity, Provenance, Record
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
 settings.load_profile("shared-machine")

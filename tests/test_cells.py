@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.core import Record
+from bench.record import Record
 
 
 def test_cell(weigh: Callable[[], Record]) -> None:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import compare
-from bench.core import Provenance
+from bench.record import Provenance
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from bench import application, data, stats
-from bench.core import Record
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
+from bench.record import Record
 
 STEP_S = 0.001
 HERE = Path(__file__).parent

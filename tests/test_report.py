@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench import compare
 from bench.compare import Row
-from bench.core import Parity, Record
+from bench.record import Parity, Record
 from bench.report import csv, markdown, table, terminal
 from tests.conftest import make_cell, make_record
 

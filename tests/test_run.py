@@ -16,8 +16,9 @@ from rich.console import Console
 
 from bench import application, data, registry, run, store
 from bench.application import Options, Planned
-from bench.core import Record, WeighbridgeError
+from bench.core import WeighbridgeError
 from bench.plan import Filters
+from bench.record import Record
 from bench.worker import Close
 from tests.conftest import make_cell
 

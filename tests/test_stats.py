@@ -1,32 +1,143 @@
+"""Intervals cover what they should, verdicts keep to the floor, and pairing is by block."""
+
+from __future__ import annotations
+
+import math
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import stats
+from bench.stats import Interval
 
-SAMPLES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=60)
-
-
-@given(SAMPLES, st.floats(1e-3, 1e3))
-def test_settling_does_not_depend_on_the_unit(samples: list[float], unit: float) -> None:
-    scaled = [sample * unit for sample in samples]
-    error, other = stats.relative_error_of_median(samples), stats.relative_error_of_median(scaled)
-    assert error == other or np.isclose(error, other, rtol=1e-6)
+positive = st.floats(1e-6, 1e3)
+processes = st.lists(st.lists(positive, min_size=1, max_size=12), min_size=1, max_size=4)
 
 
-def test_ten_equal_samples_have_settled_and_nine_have_not() -> None:
-    assert stats.has_settled([1.0] * 10, 0.01)
-    assert not stats.has_settled([1.0] * 9, 0.01)
+@given(st.lists(positive, min_size=1, max_size=50))
+def test_the_median_is_numpys(samples: list[float]) -> None:
+    assert stats.median(samples) == pytest.approx(float(np.median(samples)))
 
 
-def test_noise_keeps_it_from_settling_until_there_is_enough() -> None:
+def test_the_median_of_nothing_is_nan() -> None:
+    assert math.isnan(stats.median([]))
+
+
+def test_the_error_of_a_median_shrinks_with_samples_and_is_infinite_under_six() -> None:
     rng = np.random.default_rng(0)
-    noisy = list(1 + 0.1 * rng.standard_normal(2000))
-    assert not stats.has_settled(noisy[:12], 0.01)
-    assert stats.has_settled(noisy, 0.01)
+    samples = rng.normal(1.0, 0.05, 400)
+    assert stats.relative_error_of_median(list(samples[:5])) == math.inf
+    assert stats.relative_error_of_median(list(samples[:20])) > stats.relative_error_of_median(list(samples))
 
 
-def test_warm_means_no_longer_getting_faster() -> None:
-    assert not stats.is_warm([1.0] * 5)
-    assert not stats.is_warm([5, 4, 3, 2.5, 2, 1.5])
-    assert stats.is_warm([5, 1, 1, 1, 1.02, 0.99])
+def test_settled_needs_ten_samples_that_agree() -> None:
+    assert not stats.has_settled([1.0] * 9, 0.02)
+    assert stats.has_settled([1.0] * 10, 0.02)
+    assert not stats.has_settled([1.0, 2.0] * 5, 0.02)
+
+
+def test_warm_when_steps_no_longer_get_faster() -> None:
+    assert not stats.is_warm([3.0, 2.0, 1.0])
+    assert not stats.is_warm([9.0, 8.0, 7.0, 3.0, 2.0, 1.0])
+    assert stats.is_warm([9.0, 1.0, 1.0, 1.0, 1.0, 1.0])
+
+
+@given(processes)
+def test_an_interval_holds_its_median_and_stays_within_what_was_seen(values: list[list[float]]) -> None:
+    found = stats.interval(values)
+    pooled = [value for process in values for value in process]
+    assert min(pooled) <= found.low <= found.high <= max(pooled)
+    assert found.value == pytest.approx(float(np.median(pooled)))
+    if len(values) == 1:
+        assert found.low <= found.value * (1 + 1e-9)
+        assert found.value <= found.high * (1 + 1e-9)
+
+
+@given(processes, positive)
+def test_an_interval_scales_with_its_unit(values: list[list[float]], unit: float) -> None:
+    found, scaled = stats.interval(values), stats.interval([[value * unit for value in p] for p in values])
+    assert (scaled.low, scaled.high) == pytest.approx((found.low * unit, found.high * unit))
+
+
+@pytest.mark.parametrize("n", [7, 10, 15, 30])
+def test_the_closed_form_is_the_bootstrap(n: int) -> None:
+    """Against 20,000 drawn resamples of the lower median, within a rank."""
+    rng = np.random.default_rng(1)
+    drawn = np.sort(rng.integers(n, size=(20_000, n)), axis=1)[:, math.ceil(n / 2) - 1]
+    low, high = stats._ranks(n)
+    assert abs(low - np.quantile(drawn, 0.025)) <= 1
+    assert low + high == n - 1
+
+
+@pytest.mark.parametrize("n", [10, 20])
+def test_intervals_of_one_process_cover_nineteen_times_in_twenty(n: int) -> None:
+    rng = np.random.default_rng(2)
+    covered = [found.low <= 1 <= found.high for found in (stats.interval([rng.normal(1, 0.1, n)]) for _ in range(800))]
+    assert np.mean(covered) >= 0.93
+
+
+def test_processes_that_differ_widen_the_interval() -> None:
+    """A shift between processes is noise of its own, however well each knows itself (rule 5)."""
+    tight = [[1.0, 1.001, 0.999] * 5] * 3
+    shifted = [[value + shift for value in tight[0]] for shift in (0.0, 0.05, -0.05)]
+    assert stats.interval(tight).relative_error < 0.002
+    assert stats.interval(shifted).low < 0.96
+    assert stats.interval(shifted).high > 1.04
+
+
+def test_what_is_not_finite_tells_nothing() -> None:
+    assert math.isnan(stats.interval([[1.0, math.nan]]).value)
+    assert math.isnan(stats.interval([]).value)
+    assert stats.verdict(stats.interval([[math.inf] * 9]), 0.01, 9) == "UNSURE"
+
+
+def test_blocks_are_cut_in_order_and_must_add_up() -> None:
+    assert stats.block_medians([1, 2, 3, 10, 20, 5], [[3, 2], [1]]) == [[2, 15], [5]]
+    with pytest.raises(ValueError, match="blocks hold 2 samples, there are 3"):
+        stats.block_medians([1, 2, 3], [[2]])
+
+
+def test_pairs_are_of_the_same_turn() -> None:
+    """A machine that slows down for both in a turn leaves the ratio alone."""
+    mood = [1.0, 1.3, 0.9, 2.0, 1.1]
+    ratios = stats.paired_ratios([[2 * m for m in mood]], [mood])
+    assert ratios[0] == pytest.approx([2.0] * 5)
+    assert stats.paired_ratios([[1.0, 2.0]], [[1.0]]) == [[1.0]]
+
+
+def test_an_unpaired_ratio_adds_both_errors() -> None:
+    one = Interval(1.0, 0.9, 1.1)
+    both = stats.unpaired_ratio(one, one)
+    assert both.value == 1
+    assert both.low < 0.9
+    assert both.high > 1.1
+    exact = Interval(1.0, 1.0, 1.0)
+    assert stats.unpaired_ratio(Interval(2.0, 1.8, 2.2), exact).low == pytest.approx(1.8)
+    assert math.isnan(stats.unpaired_ratio(stats.NOTHING, one).value)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (1.03, 1.5, "FASTER"),
+        (1.01, 1.5, "UNSURE"),
+        (0.99, 1.01, "SAME"),
+        (0.9, 1.1, "UNSURE"),
+        (0.5, 0.97, "SLOWER"),
+        (0.5, 0.99, "UNSURE"),
+    ],
+)
+def test_a_verdict_needs_the_whole_interval(low: float, high: float, word: str) -> None:
+    assert stats.verdict(Interval((low + high) / 2, low, high), 0.02, 10) == word
+
+
+def test_too_few_blocks_are_no_verdict() -> None:
+    assert stats.verdict(Interval(2.0, 1.9, 2.1), 0.02, 4) == "UNSURE"
+
+
+def test_break_even() -> None:
+    assert stats.break_even_calls(10.0, 0.1) == pytest.approx(100)
+    assert stats.break_even_calls(-1.0, 0.1) == 0
+    assert stats.break_even_calls(10.0, 0.0) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.compare import Row
-from bench.core import Record
+from bench.record import Record
 from bench.report.table import notes, number, used
 
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})

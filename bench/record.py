@@ -1,0 +1,109 @@
+"""What is learned of a cell, as it is written down: raw figures, from which every statistic is derived."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+from bench.core import Cell, Preset, Target, Task
+
+Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed"]
+Pairing = Literal["interleaved", "sequential", ""]
+"""Whether the cells of a group took turns; empty where nothing was timed."""
+StoppedBy = Literal["converged", "time cap", ""]
+
+SCHEMA = 2
+"""Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`."""
+
+
+DEFAULT_FLOOR = 0.02
+"""The noise floor of a machine that nobody calibrated; `weighbridge calibrate` replaces it by what was measured."""
+
+
+class Parity(msgspec.Struct, frozen=True, kw_only=True):
+    """How far outputs are from the float64 oracle, in units of how far the reference's are (see `bench.parity`)."""
+
+    ratio: float | None
+    """None where it is not finite: an output is missing, misshapen, or holds NaN or infinity."""
+    limit: float
+    passed: bool
+    decisions_equal: float | None = None
+    """Share of identical argmax or tokens, 1.0 where all agree; None where the task has no decision."""
+    output: str = ""
+    """The output with the largest ratio."""
+
+
+class Noise(msgspec.Struct, frozen=True, kw_only=True):
+    """How noisy the machine was: the floor that `weighbridge calibrate` measured, and what went on beside this."""
+
+    floor: float = DEFAULT_FLOOR
+    """|ratio - 1| under which two equal programs may differ here."""
+    calibrated: str = ""
+    """When it was measured, UTC ISO 8601; empty where this machine was not calibrated and a default stands in."""
+    cpus_elsewhere: float | None = None
+    """Processors that other processes kept busy while this was timed, on average; None where it cannot be known."""
+    warnings: list[str] = []
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reader must know to believe a score: the data, the weights, and the figures to hold it against."""
+
+    source: str
+    licence: str
+    weights: str
+    """`packaged`, `trained` or `seeded`; the score of seeded weights says nothing."""
+    item: str
+    target: Target
+    baseline: Target
+
+
+def provenance(task: Task, preset: Preset) -> Provenance:
+    """What a record says of a task."""
+    weights = str(task.models[preset].weights.__struct_config__.tag)
+    return Provenance(
+        source=task.source,
+        licence=task.licence,
+        weights=weights,
+        item=task.item,
+        target=task.target,
+        baseline=task.baseline,
+    )
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything learned of a cell. Documented field by field in docs/records.md."""
+
+    cell: Cell
+    status: Status
+    reason: str = ""
+    schema: int = SCHEMA
+    tier: str = "quick"
+    compile_s: float | None = None
+    warm_compile_s: float | None = None
+    warmup_s: list[float] = []
+    step_s: list[float] = []
+    blocks: list[list[int]] = []
+    """Per process, how many of `step_s` each block took; block j of process i was timed in the same turn as block j
+    of process i of every other cell of the group."""
+    pairing: Pairing = ""
+    stopped_by: StoppedBy = ""
+    queued_step_s: list[float] = []
+    first_token_s: list[float] = []
+    settled: bool | None = None
+    items_per_step: int = 0
+    item: str = ""
+    score: dict[str, float | None] = {}
+    """None where a figure is not finite."""
+    parity: Parity | None = None
+    host_peak_bytes: int | None = None
+    compile_host_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    device_reserved_bytes: int | None = None
+    device_process_bytes: int | None = None
+    facts: dict[str, Any] = {}
+    noise: Noise | None = None
+    about: Provenance | None = None
+    environment: dict[str, Any] = {}
+    started: str = ""
+    wall_s: float = 0.0
