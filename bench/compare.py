@@ -1,24 +1,36 @@
-"""Records against the reference's in their group, or a run against another. Pure.
+"""Records of one run against the reference's in their group. Pure.
 
-A ratio is the reference's median step over the backend's: 2 means half the time. It is given only where parity
-passed, the quality gate holds and both sides stood on equal footing (MEASURING.md, rules 17 and 23); otherwise
-the row says why it has none. Intervals and verdicts are not improvised here.
+A ratio is the reference's step over the backend's: 2 means half the time. It is given only where parity was shown,
+the quality gate holds and both sides stood on equal footing (MEASURING.md, rules 17, 19 and 23); otherwise the row
+says why it has none. Blocks that took turns are compared pair by pair; medians of cells that were timed one after
+another are divided, and the row says so. Run against run is `bench.gate`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from bench import stats
 from bench.core import Target
-from bench.record import Record
+from bench.record import DEFAULT_FLOOR, Pairing, Record
 
 GATE = 0.99
-FOOTING = ("weights_hash", "batch_hash", "threads", "precision")
-"""Facts that must agree; each backend reads them back from its framework."""
+FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope")
+"""Facts that must agree where both sides state them; each backend reads them back from its framework. What is
+natural to a backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, allocator) is disclosed, and bars
+nothing."""
+STATED_BY_BOTH = ("weights_hash", "batch_hash")
+"""Of those, the ones that bar also where only one side states them."""
+UNSTATED = "(not stated)"
+SEQUENTIAL_FLOOR = 0.18
+"""Medians of sequential runs of the same program differed by up to 18 % (MEASURING.md, rule 4)."""
+
+BreakEven = float | Literal["never"] | None
+"""Calls until a longer compilation is repaid; None where it cannot be told."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +44,17 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     token_s: float | None = None
     """Seconds a token after the first."""
     ratio: float | None = None
+    interval: stats.Interval | None = None
+    """Around `ratio`; None where there is no ratio, too few blocks for an interval, or it is the reference's own."""
+    verdict: stats.Verdict | None = None
+    """None where there is no ratio, and of the reference."""
+    floor: float = DEFAULT_FLOOR
+    """The noise floor that the verdict was held against: the larger of both records'."""
+    pairing: Pairing = ""
+    break_even_calls: BreakEven = None
+    """From an empty compile cache on both sides."""
+    warm_break_even_calls: BreakEven = None
+    """From a filled one, on the sides that have a cache."""
     no_ratio: str = ""
     score: float | None = None
     gate_passed: bool = True
@@ -53,10 +76,63 @@ def row(record: Record, reference: Record | None) -> Row:
     """A record's figures, and its ratio to `reference` where there may be one."""
     passed = gate_passed(record, reference)
     why = why_no_ratio(record, reference, passed)
-    ratio = None if why or reference is None else stats.median(reference.step_s) / stats.median(record.step_s)
-    return Row(
-        record=record, ratio=ratio, no_ratio=why, score=main_score(record), gate_passed=passed, **figures(record)
-    )  # fmt: skip
+    known: dict[str, Any] = {"record": record, "score": main_score(record), "gate_passed": passed, **figures(record)}
+    if why or reference is None:
+        return Row(no_ratio=why, **known)
+    beside: dict[str, Any] = {"ratio": 1.0} if record is reference else against(record, reference)
+    return Row(**known, **beside)
+
+
+def against(record: Record, reference: Record) -> dict[str, Any]:
+    """Ratio, interval, verdict and break-even of a record that may be compared."""
+    ours, theirs = (stats.block_medians(each.step_s, each.blocks) for each in (record, reference))
+    together = record.started == reference.started  # a retry measures anew, and beside nobody of the first time
+    paired = together and record.pairing == reference.pairing == "interleaved"
+    ratios = stats.paired_ratios(theirs, ours)
+    ratio = stats.interval(ratios) if paired else stats.unpaired_ratio(stats.interval(theirs), stats.interval(ours))
+    pairs = sum(map(len, ratios))
+    lone = not paired and min(len(ours), len(theirs)) < 2
+    floor = max(each.noise.floor if each.noise else DEFAULT_FLOOR for each in (record, reference))
+    verdict = lone_verdict(ratio, floor, pairs) if lone else stats.verdict(ratio, floor, pairs)
+    return {
+        "ratio": ratio.value,
+        "interval": ratio if pairs >= stats.FEWEST_BLOCKS else None,
+        "verdict": verdict,
+        "floor": floor,
+        "pairing": "interleaved" if paired else "sequential",
+        **break_even(record, reference, verdict),
+    }
+
+
+def lone_verdict(ratio: stats.Interval, floor: float, blocks: int) -> stats.Verdict:
+    """Of two single processes timed one after another: the interval knows nothing of what differs between them."""
+    word = stats.verdict(ratio, max(floor, SEQUENTIAL_FLOOR), blocks)
+    return word if word in ("FASTER", "SLOWER") else "UNSURE"
+
+
+def break_even(record: Record, reference: Record, verdict: stats.Verdict) -> dict[str, BreakEven]:
+    """Cold and warm; a backend that keeps no compile cache compiles anew in every process."""
+    saved_s = stats.median(reference.step_s) - stats.median(record.step_s)
+    cold = _extra(record.compile_s, reference.compile_s)
+    ours, theirs = record.warm_compile_s, reference.warm_compile_s
+    warm = _extra(ours, reference.compile_s if theirs is None else theirs)
+    return {
+        "break_even_calls": _calls(cold, saved_s, verdict),
+        "warm_break_even_calls": _calls(warm, saved_s, verdict),
+    }
+
+
+def _extra(ours_s: float | None, theirs_s: float | None) -> float | None:
+    return None if ours_s is None or theirs_s is None else ours_s - theirs_s
+
+
+def _calls(extra_s: float | None, saved_s: float, verdict: stats.Verdict) -> BreakEven:
+    if extra_s is None:
+        return None
+    if verdict == "SAME":  # what a call saves is noise
+        return "never" if extra_s > 0 else 0.0
+    calls = stats.break_even_calls(extra_s, saved_s)
+    return "never" if calls is None else calls
 
 
 def figures(record: Record) -> dict[str, Any]:
@@ -100,46 +176,27 @@ def why_no_ratio(record: Record, reference: Record | None, passed: bool) -> str:
         return record.reason or record.status
     if reference is None or reference.status != "ok":
         return "no reference measured beside it"
+    if not all(has_times(each.step_s, each.blocks) for each in (record, reference)):
+        return "its steps, or the reference's, are not times above zero that fill their blocks"
     if not passed:
         return "score under 99 % of the reference's"
-    differing = [name for name in FOOTING if _differ(record.facts, reference.facts, name)]
-    return "; ".join(
-        f"{name} {record.facts.get(name)} against {reference.facts.get(name)}" for name in differing
-    )  # fmt: skip
+    if record.parity is None or not record.parity.passed:
+        return "parity not shown"
+    return unequal_footing(record.facts, reference.facts)
+
+
+def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
+    """Whether samples fill their blocks and can be divided: journals come from outside."""
+    return sum(map(sum, blocks)) == len(step_s) > 0 and math.isfinite(sum(step_s)) and min(step_s) > 0
+
+
+def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    """In what two cells were not treated alike; empty where in nothing."""
+    differing = [name for name in FOOTING if _differ(ours, theirs, name)]
+    return "; ".join(f"{name} {ours.get(name, UNSTATED)} against {theirs.get(name, UNSTATED)}" for name in differing)
 
 
 def _differ(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> bool:
-    return name in ours and name in theirs and ours[name] != theirs[name]
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell in two runs; None where a run has no figure of it."""
-
-    cell: str
-    before_s: float | None
-    after_s: float | None
-    before_status: str
-    after_status: str
-
-    @property
-    def ratio(self) -> float | None:
-        """Before over after: 2 means half the time now."""
-        return self.before_s / self.after_s if self.before_s and self.after_s else None
-
-
-def changes(before: Sequence[Record], after: Sequence[Record]) -> list[Change]:
-    """Two runs, paired by cell; a cell that one side lacks is `missing` there."""
-    old, new = ({record.cell.id: record for record in records} for records in (before, after))
-    return [_change(old.get(identity), new.get(identity)) for identity in dict.fromkeys([*old, *new])]
-
-
-def _change(old: Record | None, new: Record | None) -> Change:
-    known = old or new
-    assert known
-    return Change(
-        cell=str(known.cell),
-        before_s=figures(old).get("step_s") if old else None,
-        after_s=figures(new).get("step_s") if new else None,
-        before_status=old.status if old else "missing",
-        after_status=new.status if new else "missing",
-    )
+    if name in ours and name in theirs:
+        return ours[name] != theirs[name]
+    return name in STATED_BY_BOTH and (name in ours or name in theirs)

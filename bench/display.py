@@ -72,7 +72,7 @@ class Display:
             return
         left = self.time_left_s()
         percent = "" if self.fraction is None else f" {self.fraction:.0%}"
-        about = "" if left is None else f"  about {left // 60:.0f}:{left % 60:02.0f} left"
+        about = "" if left is None else "  about {}:{:02} left".format(*divmod(round(left), 60))
         self.live.update(
             Text(f"{self.done}/{self.total} done{about}  {self.cell}  {self.doing}{percent}"), refresh=True
         )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
@@ -103,17 +105,72 @@ def versions(distributions: Iterable[str]) -> dict[str, str]:
 
 def missing(modules: Iterable[str]) -> list[str]:
     """Which import names are not installed; nothing is imported."""
-    return [name for name in modules if find_spec(name) is None]
+    return [name for name in modules if not _found(name)]
+
+
+def _found(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a submodule, its package
+        return False
+
+
+def process_cpu_s(pid: int) -> float:
+    """Processor seconds that a process has used, all its threads together; 0 once it is gone."""
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return times.user + times.system
+
+
+def busy_cpu_s() -> float:
+    """Processor seconds that anything on this machine has used since it started."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
+
+
+def temperature_c() -> float | None:
+    """The hottest sensor; None where the system shows none."""
+    sensors = psutil.sensors_temperatures()
+    return max((each.current for found in sensors.values() for each in found), default=None)
+
+
+def cpu_mhz() -> float | None:
+    """Current frequency, the mean over processors; None where the system does not tell."""
+    frequency = psutil.cpu_freq()
+    return round(frequency.current) if frequency else None
+
+
+def free_bytes() -> int:
+    """Host memory that can be had without swapping: the system's account, or this control group's where tighter."""
+    free = int(psutil.virtual_memory().available)
+    try:
+        limit, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
+    except OSError:
+        return free
+    return min(free, int(limit) - int(used)) if limit.isdecimal() else free
+
+
+@cache
+def source_hash() -> str:
+    """Hash of the project's own code, its versions of Python and processor: what a remembered figure depends on."""
+    digest = hashlib.sha256(f"{sys.version} {cpu_model()} {usable_cpus()}".encode())
+    here = Path(__file__).resolve().parent.parent
+    for folder in ("bench", "backends", "tasks"):
+        for path in sorted((here / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def describe(distributions: Iterable[str] = ()) -> dict[str, Any]:
     """The environment of a record. Sizes in bytes, frequency in MHz, load as the one-minute average."""
-    frequency = psutil.cpu_freq()
     return {
         "machine": machine_name(),
         "cpu": cpu_model(),
         "cpus": usable_cpus(),
-        "cpu_mhz": round(frequency.current) if frequency else None,
+        "cpu_mhz": cpu_mhz(),
+        "temperature_c": temperature_c(),
         "memory_bytes": psutil.virtual_memory().total,
         "load_1min": round(os.getloadavg()[0], 2),
         "gpus": gpu_names(),

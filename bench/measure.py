@@ -59,6 +59,12 @@ def first_step_s(session: Session, x: Any) -> float:
     return session.clock() - begin
 
 
+def lead_in(session: Session, x: Any, steps: int) -> None:
+    """Untimed steps, so that the timed ones find the caches as a loop leaves them."""
+    for _ in range(steps):
+        session.sync(session.step(x))
+
+
 def latency_block(session: Session, x: Any, steps: int, repeats: int = 1) -> list[float]:
     """Seconds of each of `steps` steps, every one synchronised; each the mean of `repeats` in a row."""
     clock, step, sync = session.clock, session.step, session.sync

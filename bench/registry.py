@@ -37,6 +37,10 @@ def module_names(folder: str) -> dict[str, str]:
     package = importlib.import_module(folder)
     own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
     plugged = {entry.name: entry.value for entry in entry_points(group=f"weighbridge.{folder}")}
+    taken = own.keys() & plugged.keys()
+    if taken:
+        path = plugged[min(taken)]
+        raise WeighbridgeError(f"{path} takes the name {min(taken)!r} of {own[min(taken)]}; rename or uninstall it")
     return {stem.replace("_", "-"): path for stem, path in (own | plugged).items()}
 
 
@@ -45,6 +49,9 @@ def backends() -> dict[str, Backend]:
     """Every backend, by its own name. Importing them imports no framework."""
     modules = [_imported("backend", path) for path in module_names(BACKENDS).values()]
     found = [kind() for module in modules for kind in _concrete_backends(module)]
+    names = [each.name for each in found]
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise WeighbridgeError(f"two backends are called {doubled[0]!r}; uninstall the distribution of one")
     return {each.name: each for each in sorted(found, key=lambda each: each.name)}
 
 

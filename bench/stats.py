@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import accumulate
 from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 STEADY_SAMPLES = 10
 CONFIDENCE = 0.95
@@ -61,12 +60,18 @@ def median(samples: Sequence[float]) -> float:
 
 def block_medians(samples: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[list[float]]:
     """Samples in order, cut into blocks of these sizes, process by process: the median of each block."""
-    ends = list(accumulate(size for process in blocks for size in process))
-    if ends and ends[-1] != len(samples):
-        raise ValueError(f"blocks hold {ends[-1]} samples, there are {len(samples)}")
-    start = iter([0, *ends])
-    end = iter(ends)
-    return [[median(samples[next(start) : next(end)]) for _ in process] for process in blocks]
+    wanted = sum(map(sum, blocks))
+    if blocks and wanted != len(samples):
+        raise ValueError(f"blocks hold {wanted} samples, there are {len(samples)}")
+    found: list[list[float]] = []
+    start = 0
+    for process in blocks:
+        medians: list[float] = []
+        for size in process:
+            medians.append(median(samples[start : start + size]))
+            start += size
+        found.append(medians)
+    return found
 
 
 def interval(processes: Processes) -> Interval:
@@ -93,7 +98,7 @@ def _ranks(n: int) -> tuple[int, int]:
     The lower median of a resample is at most the k-th value when at least ceil(n/2) draws are: a binomial(n, k/n).
     """
     k = np.arange(1, n + 1)
-    at_most = binom.sf(math.ceil(n / 2) - 1, n, k / n)
+    at_most = bdtrc(math.ceil(n / 2) - 1, n, k / n)
     low = int(np.argmax(at_most >= (1 - CONFIDENCE) / 2))
     return low, n - 1 - low
 

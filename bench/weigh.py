@@ -1,8 +1,9 @@
-"""The conversation that weighs one cell: what is asked of a worker, in which order, and when it is enough.
+"""The conversation that weighs one cell in one process: what is asked of a worker, and in which order.
 
 It knows no process: `ask` sends a request and returns the answer's value, so that a test can hold the
 conversation with a fake. The order is forced: parity and score come before timing, so that no figure is taken
 of a wrong result, and the peaks are reset in between, so that the oracle's arrays are not booked on the model.
+Between `get_ready` and `finish` come the turns (`bench.turns`).
 """
 
 from __future__ import annotations
@@ -16,25 +17,13 @@ import msgspec
 from bench import measure, stats
 from bench.core import Cell
 from bench.record import Parity, Record
+from bench.tier import Tier
 from bench.worker import Block, Check, Close, First, Memory, Request, Score, Settle
 
 Ask = Callable[[Request], dict[str, Any]]
 Phase = Callable[[str], None]
-
-
-class Tier(msgspec.Struct, frozen=True, kw_only=True):
-    """How long to measure: the bound on the median's relative error, and caps in seconds."""
-
-    name: str
-    bound: float
-    warm_cap_s: float
-    steady_cap_s: float
-    block_s: float = 0.5
-    longest_block: int = 200
-    queued_blocks: int = 3
-
-
-QUICK = Tier(name="quick", bound=0.02, warm_cap_s=1.0, steady_cap_s=3.0)
+PEAKS = ("host_peak_bytes", "device_peak_bytes", "device_reserved_bytes", "device_process_bytes")
+MOST_QUEUED = 10_000
 
 
 class ParityError(Exception):
@@ -52,38 +41,50 @@ class ParityError(Exception):
 
 
 class Weighing:
-    """What is learned so far of one cell; `fields` are those of `Record`, kept even where the rest fails."""
+    """What is learned so far of one cell; `fields` are those of `Record`, kept even where the rest fails.
 
-    def __init__(self, cell: Cell, tier: Tier, ask: Ask, phase: Phase) -> None:
-        self.cell, self.tier, self.ask, self.phase = cell, tier, ask, phase
-        self.fields: dict[str, Any] = {"tier": tier.name}
+    One `Weighing` goes through all processes of its cell: `begin` starts each.
+    """
+
+    def __init__(self, cell: Cell, tier: Tier, phase: Phase) -> None:
+        self.cell, self.tier, self.phase = cell, tier, phase
+        self.ask: Ask = _not_open
+        self.fields: dict[str, Any] = {"tier": tier.name, "warmup_s": [], "step_s": [], "blocks": []}
         self.repeats = 1
+        self.fastest_s = math.inf
 
-    def run(self, opened: dict[str, Any]) -> None:
-        """Everything after `open`, whose answer is `opened`."""
+    def begin(self, ask: Ask, opened: dict[str, Any]) -> None:
+        """A worker has opened the cell; `opened` is its answer."""
+        self.ask = ask
         self.fields |= {"environment": opened["environment"], "items_per_step": opened["items"]}
+        self.clock_cost_s = float(opened["clock_cost_s"])
+
+    def get_ready(self) -> None:
+        """Everything before the first timed block. What one process has shown for all is not asked of the next."""
         self.first()
         self.check()
-        self.score()
+        if "score" not in self.fields:
+            self.score()
         self.ask(Settle())
-        self.warm(opened["clock_cost_s"])
-        self.steady()
-        self.first_tokens()
-        self.queued()
-        self.memory()
-        self.ask(Close())
+        self.warm()
+        self.fields["blocks"].append([])
 
     def first(self) -> None:
-        """The first step, with compilation."""
+        """The first step, with compilation: cold in the first process, from the cache in the second."""
         self.phase("compiling")
         answer = self.ask(First())
-        self.fields |= {"compile_s": answer["first_s"], "compile_host_peak_bytes": answer["peak"]}
+        if "compile_s" not in self.fields:
+            self.fields |= {"compile_s": answer["first_s"], "compile_host_peak_bytes": answer["peak"]}
+        elif answer["compiles"]:
+            self.fields.setdefault("warm_compile_s", answer["first_s"])
 
     def check(self) -> None:
-        """Parity; a failure ends the weighing here."""
+        """Parity; a failure ends the weighing here. The worst of all processes is kept."""
         self.phase("checking")
         parity = msgspec.convert(self.ask(Check()), Parity)
-        self.fields["parity"] = parity
+        before: Parity | None = self.fields.get("parity")
+        if before is None or not parity.passed or (parity.ratio or 0) > (before.ratio or 0):
+            self.fields["parity"] = parity
         if not parity.passed:
             raise ParityError(parity)
 
@@ -91,47 +92,75 @@ class Weighing:
         """The task's figures; only what is inferred is scored, tokens are judged by parity."""
         if self.cell.scenario == "infer":
             self.phase("scoring")
-            scores = self.ask(Score())
-            self.fields["score"] = {name: _finite(value) for name, value in scores.items()}
+            answer = self.ask(Score())
+            self.fields["score"] = {name: _finite(value) for name, value in answer["score"].items()}
+            self.note({"score_measured": answer["measured"]})
 
-    def warm(self, clock_cost_s: float) -> None:
+    def warm(self) -> None:
         """Steps until they no longer get faster, or the cap. At least two steps came before, one of each check."""
         self.phase("warming up")
         warmup: list[float] = []
         while not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3))["samples"]
-            self.repeats = measure.repeats_for(min(warmup), clock_cost_s)
-        self.fields |= {"warmup_s": warmup}
+            self.repeats = measure.repeats_for(min(warmup), self.clock_cost_s)
+        self.fields["warmup_s"] += warmup
+        self.fastest_s = min(warmup)
 
-    def steady(self) -> None:
-        """Blocks of synchronised steps until the median has settled, or the cap."""
-        self.phase("timing")
-        samples: list[float] = []
-        bound, cap = self.tier.bound, self.tier.steady_cap_s
-        while not stats.has_settled(samples, bound) and (sum(samples) * self.repeats < cap or len(samples) < 3):
-            samples += self.ask(Block(steps=self._steps_a_block(), repeats=self.repeats))["samples"]
-            self.fields |= {"step_s": samples, "settled": stats.has_settled(samples, bound)}
+    def block(self) -> float:
+        """One block of synchronised steps: the seconds that it timed."""
+        steps = self._steps_a_block()
+        request = Block(steps=steps, repeats=self.repeats, lead_in=self._lead_in(steps))
+        samples = self.ask(request)["samples"]
+        self.fields["step_s"] += samples
+        self.fields["blocks"][-1].append(len(samples))
+        return sum(samples) * self.repeats
+
+    def block_medians(self) -> list[list[float]]:
+        """Median step of each block, process by process."""
+        return stats.block_medians(self.fields["step_s"], self.fields["blocks"])
+
+    def finish(self) -> None:
+        """What is told after the turns, and the end of this process."""
+        self.first_tokens()
+        self.queued()
+        self.memory()
+        self.ask(Close())
 
     def first_tokens(self) -> None:
         """Time to the first token, of generations that end there."""
         if self.cell.scenario == "generate":
+            self.phase("timing the first token")
             self.ask(Block(steps=1, mode="first_token"))
-            self.fields["first_token_s"] = self.ask(Block(steps=5, mode="first_token"))["samples"]
+            samples = self.ask(Block(steps=self.tier.first_tokens, mode="first_token"))["samples"]
+            self.fields["first_token_s"] = [*self.fields.get("first_token_s", []), *samples]
 
     def queued(self) -> None:
         """Blocks of queued steps: throughput. A step that is longer than a block has nothing to gain from a queue."""
-        steps = self._steps_a_block() * self.repeats
+        steps = min(self._steps_a_block() * self.repeats, MOST_QUEUED)
         if steps > 1:
-            request = Block(steps=min(steps, 10_000), mode="queued")
-            self.fields["queued_step_s"] = [self.ask(request)["samples"][0] for _ in range(self.tier.queued_blocks)]
+            self.phase("queueing")
+            found = [self.ask(Block(steps=steps, mode="queued"))["samples"][0] for _ in range(self.tier.queued_blocks)]
+            self.fields["queued_step_s"] = [*self.fields.get("queued_step_s", []), *found]
 
     def memory(self) -> None:
-        """Peaks and facts."""
-        self.fields |= self.ask(Memory())
+        """Peaks, the largest of all processes; and facts."""
+        answer = self.ask(Memory())
+        for name in PEAKS:
+            known = [value for value in (answer[name], self.fields.get(name)) if value is not None]
+            self.fields[name] = max(known, default=None)
+        self.note(answer["facts"])
+
+    def note(self, facts: dict[str, Any]) -> None:
+        """Adds facts to those known."""
+        self.fields["facts"] = {**self.fields.get("facts", {}), **facts}
 
     def _steps_a_block(self) -> int:
-        fastest = min(self.fields["warmup_s"]) * self.repeats
-        return max(1, min(self.tier.longest_block, int(self.tier.block_s / max(fastest, 1e-9))))
+        step_s = max(self.fastest_s * self.repeats, 1e-9)
+        return max(1, min(self.tier.longest_block, int(self.tier.block_s / step_s)))
+
+    def _lead_in(self, steps: int) -> int:
+        """Untimed steps after a stop, which leaves caches cold: a tenth of the block, none where one step is long."""
+        return steps * self.repeats // 10
 
     def record(self, **more: Any) -> Record:
         """The record of what was learned, with `more` fields."""
@@ -140,3 +169,7 @@ class Weighing:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
+
+
+def _not_open(request: Request) -> dict[str, Any]:
+    raise RuntimeError(f"no worker is open for {request}")

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 
-from bench import artefacts, environment, measure, memory, parity, registry
+from bench import artefacts, environment, measure, memory, parity, registry, scores
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
 
@@ -59,11 +59,15 @@ class Settle(msgspec.Struct, frozen=True, tag="settle"):
 
 
 class Block(msgspec.Struct, frozen=True, tag="block"):
-    """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only."""
+    """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only.
+
+    `lead_in` steps go before them untimed: a process that was stopped finds its caches cold.
+    """
 
     steps: int
     mode: str = "latency"
     repeats: int = 1
+    lead_in: int = 0
 
 
 class Memory(msgspec.Struct, frozen=True, tag="memory"):
@@ -119,11 +123,11 @@ class Worker:
             case Open():
                 return self.open(request)
             case First():
-                return {"first_s": measure.first_step_s(self.session, self.x), "peak": memory.host_peak_bytes()}
+                return self.first()
             case Check():
                 return self.check()
             case Score():
-                return self.score()
+                return scores.remembered(self.cell, self.backend, self.artefacts.folder, self.score)
             case Settle():
                 measure.forget_garbage()
                 return {"reset": memory.reset_host_peak()}
@@ -137,11 +141,10 @@ class Worker:
 
     def prepare(self, request: Prepare) -> dict[str, Any]:
         """Make the group's artefacts; progress is that of training, where there is any."""
-        reference = registry.reference(request.reference)
+        reference, task = registry.reference(request.reference), registry.task(request.cell.task)
         self.oom_signs = reference.oom_signs
-        made = artefacts.ensure(
-            request.root, registry.task(request.cell.task), request.cell, request.files, reference, self._progress
-        )
+        made = artefacts.ensure(request.root, task, request.cell, request.files, reference, self._progress)
+        artefacts.remember(request.root, task, request.cell, request.files, reference, made)
         return msgspec.to_builtins(made, enc_hook=str)
 
     def open(self, request: Open) -> dict[str, Any]:
@@ -165,6 +168,11 @@ class Worker:
         size = self.cell.batch_size
         return size * int(batch["new_tokens"]) if self.cell.scenario == "generate" else size
 
+    def first(self) -> dict[str, Any]:
+        """The first step, whether it is one that compiles, and the peak until its end."""
+        first_s = measure.first_step_s(self.session, self.x)
+        return {"first_s": first_s, "compiles": self.backend.compiles, "peak": memory.host_peak_bytes()}
+
     def check(self) -> dict[str, Any]:
         """Parity on the fixed batch."""
         y = self.session.step(self.x)
@@ -179,7 +187,7 @@ class Worker:
         )
         return msgspec.to_builtins(verdict)
 
-    def score(self) -> dict[str, Any]:
+    def score(self) -> dict[str, float]:
         """The task's figures over the eval split, at the cell's own batch size so that nothing recompiles."""
         examples = self.task.data(self.files, "eval", self.cell.preset)
         digests: list[Arrays] = []
@@ -198,6 +206,7 @@ class Worker:
         if request.mode == "queued":
             return {"samples": [measure.queued_block(self.session, self.x, request.steps)]}
         x = self.x_first_token if request.mode == "first_token" else self.x
+        measure.lead_in(self.session, x, request.lead_in)
         return {"samples": measure.latency_block(self.session, x, request.steps, request.repeats)}
 
     def memory(self) -> dict[str, Any]:

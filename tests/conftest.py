@@ -30,14 +30,17 @@ def make_cell(backend: str = "fake", **changes: object) -> Cell:
     return Cell(**{**fields, **changes})  # type: ignore[arg-type]
 
 
-def make_record(backend: str = "fake", step_s: float = 0.01, **changes: object) -> Record:
+def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:
+    """A record of ten equal steps, or of the steps given, each in a block of its own."""
     fields: dict[str, object] = {
         "cell": make_cell(backend),
         "status": "ok",
         "compile_s": 0.5,
-        "step_s": [step_s] * 10,
-        "queued_step_s": [step_s] * 3,
+        "step_s": step_s if isinstance(step_s, list) else [step_s] * 10,
+        "queued_step_s": [0.01 if isinstance(step_s, list) else step_s] * 3,
         "items_per_step": 8,
+        "pairing": "interleaved",
+        "stopped_by": "converged",
         "settled": True,
         "score": {"r2": 0.5},
         "parity": Parity(ratio=1.0, limit=2.0, passed=True, output="prediction"),
@@ -46,7 +49,9 @@ def make_record(backend: str = "fake", step_s: float = 0.01, **changes: object) 
         "about": ABOUT,
         "started": "2026-11-22T00:00:00+00:00",
     }
-    return Record(**{**fields, **changes})  # type: ignore[arg-type]
+    fields |= changes
+    fields.setdefault("blocks", [[1] * len(fields["step_s"])] if fields["step_s"] else [])  # type: ignore[arg-type]
+    return Record(**fields)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -81,8 +81,8 @@ def test_compare_and_report_read_what_a_run_wrote(tmp_path: Path) -> None:
     for name, step_s in (("a", 0.02), ("b", 0.01)):
         (tmp_path / name).mkdir()
         store.append(store.journal(tmp_path / name), make_record("torch", step_s))
-    (change,) = json.loads(weighbridge("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json").stdout)
-    assert change["ratio"] == pytest.approx(2.0)
+    (change,) = json.loads(weighbridge("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json").stdout)["changes"]
+    assert change["speed"]["value"] == pytest.approx(2.0)
     assert weighbridge("report", str(tmp_path / "a")).returncode == 0
     assert "20.0 ms" in (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
 

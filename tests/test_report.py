@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bench import compare
-from bench.compare import Row
-from bench.record import Parity, Record
+from bench.compare import BreakEven, Row
+from bench.record import Noise, Parity, Record
 from bench.report import csv, markdown, table, terminal
 from tests.conftest import make_cell, make_record
 
@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "machine": "two-core", "cpu": "A processor", "cpus": [0, 1], "memory_bytes": 2**34, "gpus": [],
     "python": "3.11.7", "commit": "abc1234", "versions": {"numpy": "2.0"},
 }  # fmt: skip
+BUSY = "other processes kept 1.2 CPUs busy"
 HOSTILE = "<script>alert(1)</script>|../../etc/passwd\n=cmd()"
 
 
@@ -28,7 +29,9 @@ def records() -> list[Record]:
     failed = Parity(ratio=400.0, limit=2.0, passed=False, output="logits")
     return [
         make_record("torch", 0.02, environment=ENVIRONMENT),
-        make_record("flax", 0.0125, environment=ENVIRONMENT, warm_compile_s=0.05),
+        make_record("flax", 0.0125, environment=ENVIRONMENT, compile_s=93.0, warm_compile_s=0.05),
+        make_record("later", 0.0125, pairing="sequential", noise=Noise(warnings=[BUSY])),
+        make_record("once", 0.03, blocks=[[10]], noise=Noise(floor=0.03, warnings=[BUSY])),
         make_record("below-gate", 0.001, score={"r2": 0.1}),
         make_record("wrong", status="parity_failed", reason="error of 'logits' is 400", parity=failed, step_s=[]),
         make_record("absent", status="skipped", reason="absent needs x; type: pip install x", parity=None),
@@ -70,6 +73,36 @@ def test_hostile_names_stay_inert() -> None:
     assert len({line.count(" | ") for line in markdown.table(hostile).splitlines()[::2]}) == 1
     read = list(csv_reader.DictReader(io.StringIO(csv.render(hostile))))
     assert read[1]["reason"] == HOSTILE
+
+
+def test_a_warning_is_said_once_and_unpaired_rows_are_named() -> None:
+    notes = table.notes(rows())
+    assert notes.count(BUSY) == 1
+    (unpaired,) = (note for note in notes if "not in turns" in note)
+    assert unpaired.endswith("tabular-regression[small] later infer fp32 b8 cpu")
+
+
+@pytest.mark.parametrize(
+    ("calls", "text"),
+    [
+        (None, "–"),
+        ("never", "never"),
+        (0.0, "0 calls"),
+        (0.2, "1 call"),
+        (12_345.6, "12,300 calls"),
+        (999.5, "1,000 calls"),
+    ],
+)
+def test_break_even_is_whole_calls(calls: BreakEven, text: str) -> None:
+    assert table.calls(calls) == text
+
+
+def test_the_csv_has_the_interval_and_the_verdict() -> None:
+    read = list(csv_reader.DictReader(io.StringIO(csv.render(rows()))))
+    assert float(read[1]["ratio_low"]) == pytest.approx(1.6)
+    assert (read[1]["verdict"], read[1]["pairing"]) == ("FASTER", "interleaved")
+    assert (read[0]["verdict"], read[0]["noise_floor"]) == ("", "")
+    assert {row["verdict"] for row in read[4:]} == {""}
 
 
 @given(st.text(min_size=1))

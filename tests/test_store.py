@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import store
 from bench.core import WeighbridgeError
+from bench.record import SCHEMA, Record
 from tests.conftest import make_cell, make_record
 
 
@@ -78,3 +80,59 @@ def test_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
 def test_loading_what_is_not_a_run_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(WeighbridgeError, match="give a folder that"):
         store.load(tmp_path)
+
+
+OLD = sorted((Path(__file__).parent.parent / "results").glob("*/20261123-000729-7b24be5/records.jsonl"))
+
+
+def old_line(**changes: object) -> bytes:
+    fields = {**msgspec.to_builtins(make_record()), "schema": 1, "settled": False, **changes}
+    for name in ("blocks", "pairing", "stopped_by", "noise"):
+        fields.pop(name)
+    return msgspec.json.encode(fields)
+
+
+def test_a_record_of_schema_1_is_one_block_timed_apart() -> None:
+    record = store.parse(old_line())
+    assert record is not None
+    assert (record.schema, record.blocks, record.pairing, record.stopped_by) == (
+        SCHEMA,
+        [[10]],
+        "sequential",
+        "time cap",
+    )
+
+
+def test_a_record_of_schema_1_without_steps_has_no_blocks() -> None:
+    record = store.parse(old_line(step_s=[], settled=None, status="crashed"))
+    assert record is not None
+    assert (record.blocks, record.pairing, record.stopped_by) == ([], "", "")
+
+
+@pytest.mark.parametrize("schema", [0, -1, 99, "1", None, [1]])
+def test_a_schema_that_leads_nowhere_is_not_guessed_at(schema: object) -> None:
+    assert store.parse(old_line(schema=schema)) is None
+
+
+def test_the_published_run_of_schema_1_is_read_whole() -> None:
+    (path,) = OLD
+    records, damaged = store.read(path)
+    assert not damaged
+    assert len(records) == path.read_bytes().count(b"\n")
+    assert {record.schema for record in records} == {SCHEMA}
+    assert all(sum(map(sum, record.blocks)) == len(record.step_s) for record in records)
+
+
+def test_reading_an_old_journal_leaves_it_as_it_is_and_a_retry_moves_its_record(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    path.write_bytes(old_line(status="crashed") + b"\n")
+    records, _ = store.mend(path)
+    assert path.read_bytes() == old_line(status="crashed") + b"\n"
+    store.supersede(path, records)
+    assert path.read_bytes() == b""
+    assert store.parse(path.with_suffix(".superseded").read_bytes().strip()) == records[0]
+
+
+def test_every_older_schema_leads_to_this_one() -> None:
+    assert sorted(store.MIGRATIONS) == list(range(1, SCHEMA))
+    assert isinstance(store.parse(old_line()), Record)

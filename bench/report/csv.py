@@ -9,8 +9,17 @@ from bench.compare import Row
 
 FIELDS = (
     "task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed", "status", "reason",
-    "step_s", "ratio", "items_per_s", "first_token_s", "token_s", "compile_s", "warm_compile_s", "samples", "settled",
-    "host_peak_bytes", "device_peak_bytes", "metric", "score", "parity_ratio", "parity_limit", "parity_passed",
+    "step_s", "ratio", "ratio_low", "ratio_high", "verdict", "pairing", "noise_floor", "items_per_s", "first_token_s",
+    "token_s", "compile_s", "warm_compile_s", "break_even_calls", "warm_break_even_calls", "samples", "settled",
+    "stopped_by", "host_peak_bytes", "device_peak_bytes", "metric", "score", "parity_ratio", "parity_limit",
+    "parity_passed",
+)  # fmt: skip
+OF_RECORD = (
+    "status", "reason", "compile_s", "warm_compile_s", "settled", "stopped_by", "host_peak_bytes", "device_peak_bytes",
+)  # fmt: skip
+OF_ROW = (
+    "step_s", "ratio", "verdict", "pairing", "first_token_s", "token_s", "break_even_calls", "warm_break_even_calls",
+    "metric", "score",
 )  # fmt: skip
 
 
@@ -18,11 +27,12 @@ def values(row: Row) -> dict[str, object]:
     """The fields of one row; empty where there is nothing."""
     record, parity = row.record, row.record.parity
     cell = {name: getattr(record.cell, name) for name in FIELDS[:8]}
-    own = {name: getattr(record, name) for name in ("status", "reason", "compile_s", "warm_compile_s", "settled")}
-    memory = {name: getattr(record, name) for name in ("host_peak_bytes", "device_peak_bytes")}
-    derived = {name: getattr(row, name) for name in ("step_s", "ratio", "first_token_s", "token_s", "metric", "score")}
+    own = {name: getattr(record, name) for name in OF_RECORD}
+    derived = {name: getattr(row, name) for name in OF_ROW}
+    bounds = {"ratio_low": row.interval.low, "ratio_high": row.interval.high} if row.interval else {}
     judged = {f"parity_{name}": getattr(parity, name) for name in ("ratio", "limit", "passed")} if parity else {}
-    return {**cell, **own, **memory, **derived, **judged, "items_per_s": row.rate, "samples": len(record.step_s)}
+    counted = {"items_per_s": row.rate, "samples": len(record.step_s), "noise_floor": row.floor if row.verdict else ""}
+    return {**cell, **own, **derived, **bounds, **judged, **counted}
 
 
 def render(rows: list[Row]) -> str:

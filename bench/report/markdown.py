@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from bench.compare import Row
 from bench.record import Record
-from bench.report.table import notes, number, used
+from bench.report.table import floors, notes, number, used
 
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
 
@@ -32,9 +32,9 @@ def render(rows: list[Row], reference: str) -> str:
     records = [row.record for row in rows]
     parts = [
         "# Weighbridge report",
-        escape(headline(records)) + f" Ratios are to `{escape(reference)}`.",
+        " ".join([escape(headline(records)), f"Ratios are to `{escape(reference)}`.", floors(rows)]).rstrip(),
         table(rows),
-        _list("Without a figure or a ratio", notes(rows)),
+        _list("Notes", notes(rows)),
         _list("Columns", (f"{column.title}: {column.meaning}" for column in used(rows)), raw=True),
         _list("Data", sorted({_source(record) for record in records if record.about})),
         _list("Environment", environment(records)),

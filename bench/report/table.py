@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.compare import Row
+from bench.compare import SEQUENTIAL_FLOOR, BreakEven, Row
 
 
 class Column(NamedTuple):
@@ -41,9 +42,27 @@ def size(value: int | None) -> str:
     return number(value / 2**30, "GiB") if value >= 2**30 else number(value / 2**20, "MiB")
 
 
+def percent(share: float) -> str:
+    """`2.5 %`, without a trailing zero."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
 def ratio(row: Row) -> str:
-    """`1.42×`; a dash where it would not be honest."""
-    return "–" if row.ratio is None else f"{row.ratio:.2f}×"
+    """`1.42× [1.38, 1.47]`; a dash where it would not be honest."""
+    if row.ratio is None:
+        return "–"
+    return f"{row.ratio:.2f}×" + (f" [{row.interval.low:.2f}, {row.interval.high:.2f}]" if row.interval else "")
+
+
+def calls(value: BreakEven) -> str:
+    """`12,300 calls`, rounded to three digits and never down to nothing; `never`; a dash where it cannot be told."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    whole = math.ceil(value)
+    digits = max(0, len(str(whole)) - 3)
+    return f"{round(whole, -digits):,} call{'s' if whole != 1 else ''}"
 
 
 def score(row: Row) -> str:
@@ -87,7 +106,16 @@ COLUMNS = [
     Column("backend", "what executes the model", lambda row: row.record.cell.backend),
     Column("status", "`ok`, or why there is no figure; `not settled`: the time cap came first", status),
     Column("step", "median latency of one synchronised step", lambda row: seconds(row.step_s)),
-    Column("ratio", "the reference's median step over this one; above 1 is faster", ratio),
+    Column(
+        "ratio",
+        "the reference's step over this one, with its 95 % interval; above 1 is faster. No interval: too few blocks",
+        ratio,
+    ),
+    Column(
+        "verdict",
+        "FASTER or SLOWER: the whole interval lies outside the noise floor; SAME: inside; else UNSURE",
+        lambda row: row.verdict or "–",
+    ),
     Column("throughput", "items a second when steps are queued and waited for once", rate),
     Column("first token", "median time to the first token", lambda row: seconds(row.first_token_s)),
     Column("per token", "time of each token after the first", lambda row: seconds(row.token_s)),
@@ -97,6 +125,12 @@ COLUMNS = [
         "first step of a new process that finds the cache filled",
         lambda row: seconds(row.record.warm_compile_s),
     ),
+    Column(
+        "break-even",
+        "calls until a compilation longer than the reference's is repaid, with empty caches",
+        lambda row: calls(row.break_even_calls),
+    ),
+    Column("warm break-even", "the same with filled caches", lambda row: calls(row.warm_break_even_calls)),
     Column("host peak", "peak resident memory while timed (VmHWM)", lambda row: size(row.record.host_peak_bytes)),
     Column("device peak", "peak of live device memory", lambda row: size(row.record.device_peak_bytes)),
     Column("score", "the task's metric on its eval split", score),
@@ -121,5 +155,21 @@ def used(rows: list[Row]) -> list[Column]:
 
 
 def notes(rows: list[Row]) -> list[str]:
-    """Why a row has no figure or no ratio, a line each; nothing that failed is hidden."""
-    return [f"{row.record.cell}: {row.no_ratio}" for row in rows if row.no_ratio]
+    """Why a row has no figure or no ratio, which were not paired, and what the machine did; nothing is hidden."""
+    lacking = [f"{row.record.cell}: {row.no_ratio}" for row in rows if row.no_ratio]
+    noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
+    return [*lacking, *unpaired(rows), *noisy]
+
+
+def unpaired(rows: list[Row]) -> list[str]:
+    """One line that names the rows which did not take turns with the reference, where there are any."""
+    cells = [str(row.record.cell) for row in rows if row.pairing == "sequential"]
+    lone = f"of one process each, only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
+    return [f"timed after the reference, not in turns with it ({lone}): {', '.join(cells)}"] if cells else []
+
+
+def floors(rows: list[Row]) -> str:
+    """The noise floors that verdicts were held against, in words; empty where there is no verdict."""
+    found = sorted({row.floor for row in rows if row.verdict})
+    span = dict.fromkeys(percent(floor) for floor in found[:1] + found[-1:])
+    return f"Noise floor: {' to '.join(span)}." if span else ""

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bench.compare import Row
 from bench.report.markdown import headline
-from bench.report.table import notes, used
+from bench.report.table import floors, notes, used
 
 COLOURS = {"ok": "green", "skipped": "yellow"}
 
@@ -24,4 +24,5 @@ def render(rows: list[Row]) -> Group:
         struck = "" if row.gate_passed else "strike"
         table.add_row(*(Text(column.text(row), style=style or struck) for column in columns))
     lines = [Text(line, style="yellow") for line in notes(rows)]
-    return Group(table, *lines, Text(headline([row.record for row in rows])))
+    closing = f"{headline([row.record for row in rows])} {floors(rows)}".rstrip()
+    return Group(table, *lines, Text(closing))

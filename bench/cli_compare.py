@@ -1,0 +1,145 @@
+"""The commands that hold a run against others: compare, baseline, history.
+
+Exit codes: 0 no regression; 1 a regression; 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench import baseline, environment, gate, history, store, summary
+from bench.core import WeighbridgeError
+from bench.report import changes
+from bench.report.table import number, seconds, size
+from bench.thresholds import thresholds
+
+MOST_ROWS = 40
+COLOURS = {"REGRESSION": "red", "MISSING": "yellow", "INCOMPARABLE": "yellow", "IMPROVED": "green"}
+
+out, err = Console(), Console(stderr=True)
+baseline_app = typer.Typer(no_args_is_help=True, help="The run that later runs of a machine are held against.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Share = Annotated[str | None, typer.Option(metavar="SHARE", help="5% or 0.05; default from pyproject.toml, else ours.")]
+Machine = Annotated[str, typer.Option(help="Default: this machine.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands to the command line."""
+    app.command("compare")(compare_command)
+    app.command("history")(history_command)
+    app.add_typer(baseline_app, name="baseline")
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+
+
+def print_table(headings: tuple[str, ...], rows: list[list[str]], colours: dict[str, str] | None = None) -> None:
+    """Rows of text, never parsed as mark-up; a row's first text chooses its colour."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(text, style=(colours or {}).get(row[0], "")) for text in row))
+    out.print(table)
+
+
+def compare_command(
+    runs: Annotated[list[Path], typer.Argument(metavar="[BEFORE] AFTER", help="BEFORE: by default the baseline.")],
+    speed: Share = None,
+    memory: Share = None,
+    score: Share = None,
+    require_all: Annotated[bool, typer.Option("--require-all", help="Fail where a cell is missing, too.")] = False,
+    json: Json = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+) -> None:
+    """What got slower, fatter or wrong in AFTER. Exit code 1 where something did, and only then."""
+    if len(runs) > 2:
+        raise WeighbridgeError("compare takes one run (against the baseline) or two: BEFORE AFTER")
+    given = {"speed": speed, "memory": memory, "score": score, "require-all": require_all or None}
+    chosen = thresholds(given)
+    before = store.existing(runs[0]) if len(runs) == 2 else baseline.found()
+    after = store.existing(runs[-1])
+    with summary.no_collection():
+        outcome = gate.judge(*summary.read_both(before, after), chosen)
+        show(outcome, json, markdown)
+    if outcome.failed:
+        raise typer.Exit(1)
+
+
+def show(outcome: gate.Outcome, json: bool, markdown: bool) -> None:
+    """In the form that was asked for."""
+    if json:
+        return print_json(changes.as_json(outcome))
+    if markdown:
+        sys.stdout.write(changes.markdown(outcome))
+        return None
+    rows, more = changes.shown(outcome, MOST_ROWS)
+    if rows:
+        print_table(changes.HEADINGS, rows, COLOURS)
+    if more:
+        out.print(f"… and {more:,} more (--json has all)")
+    for text in outcome.warnings:
+        out.print(Text(f"! {text}", style="yellow"))
+    return out.print(Text(changes.headline(outcome), style="red" if outcome.failed else ""))
+
+
+@baseline_app.command("set")
+def baseline_set(run: Path, machine: Machine = "") -> None:
+    """Makes RUN the baseline, in the place of the one before."""
+    file, records = baseline.keep(run, machine)
+    ok = sum(record.status == "ok" for record in records)
+    err.print(Text(f"Wrote {file} ({ok} of {len(records)} cells ok); commit it"), soft_wrap=True)
+
+
+@baseline_app.command("show")
+def baseline_show(machine: Machine = "", json: Json = False) -> None:
+    """The cells of the baseline: when and how they were measured, and what they weighed."""
+    cells = summary.read(baseline.found(machine)).cells
+    if json:
+        return print_json([{"id": cell.id, "cell": str(cell), **msgspec.to_builtins(cells[cell])} for cell in cells])
+    rows = [
+        [
+            str(cell),
+            each.status,
+            seconds(each.step_s),
+            size(each.host_peak_bytes),
+            f"{each.metric} {number(each.score, digits=4)}" if each.metric else "–",
+            each.started[:16],
+        ]
+        for cell, each in cells.items()
+    ]
+    return print_table(("cell", "status", "step", "host peak", "score", "measured"), rows)
+
+
+def history_command(
+    machine: Machine = "",
+    results: Annotated[Path, typer.Option(help="The folder of all results.")] = Path("results"),
+    json: Json = False,
+) -> None:
+    """Each cell over all runs of a machine, and the runs from which it was slower or faster."""
+    with summary.no_collection():
+        found = history.of(results, machine or environment.machine_name())
+    if json:
+        return print_json(found)
+    rows = [
+        [
+            str(series.cell),
+            str(len(series.runs)),
+            seconds(series.step_s[0]),
+            seconds(series.step_s[-1]),
+            "; ".join(map(history.words, series.steps)) or series.note,
+        ]
+        for series in found
+    ]
+    return print_table(("cell", "runs", "first", "last", "steps"), rows)

@@ -1,0 +1,127 @@
+"""What goes on beside a measurement, and the noise floor of this machine that `weighbridge calibrate` measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from bench import environment
+from bench.record import DEFAULT_FLOOR, Noise
+
+BUSIER_CPUS = 0.15
+"""This many more processors at work for others than at calibration, and a run warns."""
+SLOWER_CLOCK = 0.9
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What A/A comparisons on this machine gave, and what the machine was then."""
+
+    machine: str
+    cpu: str
+    cpus: int
+    memory_bytes: int
+    system: str
+    measured: str
+    """UTC, ISO 8601."""
+    tier: str
+    cells: list[str]
+    pairs: int
+    floor: float
+    """95th percentile of |ratio - 1| of two equal programs."""
+    false_verdicts: float
+    """Share of pairs that were called FASTER or SLOWER, each judged by the floor that all others give."""
+    cpus_elsewhere: float | None
+    cpu_mhz: float | None
+    ratios: list[float] = []
+
+
+class Working(Protocol):
+    """A process of the suite's own."""
+
+    def cpu_s(self) -> float:
+        """Processor seconds that it has used."""
+        ...
+
+
+class Sampler:
+    """Reads the machine's and the workers' processor time at the start of the turns and at their end."""
+
+    def __init__(self, workers: Sequence[Working]) -> None:
+        self.workers = workers
+        self.begin, self.busy, self.own = time.monotonic(), environment.busy_cpu_s(), self._own_cpu_s()
+
+    def _own_cpu_s(self) -> float:
+        return time.process_time() + sum(worker.cpu_s() for worker in self.workers)
+
+    def cpus_elsewhere(self) -> float | None:
+        """Processors that others kept busy since the start, on average; None under a tenth of a second."""
+        elapsed = time.monotonic() - self.begin
+        if elapsed < 0.1:
+            return None
+        busy, own = environment.busy_cpu_s() - self.busy, self._own_cpu_s() - self.own
+        return round(max(0.0, (busy - own) / elapsed), 3)
+
+
+def path(root: Path) -> Path:
+    """Where this machine's calibration lies."""
+    return root / "calibration" / f"{environment.machine_name()}.json"
+
+
+def save(root: Path, calibration: Calibration) -> Path:
+    """Writes it whole or not at all."""
+    found = path(root)
+    found.parent.mkdir(parents=True, exist_ok=True)
+    partial = found.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(calibration)))
+    partial.replace(found)
+    return found
+
+
+def load(root: Path) -> Calibration | None:
+    """This machine's calibration; None where there is none that can be read."""
+    try:
+        return msgspec.json.decode(path(root).read_bytes(), type=Calibration)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def identity() -> dict[str, str | int]:
+    """What a calibration holds for: it is void where one of these changes."""
+    described = environment.describe()
+    names = ("machine", "cpu", "memory_bytes", "system")
+    return {**{name: described[name] for name in names}, "cpus": len(described["cpus"])}
+
+
+def noise(calibration: Calibration | None, cpus_elsewhere: Sequence[float | None]) -> Noise:
+    """The floor that verdicts go by, and what a reader must be warned of."""
+    measured = [value for value in cpus_elsewhere if value is not None]
+    elsewhere = max(measured, default=None)
+    if calibration is None:
+        missing = f"machine not calibrated, floor {DEFAULT_FLOOR:.1%} assumed; type: weighbridge calibrate"
+        return Noise(cpus_elsewhere=elsewhere, warnings=[missing])
+    return Noise(
+        floor=calibration.floor,
+        calibrated=calibration.measured,
+        cpus_elsewhere=elsewhere,
+        warnings=list(warnings(calibration, elsewhere)),
+    )
+
+
+def warnings(calibration: Calibration, elsewhere: float | None) -> list[str]:
+    """In what the machine differs from the one that was calibrated, a line each."""
+    found = [
+        f"{name} was {getattr(calibration, name)} at calibration and is {value} now; type: weighbridge calibrate"
+        for name, value in identity().items()
+        if getattr(calibration, name) != value
+    ]
+    then = calibration.cpus_elsewhere or 0.0
+    if elsewhere is not None and elsewhere > then + BUSIER_CPUS:
+        found.append(f"other processes used {elsewhere:.2f} processors while timing, {then:.2f} at calibration")
+    mhz = environment.cpu_mhz()
+    if mhz and calibration.cpu_mhz and mhz < SLOWER_CLOCK * calibration.cpu_mhz:
+        found.append(f"processor at {mhz:.0f} MHz, {calibration.cpu_mhz:.0f} MHz at calibration")
+    return found

@@ -1,0 +1,152 @@
+"""The parent's end of a worker: starts it, talks to it, stops and continues it, and ends it.
+
+It blocks in `select` while it waits: on two processors a parent that spins takes one of them from what is measured.
+A stopped worker is never left behind: the parent kills it on its way out, and the kernel does when the parent is
+killed, since a worker asks for SIGKILL on its parent's death and that signal ends a stopped process, too. Only the
+worker itself is stopped, never its process group: a compiler's helper that was stopped would outlive a dead worker.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import environment, memory
+from bench.environment import THREAD_VARIABLES
+from bench.record import Status
+from bench.worker import Answer, Request, encoder
+
+answer_decoder = msgspec.json.Decoder(Answer)
+
+
+class WorkerFailed(Exception):
+    """A worker that answered with a failure, died, or ran out of time."""
+
+    def __init__(self, status: Status, reason: str) -> None:
+        self.status: Status = status
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Worker:
+    """A `bench.worker` process and the pipe to it. `left_s` is what is left of its time: waiting for it spends it."""
+
+    def __init__(
+        self, variables: Mapping[str, str], log: Path, left_s: float, progress: Callable[[float], None]
+    ) -> None:
+        self.log, self.left_s, self.progress = log, left_s, progress
+        self.kept = False
+        """Whether its log is worth keeping."""
+        self.kills = oom_kills()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bench.worker", str(os.getpid())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env={**os.environ, **variables},
+                start_new_session=True,
+            )
+        assert self.process.stdin and self.process.stdout
+        self.stdin, self.stdout = self.process.stdin, self.process.stdout
+        os.set_blocking(self.stdout.fileno(), False)
+        self.unread = b""
+
+    def ask(self, request: Request) -> dict[str, Any]:
+        """Sends a request and blocks until its answer; progress on the way goes to the watcher."""
+        self.send(request)
+        return self.answer()
+
+    def send(self, request: Request) -> None:
+        """Hands in a request without waiting: several workers can then load at the same time."""
+        with suppress(BrokenPipeError):  # a worker that died tells why through its exit
+            self.stdin.write(encoder.encode(request) + b"\n")
+            self.stdin.flush()
+
+    def answer(self) -> dict[str, Any]:
+        """Blocks until the answer to the oldest request."""
+        while True:
+            answer = answer_decoder.decode(self._line())
+            if answer.failure:
+                raise WorkerFailed("oom" if answer.failure == "oom" else "crashed", answer.reason)
+            if answer.progress is None:
+                return answer.value
+            self.progress(answer.progress)
+
+    def _line(self) -> bytes:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self.stdout, selectors.EVENT_READ)
+            while b"\n" not in self.unread:
+                begin = time.monotonic()
+                ready = self.left_s > 0 and selector.select(self.left_s)
+                self.left_s -= time.monotonic() - begin
+                if not ready:
+                    raise WorkerFailed("timeout", "over the time limit; raise it with --time-limit")
+                piece = self.stdout.read()
+                if not piece:
+                    raise self._death()
+                self.unread += piece
+        line, self.unread = self.unread.split(b"\n", 1)
+        return line
+
+    def _death(self) -> WorkerFailed:
+        code = self.process.wait()
+        tail = self.log.read_text(errors="replace").strip().splitlines()[-20:]
+        last = next((line.strip() for line in reversed(tail) if line.strip()), "")
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        full = oom_kills() > self.kills or memory.says_full("\n".join(tail))
+        return WorkerFailed("oom" if full else "crashed", f"worker {how}" + (f": {last[:300]}" if last else ""))
+
+    def pause(self) -> None:
+        """Stops it where it stands; it uses no processor until it is resumed."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGSTOP)
+
+    @contextmanager
+    def awake(self) -> Generator[None]:
+        """Runs inside, is stopped afterwards, whatever happened."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.pause()
+
+    def cpu_s(self) -> float:
+        """Processor seconds that it has used; 0 once it is gone."""
+        return environment.process_cpu_s(self.process.pid)
+
+    def kill(self) -> None:
+        """Ends the process and whatever it started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        with suppress(BrokenPipeError):  # a request that a dead worker never read is still in the buffer
+            self.stdin.close()
+        self.stdout.close()
+
+
+def oom_kills() -> int:
+    """How many processes this system's kernel has killed for memory since it started."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def thread_variables() -> dict[str, str]:
+    """The same thread counts for every worker: one a usable processor, unless the user chose (rule 12)."""
+    count = str(len(environment.usable_cpus()))
+    return {name: os.environ.get(name, count) for name in THREAD_VARIABLES}

@@ -1,0 +1,30 @@
+"""Scores that are remembered: the same code, weights, data, versions and processor give the same score again.
+
+A score takes a pass over the whole eval split, which for a sentence encoder on two cores is twenty times longer than
+its timing. It is measured once for each of these and kept beside the group's artefacts; a record says when.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import environment
+from bench.core import Backend, Cell, content_hash
+
+
+def remembered(cell: Cell, backend: Backend, folder: Path, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
+    """`score` and when it was `measured`; from `folder`, which the weights and the data name, or by measuring now."""
+    threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
+    path = folder / "scores" / f"{content_hash([cell, environment.source_hash(), threads])}.json"
+    if path.exists():
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    found = {"score": measure(), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(found), encoding="utf-8")
+    partial.replace(path)
+    return found

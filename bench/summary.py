@@ -1,0 +1,203 @@
+"""What the gate and the history need of a record, read line by line, so that a hundred thousand fit in memory.
+
+The decoder skips everything else (environment, warm-ups, queued steps) without building it, and samples are reduced
+to medians of blocks before the next line is read.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Generator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import stats, store
+from bench.compare import has_times
+from bench.core import Cell, WeighbridgeError
+from bench.record import DEFAULT_FLOOR, SCHEMA, Status
+
+
+class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The facts that two runs of a cell must share for its speed to be compared; weights may differ between runs."""
+
+    threads: Any = None
+    affinity: Any = None
+    precision: Any = None
+    scope: Any = None
+    batch_hash: Any = None
+
+
+class Target(msgspec.Struct, frozen=True):
+    """Which score is compared, and which way is up."""
+
+    metric: str
+    higher_is_better: bool
+
+
+class About(msgspec.Struct, frozen=True):
+    """Where a score comes from; that of `seeded` weights says nothing."""
+
+    weights: str
+    target: Target
+
+
+class Parity(msgspec.Struct, frozen=True):
+    """As in `bench.record`, less what only a report shows."""
+
+    ratio: float | None
+    limit: float
+    passed: bool
+
+
+class Noise(msgspec.Struct, frozen=True):
+    """The machine's floor."""
+
+    floor: float = DEFAULT_FLOOR
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """The name of the machine."""
+
+    machine: str = ""
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True):
+    """The fields of a record that are read at all."""
+
+    cell: Cell
+    status: Status
+    reason: str = ""
+    schema: int = SCHEMA
+    step_s: list[float] = []
+    blocks: list[list[int]] = []
+    score: dict[str, float | None] = {}
+    parity: Parity | None = None
+    host_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    facts: msgspec.Raw = msgspec.Raw(b"{}")
+    noise: Noise | None = None
+    about: msgspec.Raw = msgspec.Raw(b"null")
+    environment: Environment = Environment()
+    started: str = ""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A record in brief. Times in seconds a step, memory in bytes."""
+
+    cell: Cell
+    status: Status
+    reason: str
+    processes: list[list[float]]
+    """Medians of blocks; empty where there is no usable time."""
+    metric: str
+    """Of the score; empty where the record has none that says anything."""
+    score: float | None
+    higher_is_better: bool
+    parity: Parity | None
+    host_peak_bytes: int | None
+    device_peak_bytes: int | None
+    facts: Facts
+    floor: float
+    machine: str
+    started: str
+
+    @property
+    def step_s(self) -> float | None:
+        """Median of all blocks."""
+        return stats.median([step_s for process in self.processes for step_s in process]) if self.processes else None
+
+
+decoder = msgspec.json.Decoder(Line)
+
+
+@lru_cache(maxsize=4096)
+def facts(text: bytes) -> Facts:
+    """Equal texts, which most cells of a run have, are decoded once and share the result."""
+    return msgspec.json.decode(text, type=Facts)
+
+
+@lru_cache(maxsize=4096)
+def target_of(text: bytes) -> Target | None:
+    """What the score is held to; None where its weights are random, or it has no source."""
+    about = msgspec.json.decode(text, type=About | None)
+    return about.target if about and about.weights != "seeded" else None
+
+
+def parse(text: bytes) -> Summary | None:
+    """One record in brief, of this schema or an older one; None where the line is neither."""
+    try:
+        line = decoder.decode(text)
+        if line.schema != SCHEMA:
+            line = decoder.decode(msgspec.json.encode(store.migrated(text, line.schema)))
+        return summary(line)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def summary(line: Line) -> Summary:
+    """The figures of a line."""
+    ok = line.status == "ok"
+    target = target_of(bytes(line.about))
+    scored = ok and target is not None and target.metric in line.score
+    return Summary(
+        cell=line.cell,
+        status=line.status,
+        reason=line.reason,
+        processes=stats.block_medians(line.step_s, line.blocks) if ok and has_times(line.step_s, line.blocks) else [],
+        metric=target.metric if target and scored else "",
+        score=line.score[target.metric] if target and scored else None,
+        higher_is_better=target.higher_is_better if target else True,
+        parity=line.parity,
+        host_peak_bytes=line.host_peak_bytes,
+        device_peak_bytes=line.device_peak_bytes,
+        facts=facts(bytes(line.facts)),
+        floor=line.noise.floor if line.noise else DEFAULT_FLOOR,
+        machine=line.environment.machine,
+        started=line.started,
+    )
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """A journal in brief: the last record of each cell, where a retry wrote another."""
+
+    path: Path
+    cells: dict[Cell, Summary]
+    unreadable: int
+    """Lines that are no record."""
+
+
+def read(path: Path) -> Run:
+    """A journal, line by line; raises WeighbridgeError where it holds no record at all."""
+    cells: dict[Cell, Summary] = {}
+    unreadable = 0
+    with path.open("rb") as file:
+        for text in file:
+            found = parse(text)
+            if found:
+                cells[found.cell] = found
+            else:
+                unreadable += bool(text.strip())
+    if not cells:
+        raise WeighbridgeError(f"{path} holds no record that this version can read")
+    return Run(path=path, cells=cells, unreadable=unreadable)
+
+
+def read_both(before: Path, after: Path) -> tuple[Run, Run]:
+    """Two journals."""
+    return read(before), read(after)
+
+
+@contextmanager
+def no_collection() -> Generator[None]:
+    """Millions of objects that all stay, and hold no cycle, are looked through again and again by the collector."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

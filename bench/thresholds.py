@@ -1,0 +1,60 @@
+"""How much worse is a regression: from the command line, else `[tool.weighbridge]` of ./pyproject.toml, else ours."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.core import WeighbridgeError
+from bench.gate import Thresholds
+from bench.registry import unknown
+
+SECTION = "[tool.weighbridge]"
+SHARES = ("speed", "memory", "score")
+KEYS = (*SHARES, "require-all")
+
+
+def thresholds(given: Mapping[str, Any], pyproject: Path = Path("pyproject.toml")) -> Thresholds:
+    """`given` maps keys to values as they were typed; None is not given, and the file's value stands."""
+    chosen = configured(pyproject) | {key: value for key, value in given.items() if value is not None}
+    shares = {key: share(key, chosen[key]) for key in SHARES if key in chosen}
+    return Thresholds(**shares, require_all=_flag(chosen.get("require-all", False)))
+
+
+def configured(pyproject: Path) -> dict[str, Any]:
+    """The section's keys; none where there is no such file or section."""
+    if not pyproject.is_file():
+        return {}
+    try:
+        found: Any = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise WeighbridgeError(f"{pyproject} is no TOML: {' '.join(str(error).split())}") from error
+    section = found.get("tool", {}).get("weighbridge", {}) if isinstance(found.get("tool", {}), dict) else {}
+    if not isinstance(section, dict):
+        raise WeighbridgeError(f"{SECTION} of {pyproject} is no table")
+    for key in section:
+        if key not in KEYS:
+            raise unknown(f"key of {SECTION}", str(key), KEYS)
+    return dict(section)
+
+
+def share(key: str, value: Any) -> float:
+    """`5%`, `"0.05"` or 0.05 as 0.05; a bare number from 1 is refused, since 5 would be meant as 5 %."""
+    text = str(value).strip()
+    percent = text.endswith("%")
+    try:
+        number = float(text.removesuffix("%")) if not isinstance(value, bool) else math.nan
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0 or (number >= 1 and not percent):
+        raise WeighbridgeError(f"{key} takes a share such as 5% or 0.05, not {text!r}")
+    return number / 100 if percent else number
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise WeighbridgeError(f"require-all takes true or false, not {str(value)!r}")
+    return value

@@ -1,0 +1,38 @@
+"""How long to measure: quick, standard, strict."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.core import WeighbridgeError
+
+
+class Tier(msgspec.Struct, frozen=True, kw_only=True):
+    """Times in seconds; `bound` is relative, half the width of the 95 % interval of the ratio."""
+
+    name: str
+    processes: int
+    """A cell is opened anew this many times: a process is a sample, too (MEASURING.md, rule 5)."""
+    bound: float
+    warm_cap_s: float
+    cap_s: float
+    """Timed seconds a cell and process, after which turns end whether the interval has converged or not."""
+    block_s: float = 0.2
+    longest_block: int = 500
+    fewest_turns: int = 6
+    most_turns: int = 100
+    queued_blocks: int = 3
+    first_tokens: int = 5
+
+
+QUICK = Tier(name="quick", processes=1, bound=0.01, warm_cap_s=1.0, cap_s=2.5)
+STANDARD = Tier(name="standard", processes=3, bound=0.005, warm_cap_s=1.0, cap_s=5.0, queued_blocks=2)
+STRICT = Tier(name="strict", processes=5, bound=0.003, warm_cap_s=2.0, cap_s=15.0)
+TIERS = {tier.name: tier for tier in (QUICK, STANDARD, STRICT)}
+
+
+def tier(name: str) -> Tier:
+    """The tier of this name."""
+    if name not in TIERS:
+        raise WeighbridgeError(f"unknown tier {name!r}; choose one of {', '.join(TIERS)}")
+    return TIERS[name]

@@ -1,0 +1,63 @@
+"""Turns: the cells of a group are timed in alternating blocks, in an order that is shuffled anew each turn.
+
+What disturbs one block most likely disturbs its neighbours, so the ratio of two blocks of one turn is free of it
+(MEASURING.md, rule 4: medians of sequential runs of the same program differed by up to 18 %, paired ratios by 0.3 %).
+Pure but for the entrants: whoever takes part knows how to wake and stop a process, or is a test's.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from bench import stats
+from bench.record import StoppedBy
+from bench.tier import Tier
+
+
+class Entrant(Protocol):
+    """One process of one cell, ready to be timed."""
+
+    def turn(self) -> float:
+        """Times one block and returns its seconds; 0 where the process has failed."""
+        ...
+
+    def failed(self) -> bool:
+        """Whether it takes no further part."""
+        ...
+
+    def medians(self) -> list[float]:
+        """The median step of each of its blocks so far."""
+        ...
+
+    def samples(self) -> list[float]:
+        """Its steps so far."""
+        ...
+
+
+def take_turns(entrants: Sequence[Entrant], tier: Tier, rng: random.Random, tell: Callable[[int], None]) -> StoppedBy:
+    """Turns until every ratio to the first entrant is known to the tier's bound, or its caps; `tell` hears of each."""
+    timed_s = 0.0
+    for turn in range(1, tier.most_turns + 1):
+        taking_part = [entrant for entrant in entrants if not entrant.failed()]
+        tell(turn)
+        timed_s += sum(entrant.turn() for entrant in rng.sample(taking_part, len(taking_part)))
+        if turn >= tier.fewest_turns:
+            if converged(taking_part, tier.bound):
+                return "converged"
+            if timed_s >= tier.cap_s * len(taking_part):
+                return "time cap"
+    return "time cap"
+
+
+def converged(entrants: Sequence[Entrant], bound: float) -> bool:
+    """Whether all ratios to the first entrant are settled; where it is alone, its own median."""
+    left = [entrant for entrant in entrants if not entrant.failed()]
+    if not left:
+        return True
+    if len(left) == 1:
+        return stats.has_settled(left[0].samples(), bound)
+    over = left[0].medians()
+    ratios = (stats.interval(stats.paired_ratios([over], [entrant.medians()])) for entrant in left[1:])
+    return all(ratio.relative_error <= bound for ratio in ratios)

@@ -1,0 +1,102 @@
+"""How `weighbridge compare` grows: `python tests/bench_compare.py [N ...]` prints seconds and peak memory.
+
+Makes two journals of N cells as `run --tier quick` writes them: six blocks of five steps, facts and environments as
+they are. Half of the cells are 20 % slower in the second run, and one in twenty is noisy. `--processes 3` makes
+them of tier `standard`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bench import environment, store
+from bench.core import Cell
+from bench.record import Noise, Parity, Provenance, Record
+from tests.conftest import ABOUT
+
+BLOCKS, STEPS = 6, 5
+FACTS = {
+    "batch_hash": "46f5bb4e1ec01b52", "weights_hash": "bcf8c542066375d3", "threads": 2, "affinity": [0, 1],
+    "precision": "float32", "matmul_precision": "highest", "layout": "NHWC", "compile_scope": "whole model",
+    "donation": False, "platform": "cpu", "programs": 1,
+    "memory_analysis": [{"argument_bytes": 19832584, "output_bytes": 1280, "temp_bytes": 11580416}],
+}  # fmt: skip
+
+
+def journal(path: Path, cells: int, processes: int, slower: float, seed: int) -> None:
+    """A run of this many cells; every second one takes `slower` times as long."""
+    rng = np.random.default_rng(seed)
+    described = environment.describe(["torch", "timm", "transformers"])
+    with path.open("wb") as file:
+        for index in range(cells):
+            spread = 0.3 if index % 20 == 0 else 0.01
+            level = 0.02 * (slower if index % 2 else 1.0)
+            steps = level * np.exp(rng.normal(0, spread, processes * BLOCKS * STEPS))
+            file.write(store.encoder.encode(record(index, steps.tolist(), processes, described)) + b"\n")
+
+
+def record(index: int, steps: list[float], processes: int, described: dict[str, object]) -> Record:
+    """One cell's."""
+    about: Provenance = ABOUT
+    return Record(
+        cell=Cell(
+            task=f"task-{index // 50}", preset="small", backend=f"backend-{index % 5}", scenario="infer",
+            precision="fp32", batch_size=1 + index % 50 // 5, device="cpu",
+        ),
+        status="ok", compile_s=1.25, warm_compile_s=0.5, warmup_s=steps[:8], step_s=steps,
+        blocks=[[STEPS] * BLOCKS] * processes, pairing="interleaved", stopped_by="converged",
+        queued_step_s=steps[:3], settled=True, items_per_step=32, score={"r2": 0.5},
+        parity=Parity(ratio=0.82, limit=2.0, passed=True, decisions_equal=1.0, output="logits"),
+        host_peak_bytes=792489984, compile_host_peak_bytes=791658496, facts=FACTS,
+        noise=Noise(floor=0.02), about=about, environment=described, started="2026-11-23T00:07:29+00:00", wall_s=6.5,
+    )  # fmt: skip
+
+
+TELLING = """
+import atexit, resource, sys
+from bench import cli, memory
+reader = lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+atexit.register(lambda: print(memory.host_peak_bytes() + reader(), file=sys.stderr))
+cli.main()
+"""
+
+
+def measured(before: Path, after: Path) -> tuple[float, float, int]:
+    """Seconds, peak MiB and exit code of one comparison, in a process of its own.
+
+    The peak is its VmHWM and that of the process that reads one of two large journals for it, added up.
+    """
+    start = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, "-c", TELLING, "compare", str(before), str(after)], capture_output=True, text=True, check=False
+    )
+    seconds = time.perf_counter() - start
+    return seconds, int(ended.stderr.split()[-1]) / 2**20, ended.returncode
+
+
+def main() -> None:
+    """Prints a Markdown table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("cells", nargs="*", type=int, default=[1_000, 10_000, 100_000])
+    parser.add_argument("--processes", type=int, default=1)
+    given = parser.parse_args()
+    print("| records a side | journals | seconds | peak memory | exit code |\n| ---: | ---: | ---: | ---: | ---: |")
+    for cells in given.cells:
+        with tempfile.TemporaryDirectory() as folder:
+            before, after = Path(folder, "before.jsonl"), Path(folder, "after.jsonl")
+            journal(before, cells, given.processes, 1.0, seed=1)
+            journal(after, cells, given.processes, 1.2, seed=2)
+            size = (before.stat().st_size + after.stat().st_size) / 2**20
+            seconds, peak_mib, code = measured(before, after)
+            print(f"| {cells:,} | {size:,.0f} MiB | {seconds:.2f} | {peak_mib:,.0f} MiB | {code} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.numpy import load_file
+
+from bench import artefacts, registry
+from bench.artefacts import Artefacts
+from bench.core import Arrays, Cell, Files, ModelSpec, Reference, Session, Task, Training
+from tests.conftest import make_cell
+
+UNSAVABLE = {"fine": np.zeros(3), "objects": np.array([object()])}
+
+
+class Counting(Reference):
+    """The fake reference, and what was asked of it."""
+
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.fake = registry.reference("fake")
+        self.made = 0
+        self.opened: list[Cell] = []
+
+    def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
+        self.made += 1
+        return self.fake.weights(model, files, training)
+
+    def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
+        self.opened.append(cell)
+        return self.fake.open(model, weights, cell)
+
+
+@pytest.fixture
+def reference() -> Counting:
+    return Counting()
+
+
+@pytest.fixture
+def task() -> Task:
+    return registry.task("tabular-regression")
+
+
+def ensure(root: Path, task: Task, cell: Cell, reference: Reference) -> Artefacts:
+    return artefacts.ensure(root, task, cell, {}, reference, lambda fraction: None)
+
+
+def stamps(root: Path) -> dict[str, tuple[int, int]]:
+    """Every file below, with what changes when it is written again."""
+    paths = [path for path in root.rglob("*") if path.is_file()]
+    return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in paths}
+
+
+def test_artefacts_are_made_once(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> None:
+    first = ensure(tmp_path, task, cell, reference)
+    before = stamps(tmp_path)
+    assert before.keys() == {first.weights.name, *(f"{name}.safetensors" for name in ("batch", "reference", "oracle"))}
+    assert (reference.made, len(reference.opened)) == (1, 2)
+    assert ensure(tmp_path, task, cell, reference) == first
+    assert (reference.made, len(reference.opened)) == (1, 2)
+    assert stamps(tmp_path) == before
+
+
+def test_the_oracle_is_in_float64_and_beside_the_reference(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell
+) -> None:
+    made = ensure(tmp_path, task, cell, reference)
+    oracle, float32 = made.oracle()["prediction"], made.reference()["prediction"]
+    assert (oracle.dtype, float32.dtype) == (np.float64, np.float32)
+    assert oracle.shape == float32.shape == (cell.batch_size,)
+    assert np.ptp(oracle) > 0
+    assert 0 < np.abs(oracle - float32).max() < 1e-5
+    assert made.batch()["features"].shape == (cell.batch_size, 10)
+    assert made.weights_hash == artefacts.file_hash(made.weights)
+
+
+def test_only_what_is_gone_is_made_again(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> None:
+    made = ensure(tmp_path, task, cell, reference)
+    oracle = made.oracle()
+    before = stamps(tmp_path)
+    (made.folder / "oracle.safetensors").unlink()
+    reference.opened.clear()
+    assert ensure(tmp_path, task, cell, reference) == made
+    assert [each.precision for each in reference.opened] == ["fp64"]
+    np.testing.assert_array_equal(made.oracle()["prediction"], oracle["prediction"])
+    after = stamps(tmp_path)
+    assert {name for name in after if after[name] != before[name]} <= {"oracle.safetensors"}
+
+
+def test_a_group_shares_its_artefacts_and_the_reference_makes_them_on_the_cpu(
+    tmp_path: Path, task: Task, reference: Counting
+) -> None:
+    made = [
+        ensure(tmp_path, task, make_cell(backend, device=device), reference)
+        for backend, device in (("one", "cuda"), ("two", "tpu"), ("fake", "cpu"))
+    ]
+    assert made[0] == made[1] == made[2]
+    assert {(each.backend, each.device) for each in reference.opened} == {("fake", "cpu")}
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 9}])
+def test_another_seed_or_size_is_another_batch_of_the_same_weights(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, changes: dict[str, int]
+) -> None:
+    first = ensure(tmp_path, task, cell, reference)
+    second = ensure(tmp_path, task, msgspec.structs.replace(cell, **changes), reference)
+    assert second.weights == first.weights
+    assert second.batch_hash != first.batch_hash
+    assert second.folder != first.folder
+    assert not np.array_equal(first.batch()["features"], second.batch()["features"])
+    assert reference.made == 1
+
+
+def test_another_precision_has_a_reference_of_its_own(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell
+) -> None:
+    first = ensure(tmp_path, task, cell, reference)
+    second = ensure(tmp_path, task, msgspec.structs.replace(cell, precision="bf16"), reference)
+    assert second.batch_hash == first.batch_hash
+    assert second.folder != first.folder
+    assert [each.precision for each in reference.opened] == ["fp64", "fp32", "fp64", "bf16"]
+
+
+def test_another_recipe_or_version_is_other_weights(tmp_path: Path, task: Task, reference: Counting) -> None:
+    assert task.recipe is not None
+    recipe = replace(task, recipe=msgspec.structs.replace(task.recipe, epochs=task.recipe.epochs + 1))
+    paths = {
+        artefacts.ensure_weights(tmp_path, each, make_cell(), {}, reference, lambda fraction: None)
+        for each in (task, task, recipe, replace(task, version=task.version + 1))
+    }
+    assert len(paths) == reference.made == 3
+
+
+def test_trained_weights_need_a_recipe_and_generation_needs_prompts(
+    tmp_path: Path, task: Task, reference: Counting
+) -> None:
+    with pytest.raises(ValueError, match="no recipe to train its small weights"):
+        ensure(tmp_path, replace(task, recipe=None), make_cell(), reference)
+    with pytest.raises(ValueError, match="no prompts"):
+        artefacts.make_batch(task, make_cell(scenario="generate"), {})
+    assert reference.made == 0
+
+
+def test_prompts_are_the_batch_of_a_generation(task: Task) -> None:
+    prompts = {"input_ids": np.arange(12).reshape(4, 3), "new_tokens": np.array(7)}
+    prompted = replace(task, prompts=lambda files, preset: prompts)
+    batch = artefacts.make_batch(prompted, make_cell(scenario="generate", batch_size=2), {})
+    assert batch["input_ids"].shape == (2, 3)
+    assert batch["new_tokens"] == 7
+
+
+@given(
+    shape=st.lists(st.integers(1, 4), max_size=3),
+    dtype=st.sampled_from(["float32", "float64", "int64", "uint8", "bool"]),
+    turned=st.booleans(),
+)
+def test_what_is_saved_is_loaded_whatever_its_layout(
+    tmp_path_factory: pytest.TempPathFactory, shape: list[int], dtype: str, turned: bool
+) -> None:
+    array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
+    array = array.T if turned else array
+    path = tmp_path_factory.mktemp("saved") / "new" / "x.safetensors"
+    artefacts.save_whole({"x": array}, path)
+    np.testing.assert_array_equal(load_file(path)["x"], array, strict=True)
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with pytest.raises(Exception, match=r"(?i)object"):
+        artefacts.save_whole(UNSAVABLE, path)
+    assert not path.exists()
+    artefacts.save_whole({"x": np.arange(3)}, path)
+    with pytest.raises(Exception, match=r"(?i)object"):
+        artefacts.save_whole(UNSAVABLE, path)
+    np.testing.assert_array_equal(load_file(path)["x"], np.arange(3))
+
+
+def test_a_save_that_fails_leaves_no_partial_file(tmp_path: Path) -> None:
+    with pytest.raises(Exception, match=r"(?i)object"):
+        artefacts.save_whole(UNSAVABLE, tmp_path / "x.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+@given(count=st.integers(1, 20), size=st.integers(1, 60), seed=st.integers(0, 2**32))
+def test_rows_are_spread_evenly_stay_together_and_repeat(count: int, size: int, seed: int) -> None:
+    examples = {
+        "index": np.arange(count),
+        "wide": np.stack([np.arange(count) * 10, np.arange(count)], axis=1),
+        "alone": np.array(3),
+    }
+    drawn = artefacts.rows(examples, size, seed)
+    assert drawn.keys() == examples.keys()
+    assert drawn["index"].shape == (size,)
+    assert drawn["wide"].shape == (size, 2)
+    assert drawn["alone"] == 3
+    np.testing.assert_array_equal(drawn["wide"], np.stack([drawn["index"] * 10, drawn["index"]], axis=1))
+    times = np.bincount(drawn["index"], minlength=count)
+    assert set(times) <= {size // count, -(-size // count)}
+    again = artefacts.rows(examples, size, seed)
+    assert all(np.array_equal(drawn[name], again[name]) for name in drawn)
+
+
+def test_rows_are_drawn_by_the_seed() -> None:
+    examples = {"index": np.arange(1000)}
+    first, second = (artefacts.rows(examples, 50, seed)["index"] for seed in (0, 1))
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, np.sort(first))

@@ -1,0 +1,88 @@
+import gc
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench import stats, store, summary
+from bench.core import WeighbridgeError
+from bench.record import Noise
+from tests.conftest import ABOUT, make_cell, make_record
+from tests.test_store import OLD, old_line
+
+
+def test_a_summary_says_what_the_record_says() -> None:
+    record = make_record(
+        step_s=[float(s) for s in range(1, 13)], blocks=[[3, 3], [6]], noise=Noise(floor=0.04),
+        environment={"machine": "m", "cpu": "x"}, device_peak_bytes=7,
+    )  # fmt: skip
+    found = summary.parse(store.encoder.encode(record))
+    assert found is not None
+    assert found.processes == stats.block_medians(record.step_s, record.blocks) == [[2.0, 5.0], [9.5]]
+    assert (found.step_s, found.floor, found.machine, found.device_peak_bytes) == (5.0, 0.04, "m", 7)
+    assert (found.metric, found.score, found.higher_is_better) == ("r2", 0.5, True)
+    assert found.facts == summary.Facts(threads=2, precision="float32", batch_hash="b")
+    assert (found.cell, found.status, found.started) == (record.cell, record.status, record.started)
+
+
+def test_random_weights_and_failures_have_no_score() -> None:
+    seeded = msgspec.structs.replace(ABOUT, weights="seeded")
+    for record in (make_record(about=seeded), make_record(about=None), make_record(status="oom")):
+        found = summary.parse(store.encoder.encode(record))
+        assert found is not None
+        assert (found.metric, found.score) == ("", None)
+
+
+@pytest.mark.parametrize("line", [b"", b"\n", b"null", b"[]", b'{"cell": 1}', b"\xff", b'{"status": NaN}'])
+def test_what_is_no_record_is_none(line: bytes) -> None:
+    assert summary.parse(line) is None
+
+
+def test_an_older_schema_is_migrated_and_a_later_one_refused() -> None:
+    found = summary.parse(old_line())
+    assert found is not None
+    assert found.processes == [[0.01]]
+    assert summary.parse(store.encoder.encode(make_record(schema=99))) is None
+
+
+def test_the_published_run_of_schema_1_is_read_whole() -> None:
+    (path,) = OLD
+    run = summary.read(path)
+    assert run.unreadable == 0
+    assert {cell.id for cell in run.cells} == {record.cell.id for record in store.load(path)}
+
+
+def test_the_last_record_of_a_cell_counts_and_torn_lines_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    for step_s in (0.01, 0.02):
+        store.append(path, make_record(step_s=step_s))
+    with path.open("ab") as file:
+        file.write(b'{"cell": \n\n{"torn')
+    run = summary.read(path)
+    assert [each.step_s for each in run.cells.values()] == [0.02]
+    assert run.unreadable == 2
+
+
+def test_an_empty_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    path.write_bytes(b"\n")
+    with pytest.raises(WeighbridgeError, match="no record that this version can read"):
+        summary.read(path)
+
+
+def test_a_second_process_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
+    for path in paths:
+        for size in (1, 2):
+            store.append(path, make_record(cell=make_cell(batch_size=size)))
+    alone = summary.read_both(*paths)
+    monkeypatch.setattr(summary, "WORTH_A_PROCESS_BYTES", 0)
+    assert summary.read_both(*paths) == alone
+    monkeypatch.setattr(summary.sys, "executable", "/bin/false")
+    assert summary.read_both(*paths) == alone
+
+
+def test_the_collector_is_back_afterwards() -> None:
+    with summary.no_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
