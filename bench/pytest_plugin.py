@@ -2,24 +2,30 @@
 
 pytest-benchmark would time a function in this process. A cell is timed in its worker, synchronised and warmed
 as everywhere else, and its samples are replayed here through pytest-benchmark's own timer parameter: its table,
-its JSON and `pytest-benchmark compare` then hold the worker's measurements and nothing is measured twice.
+its JSON and `pytest-benchmark compare` then hold the worker's measurements and nothing is measured twice. Cells of a
+group take turns: the first test of a group weighs all of it, the others find their records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import pytest
 
-from bench import application
+from bench import application, compare
+from bench.compare import Row
 from bench.core import Cell, WeighbridgeError
 from bench.plan import Filters
 from bench.record import Record
+from bench.report import table
+from bench.tier import tier
 
 CELL = "weighbridge_cell"
+WEIGHED = pytest.StashKey[dict[str, Row]]()
+"""Cell id -> its row, once its group has been weighed."""
 
 
 class Replay:
@@ -59,12 +65,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--weighbridge-suite", default="quick", help="suite whose cells are benchmarked (quick)")
     group.addoption("--weighbridge-tasks", default="", help="only these tasks, separated by commas")
     group.addoption("--weighbridge-backends", default="", help="only these backends, separated by commas")
+    group.addoption("--weighbridge-batch-sizes", default="", help="only these batch sizes, separated by commas")
+    group.addoption("--weighbridge-tier", default="quick", help="quick, standard or strict (quick)")
+    group.addoption(
+        "--weighbridge-at-least",
+        type=float,
+        default=0.0,
+        metavar="RATIO",
+        help="fail a cell whose ratio to the reference is under this, its whole interval: 0.95 allows 5 % more time",
+    )
     group.addoption("--weighbridge-time-limit", type=float, default=600.0, help="seconds a cell may take (600)")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Says what our marker means."""
-    config.addinivalue_line("markers", "weighbridge: a cell of a suite; runs under --benchmark-only alone")
+    config.addinivalue_line(
+        "markers",
+        "weighbridge(at_least=0): a cell of a suite; runs under --benchmark-only alone, and fails where the whole "
+        "interval of its ratio to the reference lies under `at_least`",
+    )
+    config.stash[WEIGHED] = {}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -78,7 +98,11 @@ def _planned(config: pytest.Config) -> application.Planned:
     def words(option: str) -> list[str]:
         return [word for word in _option(config, option).split(",") if word]
 
-    filters = Filters(tasks=words("--weighbridge-tasks"), backends=words("--weighbridge-backends"))
+    filters = Filters(
+        tasks=words("--weighbridge-tasks"),
+        backends=words("--weighbridge-backends"),
+        batch_sizes=[int(word) for word in words("--weighbridge-batch-sizes") if word.isdecimal()],
+    )
     try:
         return application.prepare(_option(config, "--weighbridge-suite"), filters)
     except WeighbridgeError as error:
@@ -120,14 +144,43 @@ def weigh(
     """
 
     def weighed() -> Record:
-        planned = msgspec.structs.replace(_planned(request.config), cells=[weighbridge_cell])
-        limit = float(_option(request.config, "--weighbridge-time-limit"))
-        (record,) = application.run(planned, planned.cells, tmp_path / "records.jsonl", limit, Quiet())
-        _require(record, _option(request.config, "--weighbridge-backends").split(","))
-        replay(benchmark, request.node, record)
-        return record
+        row = _row(request, weighbridge_cell, tmp_path)
+        _require(row.record, _option(request.config, "--weighbridge-backends").split(","))
+        replay(benchmark, request.node, row)
+        _require_speed(row, _at_least(request))
+        return row.record
 
     return weighed
+
+
+def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
+    """The cell's row; weighs its whole group where that has not been done, as far as its tests were selected."""
+    rows = request.config.stash[WEIGHED]
+    if cell.id not in rows:
+        config = request.config
+        selected = {item.callspec.params[CELL] for item in request.session.items if _is_cell(item)}
+        planned = _planned(config)
+        cells = [each for each in planned.cells if each.group == cell.group and each in selected]
+        planned = msgspec.structs.replace(planned, cells=cells)
+        limit, chosen = float(_option(config, "--weighbridge-time-limit")), tier(_option(config, "--weighbridge-tier"))
+        records = application.run(planned, cells, folder / "records.jsonl", limit, Quiet(), chosen)
+        rows.update({row.record.cell.id: row for row in compare.rows(records, planned.reference)})
+    return rows[cell.id]
+
+
+def _is_cell(item: pytest.Item) -> TypeGuard[pytest.Function]:
+    return isinstance(item, pytest.Function) and item.get_closest_marker("weighbridge") is not None
+
+
+def _at_least(request: pytest.FixtureRequest) -> float:
+    marked = [float(mark.kwargs["at_least"]) for mark in request.node.iter_markers("weighbridge") if mark.kwargs]
+    return max([*marked, float(_option(request.config, "--weighbridge-at-least"))])
+
+
+def _require_speed(row: Row, at_least: float) -> None:
+    """By threshold and by significance: a ratio that may be noise fails nothing."""
+    if row.interval is not None and row.interval.high < at_least:
+        pytest.fail(f"{table.ratio(row)} the speed of the reference, at least {at_least:g}× wanted", pytrace=False)
 
 
 def _require(record: Record, asked: list[str]) -> None:
@@ -137,12 +190,24 @@ def _require(record: Record, asked: list[str]) -> None:
         pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
 
 
-def replay(benchmark: Any, node: pytest.Item, record: Record) -> None:
-    """Feeds a record's samples through the benchmark's timer, and what else it holds into `extra_info`."""
-    marker = node.get_closest_marker("benchmark")
+def replay(benchmark: Any, node: pytest.Item, row: Row) -> None:
+    """Feeds a record's samples through the benchmark's timer, and what else is known into `extra_info`."""
+    record, marker = row.record, node.get_closest_marker("benchmark")
     assert marker is not None
     marker.kwargs["timer"].samples = record.step_s
-    parity = msgspec.to_builtins(record.parity)
+    parity, interval = msgspec.to_builtins(record.parity), msgspec.to_builtins(row.interval)
     memory = {name: getattr(record, name) for name in ("host_peak_bytes", "device_peak_bytes", "compile_s")}
-    benchmark.extra_info.update({"cell": str(record.cell), "score": record.score, "parity": parity, **memory})
+    speed = {"ratio": row.ratio, "interval": interval, "verdict": row.verdict, "no_ratio": row.no_ratio}
+    benchmark.extra_info.update({"cell": str(record.cell), "score": record.score, "parity": parity, **memory, **speed})
     benchmark.pedantic(lambda: None, rounds=len(record.step_s), iterations=1)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Ratio and verdict of each cell, in the words of the report."""
+    rows = list(config.stash[WEIGHED].values())
+    if rows:
+        terminalreporter.section("weighbridge: ratio to the reference, above 1 is faster")
+    for row in rows:
+        terminalreporter.line(
+            f"{row.record.cell}  {table.ratio(row)}  {row.verdict or row.no_ratio or 'the reference'}"
+        )

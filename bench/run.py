@@ -32,7 +32,7 @@ class Run:
         """Weighs each cell; yields each record after it is on the disk."""
         barred = {cell.id: reason for cell in cells if (reason := self._why_not(cell))}
         able = [cell for cell in cells if cell.id not in barred]
-        made = self._prepare(able)
+        made = self.prepare(able)
         for cell in cells:
             if cell.id in barred:
                 yield self._book(Record(cell=cell, status="skipped", reason=barred[cell.id]))
@@ -62,7 +62,7 @@ class Run:
         reference = self.job.backends[self.job.reference]
         return why_not(self.job.backend(cell), cell) or not_installed(reference)
 
-    def _prepare(self, cells: Sequence[Cell]) -> dict[str, Artefacts | WorkerFailed]:
+    def prepare(self, cells: Sequence[Cell]) -> dict[str, Artefacts | WorkerFailed]:
         """Every group's artefacts, from the reference, before anything is timed.
 
         In a process of its own, since its peaks are nobody's; in one for all groups, since starting a framework
@@ -81,9 +81,7 @@ class Run:
 
     def _remembered(self, cell: Cell) -> Artefacts | None:
         files, reference = self.job.files(cell.task), self.job.backends[self.job.reference]
-        return artefacts.remembered(
-            self.job.root, self.job.task(cell), cell, files, self.job.backends[self.job.reference]
-        )
+        return artefacts.remembered(self.job.root, self.job.task(cell), cell, files, reference)
 
     def _prepare_some(self, groups: dict[str, Cell], made: dict[str, Artefacts | WorkerFailed]) -> None:
         """Prepares groups in one process, in order, until the first failure."""

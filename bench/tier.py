@@ -26,7 +26,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
 
 QUICK = Tier(name="quick", processes=1, bound=0.01, warm_cap_s=1.0, cap_s=2.5)
-STANDARD = Tier(name="standard", processes=3, bound=0.005, warm_cap_s=1.0, cap_s=5.0, queued_blocks=2)
+STANDARD = Tier(name="standard", processes=3, bound=0.005, warm_cap_s=1.0, cap_s=3.0, queued_blocks=2)
 STRICT = Tier(name="strict", processes=5, bound=0.003, warm_cap_s=2.0, cap_s=15.0)
 TIERS = {tier.name: tier for tier in (QUICK, STANDARD, STRICT)}
 

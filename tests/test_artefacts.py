@@ -212,3 +212,72 @@ def test_rows_are_drawn_by_the_seed() -> None:
     first, second = (artefacts.rows(examples, 50, seed)["index"] for seed in (0, 1))
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, np.sort(first))
+
+
+@pytest.fixture
+def made(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> Artefacts:
+    """Artefacts that are there and noted."""
+    found = ensure(tmp_path, task, cell, reference)
+    artefacts.remember(tmp_path, task, cell, {}, reference, found)
+    return found
+
+
+def test_what_was_made_is_remembered_without_the_reference(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts
+) -> None:
+    reference.opened.clear()
+    assert artefacts.remembered(tmp_path, task, cell, {}, reference) == made
+    assert not reference.opened
+    on_another = make_cell("another", device="cuda")
+    assert artefacts.remembered(tmp_path, task, on_another, {}, reference) == made
+    assert not list((tmp_path / "prepared").glob("*.partial"))
+
+
+@pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 9}, {"precision": "bf16"}, {"scenario": "generate"}])
+def test_another_group_is_not_remembered(
+    tmp_path: Path, task: Task, reference: Counting, made: Artefacts, changes: dict[str, object]
+) -> None:
+    assert artefacts.remembered(tmp_path, task, make_cell(**changes), {}, reference) is None  # type: ignore[arg-type]
+
+
+def test_another_task_data_or_code_is_not_remembered(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def remembered(task: Task, files: Files) -> Artefacts | None:
+        return artefacts.remembered(tmp_path, task, cell, files, reference)
+
+    assert task.recipe is not None
+    recipe = msgspec.structs.replace(task.recipe, epochs=task.recipe.epochs + 1)
+    assert remembered(task, {}) == made
+    assert remembered(replace(task, version=task.version + 1), {}) is None
+    assert remembered(replace(task, recipe=recipe), {}) is None
+    assert remembered(task, {"data": tmp_path}) is None
+    monkeypatch.setattr(artefacts.environment, "source_hash", lambda: "changed")
+    assert remembered(task, {}) is None
+
+
+def test_weights_that_were_changed_or_lost_are_not_remembered(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts
+) -> None:
+    content = made.weights.read_bytes()
+    made.weights.write_bytes(content[:-1] + b"\x00")
+    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+    made.weights.unlink()
+    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+
+
+@pytest.mark.parametrize("name", ["batch", "reference", "oracle"])
+def test_a_lost_file_is_not_remembered(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, name: str
+) -> None:
+    (made.folder / f"{name}.safetensors").unlink()
+    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}"])
+def test_a_damaged_note_is_none(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, content: bytes
+) -> None:
+    (note,) = (tmp_path / "prepared").iterdir()
+    note.write_bytes(content)
+    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None

@@ -57,6 +57,15 @@ def test_repeats_are_averaged() -> None:
     assert session.syncs == 10
 
 
+def test_a_lead_in_is_waited_for_and_none_of_it_is_timed() -> None:
+    session = Scripted()
+    measure.lead_in(session, None, steps=3)
+    assert (session.syncs, session.pending) == (3, 0.0)
+    assert np.allclose(measure.latency_block(session, None, steps=2), 1.01)
+    measure.lead_in(session, None, steps=0)
+    assert session.syncs == 5
+
+
 def test_no_garbage_is_collected_inside_a_block() -> None:
     session = Scripted()
     measure.latency_block(session, None, steps=2)

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.pytest_plugin import Replay
 
 CELLS = str(Path(__file__).parent / "test_cells.py")
@@ -43,6 +45,30 @@ def test_its_json_holds_the_workers_samples(tmp_path: Path) -> None:
 def test_a_plain_pytest_weighs_nothing() -> None:
     ended = run_pytest()
     assert "1 deselected" in ended.stdout
+
+
+BOTH = [*FAKE, "--weighbridge-backends", "fake,null", "--weighbridge-batch-sizes", "8"]
+
+
+def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> None:
+    ended = run_pytest(*BOTH, f"--benchmark-json={tmp_path / 'out.json'}")
+    assert ended.returncode == 0, ended.stdout
+    found = {
+        b["extra_info"]["cell"].split()[1]: b["extra_info"]
+        for b in json.loads((tmp_path / "out.json").read_text())["benchmarks"]
+    }
+    assert found["fake"]["verdict"] is None
+    assert found["null"]["verdict"] == "FASTER"
+    assert 5 < found["null"]["interval"]["low"] <= found["null"]["ratio"] <= found["null"]["interval"]["high"] < 11
+    (line,) = [line for line in ended.stdout.splitlines() if "null" in line and line.endswith("FASTER")]
+    assert "×" in line
+
+
+@pytest.mark.parametrize(("at_least", "code"), [("5", 0), ("20", 1)])
+def test_a_threshold_fails_what_is_slower_with_its_whole_interval(at_least: str, code: int) -> None:
+    ended = run_pytest(*BOTH, "--weighbridge-at-least", at_least)
+    assert ended.returncode == code, ended.stdout
+    assert ("at least 20× wanted" in ended.stdout) is (code == 1)
 
 
 def test_an_unknown_suite_ends_the_collection_with_a_hint() -> None:

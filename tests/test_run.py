@@ -14,12 +14,11 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bench import application, data, registry, run, store
+from bench import application, data, registry, store
 from bench.application import Options, Planned
 from bench.core import WeighbridgeError
 from bench.plan import Filters
 from bench.record import Record
-from bench.worker import Close
 from tests.conftest import make_cell
 
 QUIET = Console(file=io.StringIO())
@@ -124,25 +123,6 @@ def test_an_address_space_limit_is_an_oom_record(planned: Planned, tmp_path: Pat
 def test_two_runs_do_not_share_a_folder(planned: Planned, tmp_path: Path) -> None:
     with store.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run"):
         weigh(planned, tmp_path)
-
-
-def test_the_parent_blocks_while_it_waits(tmp_path: Path) -> None:
-    """On two processors a parent that spins takes one of them from what is measured."""
-    worker = run.Worker({}, tmp_path / "log", time.monotonic() + 1.0, lambda fraction: None)
-    before = time.process_time()
-    with pytest.raises(run.WorkerFailed, match="time limit"):
-        worker._line()
-    assert time.process_time() - before < 0.05
-    worker.kill()
-
-
-def test_a_worker_that_died_before_it_was_asked_is_a_failure_and_no_more(tmp_path: Path) -> None:
-    worker = run.Worker({}, tmp_path / "log", time.monotonic() + 20.0, lambda fraction: None)
-    worker.process.kill()
-    worker.process.wait()
-    with pytest.raises(run.WorkerFailed, match="killed by SIGKILL"):
-        worker.ask(Close())
-    worker.kill()
 
 
 def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:

@@ -1,38 +1,44 @@
 """The conversation, held with a fake that answers from a script: no process, no clock, no waiting."""
 
+from __future__ import annotations
+
 from typing import Any
 
+import msgspec
 import pytest
 
 from bench.core import Cell
-from bench.weigh import QUICK, ParityError, Weighing
+from bench.tier import QUICK
+from bench.weigh import ParityError, Weighing
 from bench.worker import Block, Check, Close, First, Memory, Request, Score, Settle
 from tests.conftest import make_cell
 
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}
+WRONG = {"ratio": 9.0, "limit": 2.0, "passed": False, "output": "logits"}
 OPENED = {"environment": {"machine": "m"}, "items": 8, "clock_cost_s": 1e-7}
+PEAKS = {"host_peak_bytes": 7, "device_peak_bytes": None, "device_reserved_bytes": None, "device_process_bytes": 3}
 
 
 class Script:
     """A worker whose steps take the seconds of a list, in turn; the last one repeats."""
 
-    def __init__(self, steps_s: list[float], parity: dict[str, Any] = PASSED) -> None:
-        self.steps_s, self.parity, self.asked = steps_s, parity, list[Request]()
+    def __init__(self, steps_s: list[float], parity: dict[str, Any] = PASSED, **answers: Any) -> None:
+        self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request]()
         self.taken = 0
 
     def __call__(self, request: Request) -> dict[str, Any]:
         self.asked.append(request)
         match request:
             case First():
-                return {"first_s": 3.0, "peak": 5}
+                return {"first_s": 3.0, "compiles": False, "peak": 5} | self.answers
             case Check():
                 return self.parity
             case Score():
-                return {"r2": 0.5, "broken": float("nan")}
+                return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday"}
             case Block(steps=steps, mode=mode):
                 return {"samples": [self.next() for _ in range(1 if mode == "queued" else steps)]}
             case Memory():
-                return {"host_peak_bytes": 7, "device_peak_bytes": None, "facts": {"threads": 2}}
+                return {**PEAKS, "facts": {"threads": 2}} | self.answers
             case _:
                 return {}
 
@@ -44,11 +50,26 @@ class Script:
         names = [type(request).__name__ for request in self.asked]
         return [name for index, name in enumerate(names) if index == 0 or names[index - 1] != name]
 
+    def blocks(self, mode: str = "latency") -> list[Block]:
+        return [request for request in self.asked if isinstance(request, Block) and request.mode == mode]
+
+
+def new(cell: Cell | None = None) -> Weighing:
+    return Weighing(cell or make_cell(), QUICK, lambda name: None)
+
+
+def go_through(weighing: Weighing, script: Script, turns: int = 2) -> Weighing:
+    """One process from beginning to end."""
+    weighing.begin(script, OPENED)
+    weighing.get_ready()
+    for _ in range(turns):
+        weighing.block()
+    weighing.finish()
+    return weighing
+
 
 def weighed(script: Script, cell: Cell | None = None) -> Weighing:
-    weighing = Weighing(cell or make_cell(), QUICK, script, lambda name: None)
-    weighing.run(OPENED)
-    return weighing
+    return go_through(new(cell), script)
 
 
 def test_right_comes_before_fast_and_peaks_are_reset_in_between() -> None:
@@ -58,44 +79,145 @@ def test_right_comes_before_fast_and_peaks_are_reset_in_between() -> None:
 
 
 def test_nothing_is_timed_of_a_wrong_result() -> None:
-    script = Script([0.1], {"ratio": 9.0, "limit": 2.0, "passed": False, "output": "logits"})
-    weighing = Weighing(make_cell(), QUICK, script, lambda name: None)
+    script, weighing = Script([0.1], WRONG), new()
+    weighing.begin(script, OPENED)
     with pytest.raises(ParityError, match="'logits' is 9 times the reference's, limit 2"):
-        weighing.run(OPENED)
+        weighing.get_ready()
     assert script.kinds() == ["First", "Check"]
-    assert weighing.record(status="parity_failed").parity == weighing.fields["parity"]
+    record = weighing.record(status="parity_failed")
+    assert record.parity
+    assert not record.parity.passed
+    assert (record.compile_s, record.step_s, record.blocks) == (3.0, [], [])
+
+
+def test_a_request_before_a_worker_is_open_is_a_mistake() -> None:
+    with pytest.raises(RuntimeError, match="no worker is open"):
+        new().block()
 
 
 def test_warm_up_is_kept_apart_from_the_steady_state() -> None:
     record = weighed(Script([0.4, 0.3, 0.2, 0.1])).record(status="ok")
     assert record.warmup_s[:3] == [0.4, 0.3, 0.2]
     assert set(record.step_s) == {0.1}
-    assert record.settled
     assert record.compile_s == 3.0
     assert record.warm_compile_s is None
 
 
-def test_a_step_that_never_settles_ends_at_the_cap_and_says_so() -> None:
-    record = weighed(Script([float(1 + index % 7) for index in range(1000)])).record(status="ok")
-    assert record.settled is False
-    assert sum(record.step_s) < 3 * QUICK.steady_cap_s + 20
+def test_a_warm_up_that_never_ends_is_ended_by_its_cap() -> None:
+    record = weighed(Script([0.5 * 0.8**index for index in range(30)])).record(status="ok")
+    assert QUICK.warm_cap_s <= sum(record.warmup_s) < QUICK.warm_cap_s + 3 * 0.5
+
+
+def test_a_second_process_is_not_scored_again_but_is_checked_again() -> None:
+    weighing, second = weighed(Script([0.1])), Script([0.1])
+    go_through(weighing, second)
+    assert second.kinds() == ["First", "Check", "Settle", "Block", "Memory", "Close"]
+    assert weighing.record(status="ok").score == {"r2": 0.5, "broken": None}
+
+
+def test_a_second_process_that_computes_something_else_fails() -> None:
+    weighing = weighed(Script([0.1]))
+    with pytest.raises(ParityError):
+        go_through(weighing, Script([0.1], WRONG))
+    record = weighing.record(status="parity_failed")
+    assert record.parity
+    assert record.parity.ratio == 9.0
+    assert len(record.step_s) == sum(map(sum, record.blocks)) > 0
+
+
+def test_the_worst_parity_of_all_processes_is_kept() -> None:
+    weighing = new()
+    for ratio in (1.0, 1.5, 1.2):
+        go_through(weighing, Script([0.1], {**PASSED, "ratio": ratio}))
+    assert weighing.fields["parity"].ratio == 1.5
+
+
+@pytest.mark.parametrize(("compiles", "warm_compile_s"), [(True, 1.0), (False, None)])
+def test_the_second_process_tells_what_the_compile_cache_saves(compiles: bool, warm_compile_s: float | None) -> None:
+    weighing = new()
+    for first_s in (3.0, 1.0, 2.0):
+        go_through(weighing, Script([0.1], first_s=first_s, compiles=compiles))
+    record = weighing.record(status="ok")
+    assert (record.compile_s, record.warm_compile_s) == (3.0, warm_compile_s)
+
+
+def test_blocks_tell_what_each_process_took() -> None:
+    weighing = new()
+    for step_s, turns in ((0.1, 2), (0.02, 4), (0.1, 1)):
+        go_through(weighing, Script([step_s]), turns)
+    record = weighing.record(status="ok")
+    assert record.blocks == [[2, 2], [10] * 4, [2]]
+    assert sum(map(sum, record.blocks)) == len(record.step_s)
+    assert weighing.block_medians() == [[0.1, 0.1], [0.02] * 4, [0.1]]
+    assert len(record.queued_step_s) == 3 * QUICK.queued_blocks
+
+
+def test_a_block_returns_the_seconds_that_it_timed() -> None:
+    for step_s, repeats in ((0.1, 1), (1e-6, 10)):
+        script, weighing = Script([step_s]), new()
+        weighing.begin(script, OPENED)
+        weighing.get_ready()
+        seconds = weighing.block()
+        assert script.blocks()[-1].repeats == repeats
+        assert seconds == pytest.approx(script.blocks()[-1].steps * repeats * step_s)
+
+
+def test_peaks_are_the_largest_of_all_processes_and_none_is_not_nought() -> None:
+    weighing = new()
+    for host, device in ((7, None), (9, 4), (8, 2)):
+        go_through(weighing, Script([0.1], host_peak_bytes=host, device_peak_bytes=device))
+    record = weighing.record(status="ok")
+    assert (record.host_peak_bytes, record.device_peak_bytes, record.device_reserved_bytes) == (9, 4, None)
+
+
+@pytest.mark.parametrize(("step_s", "steps", "lead_in"), [(0.0019, 105, 10), (0.019, 10, 1), (0.03, 6, 0), (5.0, 1, 0)])
+def test_a_tenth_of_a_block_goes_before_it_untimed_unless_steps_are_long(
+    step_s: float, steps: int, lead_in: int
+) -> None:
+    script = Script([step_s])
+    weighed(script)
+    assert (script.blocks()[-1].steps, script.blocks()[-1].lead_in) == (steps, lead_in)
+
+
+def test_a_lead_in_counts_single_steps_where_they_are_repeated() -> None:
+    script = Script([1e-6])
+    weighed(script)
+    steady = script.blocks()[-1]
+    assert (steady.steps, steady.repeats, steady.lead_in) == (QUICK.longest_block, 10, QUICK.longest_block)
 
 
 def test_a_generation_is_timed_to_its_first_token_too() -> None:
     script = Script([0.1])
     record = weighed(script, make_cell(scenario="generate")).record(status="ok")
-    assert len(record.first_token_s) == 5
+    assert len(record.first_token_s) == QUICK.first_tokens
+    assert [block.steps for block in script.blocks("first_token")] == [1, QUICK.first_tokens]
     assert record.score == {}
     assert not any(isinstance(request, Score) for request in script.asked)
 
 
-def test_a_score_that_is_not_finite_is_none() -> None:
-    assert weighed(Script([0.1])).record(status="ok").score == {"r2": 0.5, "broken": None}
+def test_first_tokens_of_all_processes_are_kept() -> None:
+    weighing = new(make_cell(scenario="generate"))
+    for _ in range(2):
+        go_through(weighing, Script([0.1]))
+    assert len(weighing.fields["first_token_s"]) == 2 * QUICK.first_tokens
+    assert not weighed(Script([0.1])).record(status="ok").first_token_s
 
 
-def test_short_steps_are_repeated_between_two_readings() -> None:
-    script = Script([1e-6])
+def test_a_score_that_is_not_finite_is_none_and_says_when_it_was_measured() -> None:
+    record = weighed(Script([0.1])).record(status="ok")
+    assert record.score == {"r2": 0.5, "broken": None}
+    assert record.facts == {"score_measured": "yesterday", "threads": 2}
+    assert msgspec.json.decode(msgspec.json.encode(record), type=type(record)) == record
+
+
+def test_a_long_step_is_not_queued() -> None:
+    script = Script([0.15])
+    record = weighed(script).record(status="ok")
+    assert (record.queued_step_s, script.blocks("queued")) == ([], [])
+
+
+def test_the_last_word_is_close() -> None:
+    script = Script([0.1])
     weighed(script)
-    steady = [request for request in script.asked if isinstance(request, Block) and request.mode == "latency"]
-    assert steady[-1].repeats == 10
-    assert any(isinstance(request, Close | Settle) for request in script.asked)
+    assert isinstance(script.asked[-1], Close)
+    assert sum(isinstance(request, Settle) for request in script.asked) == 1

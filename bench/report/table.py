@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from bench.compare import SEQUENTIAL_FLOOR, BreakEven, Row
+from bench.stats import Interval
 
 
 class Column(NamedTuple):
@@ -45,6 +46,11 @@ def size(value: int | None) -> str:
 def percent(share: float) -> str:
     """`2.5 %`, without a trailing zero."""
     return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def interval(found: Interval) -> str:
+    """`1.003× [0.998, 1.009]`: finer than a table's, for comparisons of equal programs."""
+    return f"{found.value:.3f}× [{found.low:.3f}, {found.high:.3f}]"
 
 
 def ratio(row: Row) -> str:

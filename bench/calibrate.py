@@ -1,0 +1,123 @@
+"""A/A comparisons: the reference against itself, which must come out equal. What does not is this machine's noise.
+
+The floor is the 95th percentile of |ratio - 1| over pairs of equal programs (MEASURING.md, rule 7). How often a pair
+would still be called FASTER or SLOWER is told with it, each pair judged by the floor that the others give, so that no
+pair vouches for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+import numpy as np
+
+from bench import application, data, environment, noise, stats
+from bench.application import Planned
+from bench.core import Cell, WeighbridgeError
+from bench.group import NOTHING_MORE, Entrant, Group, Watcher
+from bench.noise import Calibration
+from bench.process import WorkerFailed
+from bench.run import Run
+from bench.stats import Interval, Verdict
+from bench.tier import Tier
+
+LOWEST_FLOOR = 0.005
+"""No machine is called quieter than this: twenty pairs cannot show that it is."""
+PERCENTILE = 95
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """One program against another, or itself: the ratio of the first's time to the second's."""
+
+    cell: Cell
+    ratio: Interval
+    turns: int
+    cpus_elsewhere: float | None
+
+    def verdict(self, floor: float) -> Verdict:
+        """As a report would give it."""
+        return stats.verdict(self.ratio, floor, self.turns)
+
+
+def floor_of(ratios: Sequence[float]) -> float:
+    """95th percentile of |ratio - 1|, at least `LOWEST_FLOOR`."""
+    distances = [abs(ratio - 1) for ratio in ratios]
+    return max(LOWEST_FLOOR, float(np.percentile(distances, PERCENTILE))) if distances else LOWEST_FLOOR
+
+
+def false_verdicts(pairs: Sequence[Pair]) -> float:
+    """Share of equal pairs called FASTER or SLOWER, each by the floor of all others."""
+    ratios = [pair.ratio.value for pair in pairs]
+    floors = [floor_of(ratios[:index] + ratios[index + 1 :]) for index in range(len(ratios))]
+    wrong = [pair.verdict(floor) in ("FASTER", "SLOWER") for pair, floor in zip(pairs, floors, strict=True)]
+    return sum(wrong) / len(wrong)
+
+
+def compare_programs(
+    planned: Planned,
+    count: int,
+    tier: Tier,
+    watcher: Watcher,
+    *,
+    changed: Mapping[str, str] = NOTHING_MORE,
+    tell: Callable[[Pair], None] = lambda pair: None,
+    time_limit_s: float = 600.0,
+) -> list[Pair]:
+    """`count` pairs over the plan's cells in turn; `changed` is the second one's additional environment."""
+    cells = [cell for cell in planned.cells if cell.backend == planned.reference]
+    if not cells:
+        raise WeighbridgeError(f"no cell of the reference {planned.reference!r} in this request; leave out a filter")
+    job = application.job(planned, time_limit_s, tier)
+    pairs: list[Pair] = []
+    with TemporaryDirectory(prefix="weighbridge-") as folder:
+        run = Run(job, Path(folder) / "records.jsonl", watcher)
+        made = run.prepare(cells)
+        for cell in islice(cycle(cells), count):
+            artefacts = made[cell.group]
+            if isinstance(artefacts, WorkerFailed):
+                raise WeighbridgeError(f"{cell}: {artefacts.reason}")
+            group = Group(job, [cell], artefacts, watcher, run.logs)
+            pair = _pair(group.compete([Entrant(cell, job, watcher), Entrant(cell, job, watcher, changed)]))
+            pairs.append(pair)
+            tell(pair)
+    return pairs
+
+
+def _pair(entrants: Sequence[Entrant]) -> Pair:
+    for entrant in entrants:
+        if entrant.failed():
+            raise WeighbridgeError(f"{entrant.cell}: {entrant.status}, {entrant.reason}")
+    first, second = (entrant.weighing.block_medians() for entrant in entrants)
+    ratios = stats.paired_ratios(first, second)
+    found = entrants[0].weighing.fields["noise"]
+    return Pair(
+        cell=entrants[0].cell,
+        ratio=stats.interval(ratios),
+        turns=sum(map(len, ratios)),
+        cpus_elsewhere=found.cpus_elsewhere,
+    )
+
+
+def calibrate(pairs: Sequence[Pair], tier: Tier) -> Calibration:
+    """What A/A pairs say of this machine; saved where `run` finds it."""
+    elsewhere = [pair.cpus_elsewhere for pair in pairs if pair.cpus_elsewhere is not None]
+    ratios = [pair.ratio.value for pair in pairs]
+    found = Calibration(
+        **noise.identity(),  # type: ignore[arg-type]
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        tier=tier.name,
+        cells=sorted({str(pair.cell) for pair in pairs}),
+        pairs=len(pairs),
+        floor=floor_of(ratios),
+        false_verdicts=false_verdicts(pairs),
+        cpus_elsewhere=float(np.median(elsewhere)) if elsewhere else None,
+        cpu_mhz=environment.cpu_mhz(),
+        ratios=ratios,
+    )
+    noise.save(data.cache_folder(), found)
+    return found

@@ -1,0 +1,252 @@
+"""The tables of docs/measuring.md: are the verdicts right, and how do others do on the same pair of programs?
+
+    python -m tests.measuring aa --pairs 40          # equal programs beside a competing load
+    python -m tests.measuring slowdowns --runs 20    # 3, 5 and 10 % more work, tier standard
+    python -m tests.measuring methods --runs 20      # pytest-benchmark and a plain loop beside ours
+
+Every figure is of real work on the real clock. `slowdowns` and `methods` want a machine with nothing else to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from backends.work import MORE_VARIABLE
+from bench import application, calibrate, data, noise, stats
+from bench.application import Planned
+from bench.calibrate import Pair
+from bench.core import Cell
+from bench.plan import Filters
+from bench.process import thread_variables
+from bench.pytest_plugin import Quiet
+from bench.record import DEFAULT_FLOOR
+from bench.report.table import interval
+from bench.stats import Interval
+from bench.tier import tier
+
+WORK = Cell(
+    task="tabular-regression",
+    preset="small",
+    backend="work",
+    scenario="infer",
+    precision="fp32",
+    batch_size=8,
+    device="cpu",
+)
+
+
+def machine_floor() -> float:
+    """As a run would take it."""
+    found = noise.load(data.cache_folder())
+    return found.floor if found else DEFAULT_FLOOR
+
+
+def work() -> Planned:
+    return Planned(cells=[WORK], reference="work")
+
+
+def burn(seed: int) -> None:
+    """A neighbour that works and rests by turns of 0.05 to 1.5 s."""
+    rng = random.Random(seed)
+    x = np.random.default_rng(seed).normal(size=(256, 256))
+    while True:
+        until = time.monotonic() + rng.uniform(0.05, 1.5)
+        while time.monotonic() < until:
+            x = np.tanh(x @ x.T / 256)
+        time.sleep(rng.uniform(0.05, 1.5))
+
+
+@contextmanager
+def competing_load(processes: int) -> Generator[None]:
+    """That many neighbours."""
+    context = multiprocessing.get_context("spawn")
+    neighbours = [context.Process(target=burn, args=(seed,), daemon=True) for seed in range(processes)]
+    for neighbour in neighbours:
+        neighbour.start()
+    try:
+        yield
+    finally:
+        for neighbour in neighbours:
+            neighbour.kill()
+
+
+def progress(total: int) -> Callable[[Pair], None]:
+    """A line a pair on stderr."""
+    count, begin = Counter[str](), time.monotonic()
+
+    def tell(pair: Pair) -> None:
+        count["done"] += 1
+        ratio = f"{interval(pair.ratio)} {pair.turns} turns"
+        elapsed = time.monotonic() - begin
+        print(f"{count['done']}/{total} {elapsed:4.0f} s  {pair.cell.task} {ratio}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def heading(*titles: str) -> None:
+    """Of a Markdown table."""
+    print(f"| {' | '.join(titles)} |\n{'| --- ' * len(titles)}|", flush=True)
+
+
+def equal_programs(options: argparse.Namespace) -> None:
+    """A/A: false verdicts beside a load, by the machine's floor and by the one that these very pairs would give."""
+    planned = application.prepare("quick", Filters(tasks=options.tasks.split(","), backends=["torch"]))
+    with competing_load(options.load):
+        pairs = calibrate.compare_programs(
+            planned, options.pairs, tier(options.tier), Quiet(), tell=progress(options.pairs)
+        )
+    verdicts = Counter(pair.verdict(machine_floor()) for pair in pairs)
+    wrong = verdicts["FASTER"] + verdicts["SLOWER"]
+    elsewhere = np.median([pair.cpus_elsewhere or 0 for pair in pairs])
+    far = [abs(pair.ratio.value - 1) for pair in pairs]
+    heading("pairs", "tier", "floor", "load, processors", "SAME", "UNSURE", "false", "median, largest distance from 1")
+    print(
+        f"| {len(pairs)} | {options.tier} | {machine_floor():.2%} | {elsewhere:.2f} | {verdicts['SAME']} | "
+        f"{verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%}) | {np.median(far):.2%}, {max(far):.2%} |"
+    )
+
+
+def slowdowns(options: argparse.Namespace) -> None:
+    """How often more work is found."""
+    heading("more work", "runs", "SLOWER", "UNSURE", "SAME", "FASTER", "median ratio, expected")
+    for percent in options.percent:
+        changed = {MORE_VARIABLE: str(percent / 100)}
+        pairs = calibrate.compare_programs(
+            work(), options.runs, tier(options.tier), Quiet(), changed=changed, tell=progress(options.runs)
+        )
+        verdicts = Counter(pair.verdict(machine_floor()) for pair in pairs)
+        words = " | ".join(str(verdicts[word]) for word in ("SLOWER", "UNSURE", "SAME", "FASTER"))
+        ratio = np.median([pair.ratio.value for pair in pairs])
+        print(f"| {percent:g} % | {len(pairs)} | {words} | {ratio:.4f}, {1 / (1 + percent / 100):.4f} |", flush=True)
+
+
+PLAIN = """
+import sys, time
+sys.path.insert(0, {root!r})
+from backends.work import WorkSession
+session = WorkSession(None, {units})
+def step():
+    session.step(None)
+"""
+LOOP = (
+    PLAIN
+    + """
+step()
+samples = []
+until = time.perf_counter() + 1.0
+while time.perf_counter() < until:
+    begin = time.perf_counter(); step(); samples.append(time.perf_counter() - begin)
+import json; print(json.dumps(samples))
+"""
+)
+BENCHMARK = (
+    PLAIN
+    + """
+def test_step(benchmark):
+    benchmark(step)
+"""
+)
+
+
+def plain_loop(units: int, folder: Path) -> list[float]:
+    """Steps of one second in a bare script."""
+    script = folder / "loop.py"
+    script.write_text(LOOP.format(root=str(Path.cwd()), units=units))
+    return json.loads(run([sys.executable, str(script)]))
+
+
+def pytest_benchmark(units: int, folder: Path) -> list[float]:
+    """pytest-benchmark as it comes: five rounds or one second, whichever is more."""
+    script, result = folder / "test_step.py", folder / "result.json"
+    script.write_text(BENCHMARK.format(root=str(Path.cwd()), units=units))
+    run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:weighbridge", "--rootdir", str(folder),
+         "--benchmark-save-data", f"--benchmark-json={result}", str(script)])  # fmt: skip
+    return json.loads(result.read_text())["benchmarks"][0]["stats"]["data"]
+
+
+def run(command: list[str]) -> str:
+    variables = {**os.environ, **thread_variables()}
+    return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout
+
+
+def one_after_the_other(measure: Callable[[int, Path], list[float]], units: Sequence[int]) -> Interval:
+    """The ratio of two sequential runs, with the interval that their own steps give."""
+    with tempfile.TemporaryDirectory() as folder:
+        first, second = (stats.interval([measure(each, Path(folder))]) for each in units)
+    return stats.unpaired_ratio(first, second)
+
+
+def ours(name: str) -> Callable[[float], Interval]:
+    def measured(more: float) -> Interval:
+        (pair,) = calibrate.compare_programs(work(), 1, tier(name), Quiet(), changed={MORE_VARIABLE: str(more)})
+        return pair.ratio
+
+    return measured
+
+
+def methods(options: argparse.Namespace) -> None:
+    """Width and honesty of each method's interval: how often it holds the ratio that is known."""
+    from backends.work import UNITS
+
+    known = (UNITS, round(UNITS * 1.05))
+    ways: dict[str, Callable[[], Interval]] = {
+        "pytest-benchmark": lambda: one_after_the_other(pytest_benchmark, known),
+        "plain loop": lambda: one_after_the_other(plain_loop, known),
+        "weighbridge quick": lambda: ours("quick")(0.05),
+        "weighbridge standard": lambda: ours("standard")(0.05),
+    }
+    truth = known[0] / known[1]
+    found: dict[str, list[Interval]] = {name: [] for name in ways}
+    with competing_load(options.load):
+        for index in range(options.runs):
+            for name, way in ways.items():
+                found[name].append(way())
+            print(f"{index + 1}/{options.runs}", file=sys.stderr, flush=True)
+    heading("method", "half width, median", f"holds {truth:.4f}", "spread of the ratio (std)", "furthest off")
+    for name, intervals in found.items():
+        values = np.array([each.value for each in intervals])
+        held = np.mean([each.low <= truth <= each.high for each in intervals])
+        width = np.median([each.relative_error for each in intervals])
+        print(
+            f"| {name} | {width:.2%} | {held:.0%} | {values.std(ddof=1):.2%} | {np.abs(values / truth - 1).max():.2%} |"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    aa = commands.add_parser("aa")
+    aa.add_argument("--pairs", type=int, default=40)
+    aa.add_argument("--tier", default="quick")
+    aa.add_argument("--load", type=int, default=1, help="processes beside the measurement")
+    aa.add_argument("--tasks", default="tabular-regression,image-classification")
+    aa.set_defaults(do=equal_programs)
+    slow = commands.add_parser("slowdowns")
+    slow.add_argument("--runs", type=int, default=20)
+    slow.add_argument("--percent", type=float, nargs="+", default=[3.0, 5.0, 10.0])
+    slow.add_argument("--tier", default="standard")
+    slow.set_defaults(do=slowdowns)
+    way = commands.add_parser("methods")
+    way.add_argument("--runs", type=int, default=20)
+    way.add_argument("--load", type=int, default=0)
+    way.set_defaults(do=methods)
+    options = parser.parse_args()
+    options.do(options)
+
+
+if __name__ == "__main__":
+    main()

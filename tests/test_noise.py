@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench import environment, noise
+from bench.noise import Calibration, Sampler
+from bench.record import DEFAULT_FLOOR
+
+IDENTITY = {"machine": "m", "cpu": "c", "cpus": 2, "memory_bytes": 2**30, "system": "s"}
+CALIBRATION = Calibration(
+    **IDENTITY,  # type: ignore[arg-type]
+    measured="2026-11-22T00:00:00+00:00",
+    tier="quick",
+    cells=["x"],
+    pairs=40,
+    floor=0.012,
+    false_verdicts=0.025,
+    cpus_elsewhere=0.1,
+    cpu_mhz=3000,
+    ratios=[1.0, 0.99],
+)
+
+
+@pytest.fixture(autouse=True)
+def this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(noise, "identity", lambda: dict(IDENTITY))
+    monkeypatch.setattr(environment, "cpu_mhz", lambda: 3000)
+
+
+def test_a_machine_as_it_was_calibrated_warns_of_nothing() -> None:
+    found = noise.noise(CALIBRATION, [0.05, None, 0.2])
+    assert found == msgspec.structs.replace(
+        found, floor=0.012, calibrated=CALIBRATION.measured, cpus_elsewhere=0.2, warnings=[]
+    )
+
+
+def test_without_calibration_a_default_stands_in_and_the_command_is_named() -> None:
+    found = noise.noise(None, [None, 0.3])
+    assert (found.floor, found.calibrated, found.cpus_elsewhere) == (DEFAULT_FLOOR, "", 0.3)
+    assert len(found.warnings) == 1
+    assert f"{DEFAULT_FLOOR:.1%}" in found.warnings[0]
+    assert "weighbridge calibrate" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "then"), [("machine", "m2"), ("cpu", "c2"), ("cpus", 4), ("memory_bytes", 1), ("system", "s2")]
+)
+def test_another_machine_is_named_by_what_changed(name: str, then: object) -> None:
+    (warning,) = noise.noise(msgspec.structs.replace(CALIBRATION, **{name: then}), [0.1]).warnings
+    assert warning.startswith(f"{name} was {then} at calibration and is {IDENTITY[name]} now")
+    assert "weighbridge calibrate" in warning
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "warns"),
+    [(0.1, 0.2, False), (0.1, 0.3, True), (1.0, 1.1, False), (None, 0.1, False), (None, 0.2, True), (0.1, None, False)],
+)
+def test_a_busier_machine_warns(then: float | None, now: float | None, warns: bool) -> None:
+    warnings = noise.warnings(msgspec.structs.replace(CALIBRATION, cpus_elsewhere=then), now)
+    assert [warning.split(" processors")[0] for warning in warnings] == (
+        [f"other processes used {now:.2f}"] if warns else []
+    )
+
+
+def test_the_busiest_process_counts() -> None:
+    assert noise.noise(CALIBRATION, [0.0, 0.9, 0.1]).warnings == [
+        "other processes used 0.90 processors while timing, 0.10 at calibration"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "warns"), [(3000, 2800, False), (3000, 2600, True), (None, 2600, False), (3000, None, False)]
+)
+def test_a_slower_clock_warns(
+    monkeypatch: pytest.MonkeyPatch, then: float | None, now: float | None, warns: bool
+) -> None:
+    monkeypatch.setattr(environment, "cpu_mhz", lambda: now)
+    warnings = noise.warnings(msgspec.structs.replace(CALIBRATION, cpu_mhz=then), 0.1)
+    assert warnings == (["processor at 2600 MHz, 3000 MHz at calibration"] if warns else [])
+
+
+def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
+    assert noise.load(tmp_path) is None
+    path = noise.save(tmp_path, CALIBRATION)
+    assert noise.load(tmp_path) == CALIBRATION
+    other = msgspec.structs.replace(CALIBRATION, floor=0.03)
+    noise.save(tmp_path, other)
+    assert noise.load(tmp_path) == other
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"machine": 3}', b"\xff\xfe", b"[]"])
+def test_a_damaged_calibration_is_none(tmp_path: Path, content: bytes) -> None:
+    noise.save(tmp_path, CALIBRATION).write_bytes(content)
+    assert noise.load(tmp_path) is None
+
+
+def test_machines_have_a_calibration_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "one")
+    noise.save(tmp_path, CALIBRATION)
+    monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "two")
+    assert noise.load(tmp_path) is None
+
+
+def test_this_machine_has_an_identity_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    assert noise.identity() == noise.identity()
+    assert noise.identity().keys() == IDENTITY.keys()
+    assert noise.identity()["cpus"] == len(environment.usable_cpus())
+
+
+class Process:
+    """A busy process of another parent: it is a shell's child."""
+
+    def __init__(self) -> None:
+        spin = f"{sys.executable} -c 'print(flush=True)\nwhile True: pass' & echo $!; wait"
+        self.parent = subprocess.Popen(["sh", "-c", spin], stdout=subprocess.PIPE, text=True)
+        assert self.parent.stdout
+        self.pid = int(next(line for line in self.parent.stdout if line.strip()))
+        self.parent.stdout.readline()
+
+    def cpu_s(self) -> float:
+        return environment.process_cpu_s(self.pid)
+
+    def kill(self) -> None:
+        subprocess.run(["kill", "-9", str(self.pid)], check=True)
+        self.parent.wait()
+        assert self.parent.stdout
+        self.parent.stdout.close()
+
+
+def test_what_others_do_is_elsewhere_and_what_the_suite_does_is_not() -> None:
+    """Two samplers over the same second, so that whatever else this machine does is in both."""
+    busy = Process()
+    try:
+        counted, own = Sampler([]), Sampler([busy])
+        before, begin = busy.cpu_s(), time.monotonic()
+        until = time.process_time() + 0.2
+        while time.process_time() < until:  # the suite's own work, too
+            pass
+        time.sleep(1.0)
+        elsewhere, beside = counted.cpus_elsewhere(), own.cpus_elsewhere()
+        share = (busy.cpu_s() - before) / (time.monotonic() - begin)
+    finally:
+        busy.kill()
+    assert elsewhere is not None
+    assert beside is not None
+    assert share > 0.2
+    assert elsewhere >= share - 0.1
+    assert elsewhere - beside == pytest.approx(share, abs=0.1) or beside == 0.0
+
+
+def test_the_suites_own_work_is_not_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, busy, own = [100.0], [50.0], [3.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "process_time", lambda: 0.0)
+    monkeypatch.setattr(environment, "busy_cpu_s", lambda: busy[0])
+    worker = type("Worker", (), {"cpu_s": lambda self: own[0]})()
+    sampler = Sampler([worker])
+    now[0], busy[0], own[0] = 102.0, 53.0, 5.0
+    assert sampler.cpus_elsewhere() == 0.5
+    now[0] = 100.05
+    assert sampler.cpus_elsewhere() is None

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench import environment, registry, scores
+from bench.core import Cell
+from tests.conftest import make_cell
+
+
+class Measured:
+    """Counts how often a score was measured."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> dict[str, float]:
+        self.times += 1
+        return {"r2": 0.5 + self.times}
+
+
+@pytest.fixture
+def measure() -> Measured:
+    return Measured()
+
+
+def ask(folder: Path, measure: Measured, cell: Cell | None = None) -> dict[str, object]:
+    return scores.remembered(cell or make_cell(), registry.backend("fake"), folder, measure)
+
+
+def test_a_score_is_measured_once(tmp_path: Path, measure: Measured) -> None:
+    first = ask(tmp_path, measure)
+    assert ask(tmp_path, measure) == first
+    assert first["score"] == {"r2": 1.5}
+    assert str(first["measured"]).endswith("+00:00")
+    assert measure.times == 1
+    assert [path.suffix for path in (tmp_path / "scores").iterdir()] == [".json"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batch_size": 9}, {"precision": "bf16"}, {"backend": "null"}, {"device": "cuda"}, {"seed": 1}]
+)
+def test_another_cell_has_a_score_of_its_own(tmp_path: Path, measure: Measured, changes: dict[str, object]) -> None:
+    ask(tmp_path, measure)
+    ask(tmp_path, measure, make_cell(**changes))  # type: ignore[arg-type]
+    assert measure.times == 2
+
+
+def test_other_code_is_scored_again(tmp_path: Path, measure: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(tmp_path, measure)
+    monkeypatch.setattr(environment, "source_hash", lambda: "changed")
+    ask(tmp_path, measure)
+    assert measure.times == 2
+
+
+def test_other_threads_are_scored_again(tmp_path: Path, measure: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    for count in ("1", "2", "1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", count)
+        ask(tmp_path, measure)
+    assert measure.times == 2
+
+
+def test_other_versions_are_scored_again(tmp_path: Path, measure: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(tmp_path, measure)
+    monkeypatch.setattr(environment, "version", lambda package: "0.0.0")
+    ask(tmp_path, measure)
+    assert measure.times == 2
+
+
+def test_other_weights_are_in_another_folder(tmp_path: Path, measure: Measured) -> None:
+    ask(tmp_path / "one", measure)
+    ask(tmp_path / "two", measure)
+    assert measure.times == 2
+
+
+def test_a_measurement_that_fails_is_not_remembered(tmp_path: Path, measure: Measured) -> None:
+    def fail() -> dict[str, float]:
+        raise RuntimeError("no")
+
+    with pytest.raises(RuntimeError):
+        scores.remembered(make_cell(), registry.backend("fake"), tmp_path, fail)
+    assert ask(tmp_path, measure)["score"] == {"r2": 1.5}

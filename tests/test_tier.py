@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import pytest
+
+from bench.core import WeighbridgeError
+from bench.tier import QUICK, STANDARD, STRICT, TIERS, tier
+
+
+def test_a_higher_tier_takes_more_processes_and_is_surer() -> None:
+    assert [each.processes for each in (QUICK, STANDARD, STRICT)] == [1, 3, 5]
+    assert QUICK.bound > STANDARD.bound > STRICT.bound
+    assert QUICK.cap_s < STANDARD.cap_s < STRICT.cap_s
+
+
+def test_a_tier_is_found_by_its_name() -> None:
+    assert list(TIERS) == ["quick", "standard", "strict"]
+    assert all(tier(name) is found and found.name == name for name, found in TIERS.items())
+
+
+def test_an_unknown_tier_is_told_what_there_is() -> None:
+    with pytest.raises(WeighbridgeError, match="unknown tier 'stict'; choose one of quick, standard, strict"):
+        tier("stict")
