@@ -18,6 +18,8 @@ OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory",
 DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
 REQUIRES = ("torch", "timm", "transformers")
 UNUSED_LEAVES = ("position_ids", "num_batches_tracked")
+SCOPES = {"infer": "model forward", "generate": "prefill and decode"}
+"""What one timed step holds; every backend's says the same or gets no ratio."""
 UNUSED_BRANCHES = ("pooler.",)
 
 
@@ -199,5 +201,10 @@ class TorchSession(Session):
             "matmul_precision": self.torch.get_float32_matmul_precision(),
             "cudnn_tf32": self.torch.backends.cudnn.allow_tf32,
             "layout": "channels_last",
+            "scope": SCOPES[self.cell.scenario],
             "compile_scope": "none",
+            "graph_breaks": 0,
+            "donation": False,
+            "cuda_graphs": False,
+            "allocator": self.torch.cuda.get_allocator_backend() if self.cell.device == "cuda" else "system",
         }

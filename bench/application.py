@@ -100,7 +100,7 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK) -> Job:
         tasks=tasks,
         files=_files_of(tasks),
         free_bytes=environment.free_bytes,
-        calibration=noise.load(data.cache_folder()),
+        calibration=noise.load(data.cache_folder(), tier.name),
     )
 
 

@@ -1,8 +1,9 @@
 """A/A comparisons: the reference against itself, which must come out equal. What does not is this machine's noise.
 
-The floor is the 95th percentile of |ratio - 1| over pairs of equal programs (MEASURING.md, rule 7). How often a pair
-would still be called FASTER or SLOWER is told with it, each pair judged by the floor that the others give, so that no
-pair vouches for itself.
+An interval tells of the noise between the blocks and processes that it was drawn from. What it cannot tell of is the
+rest: how far 1 lies outside the intervals of equal programs. The floor is the 95th percentile of that distance
+(MEASURING.md, rule 7). How often a pair would still be called FASTER or SLOWER is told with it, each pair judged by
+the floor that the others give, so that no pair vouches for itself.
 """
 
 from __future__ import annotations
@@ -44,15 +45,20 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         return stats.verdict(self.ratio, floor, self.turns)
 
 
-def floor_of(ratios: Sequence[float]) -> float:
-    """95th percentile of |ratio - 1|, at least `LOWEST_FLOOR`."""
-    distances = [abs(ratio - 1) for ratio in ratios]
+def distance(ratio: Interval) -> float:
+    """How far 1 lies outside an interval, relative; 0 inside."""
+    return max(0.0, ratio.low - 1, 1 / ratio.high - 1)
+
+
+def floor_of(ratios: Sequence[Interval]) -> float:
+    """95th percentile of the distance, at least `LOWEST_FLOOR`."""
+    distances = [distance(ratio) for ratio in ratios]
     return max(LOWEST_FLOOR, float(np.percentile(distances, PERCENTILE))) if distances else LOWEST_FLOOR
 
 
 def false_verdicts(pairs: Sequence[Pair]) -> float:
     """Share of equal pairs called FASTER or SLOWER, each by the floor of all others."""
-    ratios = [pair.ratio.value for pair in pairs]
+    ratios = [pair.ratio for pair in pairs]
     floors = [floor_of(ratios[:index] + ratios[index + 1 :]) for index in range(len(ratios))]
     wrong = [pair.verdict(floor) in ("FASTER", "SLOWER") for pair, floor in zip(pairs, floors, strict=True)]
     return sum(wrong) / len(wrong)
@@ -106,7 +112,7 @@ def _pair(entrants: Sequence[Entrant]) -> Pair:
 def calibrate(pairs: Sequence[Pair], tier: Tier) -> Calibration:
     """What A/A pairs say of this machine; saved where `run` finds it."""
     elsewhere = [pair.cpus_elsewhere for pair in pairs if pair.cpus_elsewhere is not None]
-    ratios = [pair.ratio.value for pair in pairs]
+    ratios = [pair.ratio for pair in pairs]
     found = Calibration(
         **noise.identity(),  # type: ignore[arg-type]
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -117,7 +123,7 @@ def calibrate(pairs: Sequence[Pair], tier: Tier) -> Calibration:
         false_verdicts=false_verdicts(pairs),
         cpus_elsewhere=float(np.median(elsewhere)) if elsewhere else None,
         cpu_mhz=environment.cpu_mhz(),
-        ratios=ratios,
+        ratios=[(ratio.value, ratio.low, ratio.high) for ratio in ratios],
     )
     noise.save(data.cache_folder(), found)
     return found

@@ -228,7 +228,7 @@ def calibrate_command(
         Text(f"Noise floor {found.floor:.2%}, from {found.pairs} comparisons of equal programs, tier {found.tier}.")
     )
     out.print(Text(f"False verdicts at that floor: {found.false_verdicts:.1%}."))
-    err.print(Text(f"Wrote {noise.path(data.cache_folder())}"))
+    err.print(Text(f"Wrote {noise.path(data.cache_folder(), found.tier)}"))
     return None
 
 

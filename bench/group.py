@@ -216,7 +216,6 @@ class Group:
     @contextmanager
     def opened(self, entrants: Sequence[Entrant], caches: Sequence[Path], spare: bool) -> Generator[None]:
         """Workers of all that have not failed, loaded side by side and then stopped; dead afterwards."""
-        begin = time.monotonic()
         alive = [(entrant, cache) for entrant, cache in zip(entrants, caches, strict=True) if not entrant.failed()]
         with ExitStack() as stack:
             for index, (entrant, cache) in enumerate(alive):
@@ -229,18 +228,18 @@ class Group:
                 )
             for entrant, _ in alive:
                 entrant.attempt(entrant.begin)
-                if entrant.spare:
+                if entrant.spare and not entrant.failed():
                     self._await(entrant, entrant.spare)
-                entrant.wall_s += (time.monotonic() - begin) / len(alive)
-                begin = time.monotonic()
             yield
 
     def _await(self, entrant: Entrant, spare: Worker) -> None:
+        begin = time.monotonic()
         try:
             with spare.awake():
                 spare.answer()
         except WorkerFailed as failure:
             entrant.fail(failure.status, f"opening a second time: {failure.reason}")
+        entrant.wall_s += time.monotonic() - begin
 
     @contextmanager
     def _worker(self, entrant: Entrant, cache: Path, suffix: str) -> Generator[Worker]:

@@ -31,12 +31,13 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     cells: list[str]
     pairs: int
     floor: float
-    """95th percentile of |ratio - 1| of two equal programs."""
+    """95th percentile of how far 1 lay outside the interval of the ratio of two equal programs."""
     false_verdicts: float
     """Share of pairs that were called FASTER or SLOWER, each judged by the floor that all others give."""
     cpus_elsewhere: float | None
     cpu_mhz: float | None
-    ratios: list[float] = []
+    ratios: list[tuple[float, float, float]] = []
+    """Value, low and high of each pair."""
 
 
 class Working(Protocol):
@@ -66,14 +67,14 @@ class Sampler:
         return round(max(0.0, (busy - own) / elapsed), 3)
 
 
-def path(root: Path) -> Path:
-    """Where this machine's calibration lies."""
-    return root / "calibration" / f"{environment.machine_name()}.json"
+def path(root: Path, tier: str) -> Path:
+    """Where this machine's calibration for a tier lies: more processes leave less noise."""
+    return root / "calibration" / f"{environment.machine_name()}.{tier}.json"
 
 
 def save(root: Path, calibration: Calibration) -> Path:
     """Writes it whole or not at all."""
-    found = path(root)
+    found = path(root, calibration.tier)
     found.parent.mkdir(parents=True, exist_ok=True)
     partial = found.with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(calibration)))
@@ -81,10 +82,10 @@ def save(root: Path, calibration: Calibration) -> Path:
     return found
 
 
-def load(root: Path) -> Calibration | None:
-    """This machine's calibration; None where there is none that can be read."""
+def load(root: Path, tier: str) -> Calibration | None:
+    """This machine's calibration for a tier; None where there is none that can be read."""
     try:
-        return msgspec.json.decode(path(root).read_bytes(), type=Calibration)
+        return msgspec.json.decode(path(root, tier).read_bytes(), type=Calibration)
     except (OSError, msgspec.DecodeError):
         return None
 

@@ -38,7 +38,7 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """How noisy the machine was: the floor that `weighbridge calibrate` measured, and what went on beside this."""
 
     floor: float = DEFAULT_FLOOR
-    """|ratio - 1| under which two equal programs may differ here."""
+    """How far 1 may lie outside the interval of the ratio of two equal programs here."""
     calibrated: str = ""
     """When it was measured, UTC ISO 8601; empty where this machine was not calibrated and a default stands in."""
     cpus_elsewhere: float | None = None

@@ -7,6 +7,7 @@ its timing. It is measured once for each of these and kept beside the group's ar
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ def remembered(cell: Cell, backend: Backend, folder: Path, measure: Callable[[],
         return dict(json.loads(path.read_text(encoding="utf-8")))
     found = {"score": measure(), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
+    partial = path.with_suffix(f".{os.getpid()}.partial")  # runs may share a cache
     partial.write_text(json.dumps(found), encoding="utf-8")
     partial.replace(path)
     return found

@@ -216,7 +216,7 @@ class Worker:
             "device_peak_bytes": self.session.device_peak_bytes(),
             "device_reserved_bytes": self.session.device_reserved_bytes(),
             "device_process_bytes": memory.device_process_bytes(),
-            "facts": self.session.facts(),
+            "facts": {"affinity": environment.usable_cpus(), **self.session.facts()},
         }
 
     def _progress(self, fraction: float) -> None:

@@ -49,9 +49,9 @@ WORK = Cell(
 )
 
 
-def machine_floor() -> float:
+def machine_floor(tier_name: str) -> float:
     """As a run would take it."""
-    found = noise.load(data.cache_folder())
+    found = noise.load(data.cache_folder(), tier_name)
     return found.floor if found else DEFAULT_FLOOR
 
 
@@ -109,13 +109,13 @@ def equal_programs(options: argparse.Namespace) -> None:
         pairs = calibrate.compare_programs(
             planned, options.pairs, tier(options.tier), Quiet(), tell=progress(options.pairs)
         )
-    verdicts = Counter(pair.verdict(machine_floor()) for pair in pairs)
+    verdicts = Counter(pair.verdict(machine_floor(options.tier)) for pair in pairs)
     wrong = verdicts["FASTER"] + verdicts["SLOWER"]
     elsewhere = np.median([pair.cpus_elsewhere or 0 for pair in pairs])
     far = [abs(pair.ratio.value - 1) for pair in pairs]
     heading("pairs", "tier", "floor", "load, processors", "SAME", "UNSURE", "false", "median, largest distance from 1")
     print(
-        f"| {len(pairs)} | {options.tier} | {machine_floor():.2%} | {elsewhere:.2f} | {verdicts['SAME']} | "
+        f"| {len(pairs)} | {options.tier} | {machine_floor(options.tier):.2%} | {elsewhere:.2f} | {verdicts['SAME']} | "
         f"{verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%}) | {np.median(far):.2%}, {max(far):.2%} |"
     )
 
@@ -128,7 +128,7 @@ def slowdowns(options: argparse.Namespace) -> None:
         pairs = calibrate.compare_programs(
             work(), options.runs, tier(options.tier), Quiet(), changed=changed, tell=progress(options.runs)
         )
-        verdicts = Counter(pair.verdict(machine_floor()) for pair in pairs)
+        verdicts = Counter(pair.verdict(machine_floor(options.tier)) for pair in pairs)
         words = " | ".join(str(verdicts[word]) for word in ("SLOWER", "UNSURE", "SAME", "FASTER"))
         ratio = np.median([pair.ratio.value for pair in pairs])
         print(f"| {percent:g} % | {len(pairs)} | {words} | {ratio:.4f}, {1 / (1 + percent / 100):.4f} |", flush=True)

@@ -86,26 +86,26 @@ def test_a_slower_clock_warns(
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    assert noise.load(tmp_path) is None
+    assert noise.load(tmp_path, "quick") is None
     path = noise.save(tmp_path, CALIBRATION)
-    assert noise.load(tmp_path) == CALIBRATION
+    assert noise.load(tmp_path, "quick") == CALIBRATION
     other = msgspec.structs.replace(CALIBRATION, floor=0.03)
     noise.save(tmp_path, other)
-    assert noise.load(tmp_path) == other
+    assert noise.load(tmp_path, "quick") == other
     assert list(path.parent.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"machine": 3}', b"\xff\xfe", b"[]"])
 def test_a_damaged_calibration_is_none(tmp_path: Path, content: bytes) -> None:
     noise.save(tmp_path, CALIBRATION).write_bytes(content)
-    assert noise.load(tmp_path) is None
+    assert noise.load(tmp_path, "quick") is None
 
 
 def test_machines_have_a_calibration_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "one")
     noise.save(tmp_path, CALIBRATION)
     monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "two")
-    assert noise.load(tmp_path) is None
+    assert noise.load(tmp_path, "quick") is None
 
 
 def test_this_machine_has_an_identity_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:

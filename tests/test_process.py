@@ -22,7 +22,7 @@ from bench.environment import THREAD_VARIABLES
 from bench.process import Worker, WorkerFailed, thread_variables
 from bench.worker import Close
 
-KILLS, AT_ONCE = 50, 4
+KILLS, AT_ONCE = 50, 6
 GONE_WITHIN_S = 15.0
 MARK = "WEIGHBRIDGE_TEST_MARK"
 
@@ -193,11 +193,12 @@ def kill_a_parent(out: Path, seed: int) -> list[str]:
     command = [sys.executable, "-m", "bench.cli", "run", "--suite", "fake", "--backends", "fake,null"]
     command += ["--tier", "standard", "--batch-sizes", "1,2,3,4,5,6,7,8", "--out", str(out)]
     quiet = subprocess.DEVNULL
-    parent = subprocess.Popen(command, env={**os.environ, MARK: mark}, stdout=quiet, stderr=quiet)
+    variables = {**os.environ, MARK: mark, "WEIGHBRIDGE_DATA": str(out.parent / "data")}
+    parent = subprocess.Popen(command, env=variables, stdout=quiet, stderr=quiet)
     try:
         handle = psutil.Process(parent.pid)
         assert wait_until(lambda: any(map(stopped, handle.children())), 60.0), "no worker ever stood still"
-        time.sleep(rng.uniform(0.0, 2.5))
+        time.sleep(rng.uniform(0.0, 2.0))
         assert parent.poll() is None, "the run was over before it was killed"
     finally:
         parent.kill()

@@ -162,6 +162,11 @@ class FlaxSession(Session):
             "precision": str(self.parts.dtype),
             "matmul_precision": jax.config.jax_default_matmul_precision,  # pyright: ignore[reportAttributeAccessIssue]
             "layout": "NHWC",
+            "scope": {"infer": "model forward", "generate": "prefill and decode"}[self.cell.scenario],
+            "graph_breaks": 0,
+            "cuda_graphs": "--xla_gpu_enable_command_buffer=" not in os.environ.get("XLA_FLAGS", "")
+            and self.cell.device == "cuda",
+            "allocator": os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default"),
             "platform": self.parts.device.platform,
             "device": self.parts.device.device_kind,
             "donation": self.cell.scenario == "generate",

@@ -1,0 +1,306 @@
+"""Groups of real workers: `fake`, whose clock is its own, and `null`, which spins."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import psutil
+import pytest
+
+from backends.fake import Fake
+from bench import application, group, noise
+from bench.application import Planned
+from bench.artefacts import Artefacts
+from bench.core import Cell
+from bench.group import COPIES, FRAMEWORK_BYTES, Group, Job
+from bench.plan import Filters
+from bench.process import Worker
+from bench.record import Record, Status
+from bench.run import Run
+from bench.tier import QUICK, STANDARD, STRICT, Tier
+from tests.conftest import make_cell
+
+
+def brief(tier: Tier) -> Tier:
+    """As it is, but with short blocks, and as few turns as it takes."""
+    return msgspec.structs.replace(tier, block_s=0.02, bound=1.0, warm_cap_s=0.05)
+
+
+class Watcher:
+    """Hears what a run does; `hook` is called at every phase."""
+
+    def __init__(self, hook: Callable[[str], None] = lambda name: None) -> None:
+        self.hook = hook
+        self.name = ""
+        self.order: list[str] = []
+
+    def started(self, cell: Cell) -> None:
+        self.order.append(cell.backend)
+
+    def phase(self, name: str) -> None:
+        self.name = name
+        self.hook(name)
+
+    def progress(self, fraction: float) -> None:
+        pass
+
+    def finished(self, record: Record) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def planned() -> Planned:
+    return application.prepare("fake", Filters(backends=["fake", "null"], batch_sizes=[4]))
+
+
+def job_of(planned: Planned, tier: Tier, **changes: object) -> Job:
+    return msgspec.structs.replace(application.job(planned, 60.0, brief(tier)), **changes)
+
+
+def weigh(
+    planned: Planned, folder: Path, tier: Tier = QUICK, watcher: Watcher | None = None, **changes: object
+) -> dict[str, Record]:
+    """Backend -> record; nothing of a run may be left when it is over."""
+    run = Run(job_of(planned, tier, **changes), folder / "records.jsonl", watcher or Watcher())
+    records = list(run.weigh(planned.cells))
+    assert not psutil.Process().children(recursive=True)
+    assert [record.cell for record in records].count(records[0].cell) == 1
+    return {record.cell.backend: record for record in records}
+
+
+def turns(record: Record) -> list[int]:
+    """Of each process."""
+    return [len(process) for process in record.blocks]
+
+
+@pytest.mark.parametrize("tier", [QUICK, STANDARD, STRICT], ids=lambda tier: tier.name)
+def test_a_group_takes_turns_in_as_many_processes_as_its_tier_has(planned: Planned, tmp_path: Path, tier: Tier) -> None:
+    begin = time.monotonic()
+    records = weigh(planned, tmp_path, tier)
+    elapsed = time.monotonic() - begin
+    assert [record.status for record in records.values()] == ["ok", "ok"]
+    for record in records.values():
+        assert (record.pairing, record.stopped_by, record.settled, record.tier) == (
+            "interleaved",
+            "converged",
+            True,
+            tier.name,
+        )
+        assert turns(record) == [tier.fewest_turns] * tier.processes
+        assert sum(map(sum, record.blocks)) == len(record.step_s)
+        assert record.noise
+        assert record.facts["weights_hash"] == records["fake"].facts["weights_hash"] != ""
+        assert record.facts["batch_hash"] == records["fake"].facts["batch_hash"] != ""
+    assert sum(record.wall_s for record in records.values()) <= elapsed
+    assert not (tmp_path / "logs").exists()
+
+
+def test_only_one_worker_of_a_group_is_ever_awake(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever one is woken, after all have been opened, the others stand still."""
+    watcher, awake, stirring = Watcher(), Worker.awake, list[str]()
+    seen: list[str] = []
+
+    def asleep(process: psutil.Process) -> bool:
+        with suppress(psutil.NoSuchProcess):
+            return process.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+        return True
+
+    @contextmanager
+    def watched(worker: Worker) -> Iterator[None]:
+        others = [each for each in psutil.Process().children() if each.pid != worker.process.pid]
+        if watcher.name != "opening" and others:
+            seen.append(watcher.name)
+            until = time.monotonic() + 2.0  # a stop takes effect when the kernel next looks at the process
+            while not all(map(asleep, others)) and time.monotonic() < until:
+                time.sleep(0.001)
+            stirring.extend(watcher.name for other in others if not asleep(other))
+        with awake(worker):
+            yield
+
+    monkeypatch.setattr(Worker, "awake", watched)
+    weigh(planned, tmp_path, watcher=watcher)
+    assert sum(name.startswith("taking turns") for name in seen) >= 2 * QUICK.fewest_turns
+    assert not stirring
+
+
+def test_the_order_of_turns_is_drawn_by_the_group(planned: Planned, tmp_path: Path) -> None:
+    def drawn() -> list[float]:
+        cells = [make_cell(batch_size=size) for size in range(1, 6)]
+        job = job_of(planned, QUICK)
+        return [Group(job, [cell], _made(tmp_path), Watcher(), tmp_path).rng.random() for cell in cells]
+
+    assert len(set(drawn())) == 5
+    assert drawn() == drawn()
+
+
+def _made(folder: Path, size: int = 0) -> Artefacts:
+    weights = folder / "weights"
+    weights.write_bytes(bytes(size))
+    return Artefacts(weights=weights, weights_hash="w", folder=folder, batch_hash="b")
+
+
+@pytest.mark.parametrize(("fault", "status"), [("raise", "crashed"), ("kill", "crashed"), ("oom", "oom")])
+def test_one_that_fails_leaves_a_record_and_the_other_is_measured(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: Status
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", fault)
+    records = weigh(planned, tmp_path)
+    assert (records["fake"].status, records["null"].status) == (status, "ok")
+    assert records["fake"].step_s == []
+    assert turns(records["null"]) == [QUICK.fewest_turns]
+    assert (tmp_path / "logs").exists()
+
+
+def test_one_that_dies_in_the_middle_of_the_turns_keeps_what_it_had(planned: Planned, tmp_path: Path) -> None:
+    def kill_one(name: str) -> None:
+        if name == "taking turns, process 2 of 3, turn 4":
+            victim = min(psutil.Process().children(), key=lambda child: child.pid)  # opened first: the reference's
+            os.kill(victim.pid, signal.SIGKILL)
+
+    records = weigh(planned, tmp_path, STANDARD, Watcher(kill_one))
+    assert (records["fake"].status, records["null"].status) == ("crashed", "ok")
+    assert "killed by SIGKILL" in records["fake"].reason
+    assert turns(records["fake"]) == [6, 3]
+    assert turns(records["null"]) == [6, 6, 6]
+
+
+def test_all_of_a_group_may_die_and_the_run_ends(planned: Planned, tmp_path: Path) -> None:
+    def kill_all(name: str) -> None:
+        if name == "taking turns, process 1 of 3, turn 2":
+            for child in psutil.Process().children():
+                os.kill(child.pid, signal.SIGKILL)
+
+    records = weigh(planned, tmp_path, STANDARD, Watcher(kill_all))
+    assert [record.status for record in records.values()] == ["crashed", "crashed"]
+    assert [turns(record) for record in records.values()] == [[1], [1]]
+
+
+def test_an_interrupt_leaves_no_process(planned: Planned, tmp_path: Path) -> None:
+    def interrupt(name: str) -> None:
+        if name == "taking turns, process 1 of 1, turn 2":
+            assert len(psutil.Process().children()) == 2
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        weigh(planned, tmp_path, watcher=Watcher(interrupt))
+    assert not psutil.Process().children(recursive=True)
+
+
+def test_what_does_not_fit_together_is_weighed_one_by_one(planned: Planned, tmp_path: Path) -> None:
+    most: list[int] = []
+    watcher = Watcher(lambda name: most.append(len(psutil.Process().children())))
+    records = weigh(planned, tmp_path, watcher=watcher, free_bytes=lambda: 0)
+    assert [(record.status, record.pairing) for record in records.values()] == [("ok", "sequential")] * 2
+    assert max(most) == 1
+    assert turns(records["fake"]) == [QUICK.fewest_turns]
+
+
+@pytest.mark.parametrize(
+    ("free", "sizes"), [(0, [1, 1, 1, 1, 1]), (2, [2, 2, 1]), (2.9, [2, 2, 1]), (5, [5]), (99, [5])]
+)
+def test_rounds_hold_what_memory_has_room_for_and_begin_with_the_reference(
+    planned: Planned, tmp_path: Path, free: float, sizes: list[int]
+) -> None:
+    weights = 1000
+    need = FRAMEWORK_BYTES + COPIES * weights
+    cells = [make_cell(name) for name in ("a", "b", "fake", "c", "d")]
+    job = job_of(planned, QUICK, free_bytes=lambda: int(free * need))
+    rounds = Group(job, cells, _made(tmp_path, weights), Watcher(), tmp_path).rounds()
+    assert [len(cells) for cells in rounds] == sizes
+    assert [cell.backend for cells in rounds for cell in cells] == ["fake", "a", "b", "c", "d"]
+
+
+def test_one_that_ran_out_of_memory_in_company_is_tried_alone(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The fault ends as soon as the other's record is there: alone there is room."""
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom")
+    run = Run(job_of(planned, QUICK), tmp_path / "records.jsonl", Watcher())
+    records: list[Record] = []
+    for record in run.weigh(planned.cells):
+        records.append(record)
+        monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT", raising=False)
+    assert [(record.cell.backend, record.status) for record in records] == [("null", "ok"), ("fake", "ok")]
+    assert records[1].pairing == "sequential"
+    assert turns(records[1]) == [QUICK.fewest_turns]
+
+
+def test_one_that_runs_out_of_memory_alone_too_is_an_oom(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom")
+    watcher = Watcher()
+    records = weigh(planned, tmp_path, watcher=watcher)
+    assert records["fake"].status == "oom"
+    assert watcher.order[-1] == "fake"
+
+
+def test_the_time_limit_is_of_a_cell_and_all_its_processes(planned: Planned, tmp_path: Path) -> None:
+    entrant = group.Entrant(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher())
+    for _ in range(2):
+        entrant.worker = Worker({}, tmp_path / "log", entrant.left_s, lambda fraction: None)
+        before = entrant.left_s
+        entrant.attempt(lambda: setattr(entrant.worker, "left_s", entrant.worker.left_s - 1.0))
+        entrant.worker.kill()
+        assert entrant.left_s == before - 1.0
+
+
+class Compiling(Fake):
+    """`fake` under another name, as one that compiles."""
+
+    name = "null"
+    compiles = True
+
+
+def test_the_only_process_of_a_compiling_backend_has_a_second_for_its_warm_compile(
+    planned: Planned, tmp_path: Path
+) -> None:
+    most: list[int] = []
+    watcher = Watcher(lambda name: most.append(len(psutil.Process().children())))
+    job = job_of(planned, QUICK)
+    records = weigh(planned, tmp_path, watcher=watcher, backends={**job.backends, "null": Compiling()})
+    assert [record.status for record in records.values()] == ["ok", "ok"]
+    assert records["null"].warm_compile_s is not None
+    assert records["fake"].warm_compile_s is None
+    assert max(most) == 3
+
+
+def test_a_compiling_backend_that_cannot_be_opened_says_so_once(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = job_of(planned, QUICK)
+    made = Run(job, tmp_path / "records.jsonl", Watcher()).prepare(planned.cells)[planned.cells[0].group]
+    assert isinstance(made, Artefacts)
+    cell = msgspec.structs.replace(planned.cells[1], backend="null")
+    broken = msgspec.structs.replace(made, weights=tmp_path / "nothing", folder=made.folder)
+    (tmp_path / "nothing").write_bytes(b"")
+    job = job_of(planned, QUICK, backends={**job.backends, "null": Compiling()})
+    (record,) = Group(job, [cell], broken, Watcher(), tmp_path / "logs").weigh()
+    assert record.status == "crashed"
+    assert "a second time" not in record.reason
+
+
+def test_the_calibration_goes_into_every_record(planned: Planned, tmp_path: Path) -> None:
+    calibration = noise.Calibration(
+        **noise.identity(),  # type: ignore[arg-type]
+        measured="then",
+        tier="quick",
+        cells=[],
+        pairs=20,
+        floor=0.034,
+        false_verdicts=0.0,
+        cpus_elsewhere=99.0,
+        cpu_mhz=None,
+    )
+    for record in weigh(planned, tmp_path, calibration=calibration).values():
+        assert record.noise
+        assert (record.noise.floor, record.noise.calibrated, record.noise.warnings) == (0.034, "then", [])
+        assert record.noise.cpus_elsewhere is not None
