@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -190,12 +191,10 @@ def one_after_the_other(measure: Callable[[int, Path], list[float]], units: Sequ
     return stats.unpaired_ratio(first, second)
 
 
-def ours(name: str) -> Callable[[float], Interval]:
-    def measured(more: float) -> Interval:
-        (pair,) = calibrate.compare_programs(work(), 1, tier(name), Quiet(), changed={MORE_VARIABLE: str(more)})
-        return pair.ratio
-
-    return measured
+def ours(name: str, more: float) -> Interval:
+    """In turns."""
+    (pair,) = calibrate.compare_programs(work(), 1, tier(name), Quiet(), changed={MORE_VARIABLE: str(more)})
+    return pair.ratio
 
 
 def methods(options: argparse.Namespace) -> None:
@@ -206,9 +205,8 @@ def methods(options: argparse.Namespace) -> None:
     ways: dict[str, Callable[[], Interval]] = {
         "pytest-benchmark": lambda: one_after_the_other(pytest_benchmark, known),
         "plain loop": lambda: one_after_the_other(plain_loop, known),
-        "weighbridge quick": lambda: ours("quick")(0.05),
-        "weighbridge standard": lambda: ours("standard")(0.05),
     }
+    ways |= {f"weighbridge {name}": partial(ours, name, 0.05) for name in options.tiers.split(",")}
     truth = known[0] / known[1]
     found: dict[str, list[Interval]] = {name: [] for name in ways}
     with competing_load(options.load):
@@ -243,6 +241,7 @@ def main() -> None:
     way = commands.add_parser("methods")
     way.add_argument("--runs", type=int, default=20)
     way.add_argument("--load", type=int, default=0)
+    way.add_argument("--tiers", default="quick", help="quick,standard,strict")
     way.set_defaults(do=methods)
     options = parser.parse_args()
     options.do(options)

@@ -23,7 +23,7 @@ CALIBRATION = Calibration(
     false_verdicts=0.025,
     cpus_elsewhere=0.1,
     cpu_mhz=3000,
-    ratios=[1.0, 0.99],
+    ratios=[(1.0, 0.99, 1.01)],
 )
 
 
