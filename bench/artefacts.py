@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import psutil
 from safetensors.numpy import load_file, save_file
 
 from bench import environment
@@ -32,6 +33,7 @@ from bench.core import (
     arrays_hash,
     content_hash,
 )
+from bench.files import write_whole
 
 
 class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,9 +64,15 @@ class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def compile_cache(root: Path) -> Generator[Path]:
-    """An empty folder: what is called cold must not find an earlier run's programs."""
+    """An empty folder: what is called cold must not find an earlier run's programs.
+
+    Its name holds this process's number, so that what a killed run left behind is swept by the next one.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix="compiled-", dir=root))
+    for left in root.glob("compiled-*-*"):
+        if not psutil.pid_exists(int(left.name.split("-")[1])):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"compiled-{os.getpid()}-", dir=root))
     try:
         yield folder
     finally:
@@ -105,10 +113,8 @@ def remembered(root: Path, task: Task, cell: Cell, files: Files, reference: Refe
 def remember(root: Path, task: Task, cell: Cell, files: Files, reference: Reference, made: Artefacts) -> None:
     """Notes a group's artefacts for `remembered`."""
     path = _memo_path(root, task, cell, files, reference)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.encode(Memo(artefacts=made, weights_stamp=_stamp(made.weights)), enc_hook=str))
-    partial.replace(path)
+    memo = Memo(artefacts=made, weights_stamp=_stamp(made.weights))
+    write_whole(path, msgspec.json.encode(memo, enc_hook=str))
 
 
 def _path(kind: type, value: Any) -> Any:

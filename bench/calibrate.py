@@ -1,13 +1,15 @@
 """A/A comparisons: the reference against itself, which must come out equal. What does not is this machine's noise.
 
 An interval tells of the noise between the blocks and processes that it was drawn from. What it cannot tell of is the
-rest: how far 1 lies outside the intervals of equal programs. The floor is the 95th percentile of that distance
-(MEASURING.md, rule 7). How often a pair would still be called FASTER or SLOWER is told with it, each pair judged by
-the floor that the others give, so that no pair vouches for itself.
+rest: how far 1 lies outside the intervals of equal programs. The floor is the conformal 95 % quantile of that
+distance, which the next pair exceeds one time in twenty (MEASURING.md, rule 7). How often a pair would still be
+called FASTER or SLOWER is told with it, each pair judged by the floor that the others give, so that no pair vouches
+for itself.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import cycle, islice
@@ -29,7 +31,7 @@ from bench.tier import Tier
 
 LOWEST_FLOOR = 0.005
 """No machine is called quieter than this: twenty pairs cannot show that it is."""
-PERCENTILE = 95
+QUANTILE = 0.95
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +40,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     cell: Cell
     ratio: Interval
     turns: int
+    floor: float
+    """The machine's, as a record would hold it."""
     cpus_elsewhere: float | None
 
     def verdict(self, floor: float) -> Verdict:
@@ -51,9 +55,14 @@ def distance(ratio: Interval) -> float:
 
 
 def floor_of(ratios: Sequence[Interval]) -> float:
-    """95th percentile of the distance, at least `LOWEST_FLOOR`."""
-    distances = [distance(ratio) for ratio in ratios]
-    return max(LOWEST_FLOOR, float(np.percentile(distances, PERCENTILE))) if distances else LOWEST_FLOOR
+    """The ceil(0.95 (n + 1))-th smallest distance, at least `LOWEST_FLOOR`.
+
+    Whatever their distribution, the next of n + 1 exchangeable pairs lies above it with 5 % at most (Vovk, Gammerman &
+    Shafer 2005); of fewer than nineteen the largest is taken, and 1 / (n + 1) lie above that.
+    """
+    distances = sorted(distance(ratio) for ratio in ratios)
+    rank = min(len(distances), math.ceil(QUANTILE * (len(distances) + 1)))
+    return max([LOWEST_FLOOR, *distances[:rank]])
 
 
 def false_verdicts(pairs: Sequence[Pair]) -> float:
@@ -105,6 +114,7 @@ def _pair(entrants: Sequence[Entrant]) -> Pair:
         cell=entrants[0].cell,
         ratio=stats.interval(ratios),
         turns=sum(map(len, ratios)),
+        floor=found.floor,
         cpus_elsewhere=found.cpus_elsewhere,
     )
 

@@ -10,10 +10,14 @@ from typing import Protocol
 import msgspec
 
 from bench import environment
+from bench.files import write_whole
 from bench.record import DEFAULT_FLOOR, Noise
 
 BUSIER_CPUS = 0.15
 """This many more processors at work for others than at calibration, and a run warns."""
+LOADED_FLOOR = 0.08
+"""The floor beside such a load, of which no calibration tells: from 40 equal pairs, docs/measuring.md."""
+NOT_CALIBRATED = f"machine not calibrated, floor {DEFAULT_FLOOR:.1%} assumed; type: weighbridge calibrate"
 SLOWER_CLOCK = 0.9
 
 
@@ -31,7 +35,7 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     cells: list[str]
     pairs: int
     floor: float
-    """95th percentile of how far 1 lay outside the interval of the ratio of two equal programs."""
+    """How far 1 lay outside the intervals of the ratios of equal programs, all but one time in twenty."""
     false_verdicts: float
     """Share of pairs that were called FASTER or SLOWER, each judged by the floor that all others give."""
     cpus_elsewhere: float | None
@@ -59,9 +63,12 @@ class Sampler:
         return time.process_time() + sum(worker.cpu_s() for worker in self.workers)
 
     def cpus_elsewhere(self) -> float | None:
-        """Processors that others kept busy since the start, on average; None under a tenth of a second."""
+        """Processors that others kept busy since the start, on average.
+
+        None under a tenth of a second, or where a worker died and took the account of its time along.
+        """
         elapsed = time.monotonic() - self.begin
-        if elapsed < 0.1:
+        if elapsed < 0.1 or not all(worker.cpu_s() for worker in self.workers):
             return None
         busy, own = environment.busy_cpu_s() - self.busy, self._own_cpu_s() - self.own
         return round(max(0.0, (busy - own) / elapsed), 3)
@@ -75,10 +82,7 @@ def path(root: Path, tier: str) -> Path:
 def save(root: Path, calibration: Calibration) -> Path:
     """Writes it whole or not at all."""
     found = path(root, calibration.tier)
-    found.parent.mkdir(parents=True, exist_ok=True)
-    partial = found.with_suffix(".partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(calibration)))
-    partial.replace(found)
+    write_whole(found, msgspec.json.format(msgspec.json.encode(calibration)))
     return found
 
 
@@ -101,27 +105,25 @@ def noise(calibration: Calibration | None, cpus_elsewhere: Sequence[float | None
     """The floor that verdicts go by, and what a reader must be warned of."""
     measured = [value for value in cpus_elsewhere if value is not None]
     elsewhere = max(measured, default=None)
-    if calibration is None:
-        missing = f"machine not calibrated, floor {DEFAULT_FLOOR:.1%} assumed; type: weighbridge calibrate"
-        return Noise(cpus_elsewhere=elsewhere, warnings=[missing])
-    return Noise(
-        floor=calibration.floor,
-        calibrated=calibration.measured,
-        cpus_elsewhere=elsewhere,
-        warnings=list(warnings(calibration, elsewhere)),
-    )
+    floor, then = (calibration.floor, calibration.cpus_elsewhere or 0.0) if calibration else (DEFAULT_FLOOR, 0.0)
+    found = warnings(calibration) if calibration else [NOT_CALIBRATED]
+    if elsewhere is not None and elsewhere > then + BUSIER_CPUS:
+        floor = max(floor, LOADED_FLOOR)
+        found.append(
+            f"other processes used {elsewhere:.2f} processors while timing, {then:.2f} when calibrated: "
+            f"verdicts go by a floor of {floor:.1%}; for a finer one, type the same when the machine is free"
+        )
+    measured_at = calibration.measured if calibration else ""
+    return Noise(floor=floor, calibrated=measured_at, cpus_elsewhere=elsewhere, warnings=found)
 
 
-def warnings(calibration: Calibration, elsewhere: float | None) -> list[str]:
+def warnings(calibration: Calibration) -> list[str]:
     """In what the machine differs from the one that was calibrated, a line each."""
     found = [
         f"{name} was {getattr(calibration, name)} at calibration and is {value} now; type: weighbridge calibrate"
         for name, value in identity().items()
         if getattr(calibration, name) != value
     ]
-    then = calibration.cpus_elsewhere or 0.0
-    if elsewhere is not None and elsewhere > then + BUSIER_CPUS:
-        found.append(f"other processes used {elsewhere:.2f} processors while timing, {then:.2f} at calibration")
     mhz = environment.cpu_mhz()
     if mhz and calibration.cpu_mhz and mhz < SLOWER_CLOCK * calibration.cpu_mhz:
         found.append(f"processor at {mhz:.0f} MHz, {calibration.cpu_mhz:.0f} MHz at calibration")

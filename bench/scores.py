@@ -7,7 +7,6 @@ its timing. It is measured once for each of these and kept beside the group's ar
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from bench import environment
 from bench.core import Backend, Cell, content_hash
+from bench.files import write_whole
 
 
 def remembered(cell: Cell, backend: Backend, folder: Path, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
@@ -24,8 +24,5 @@ def remembered(cell: Cell, backend: Backend, folder: Path, measure: Callable[[],
     if path.exists():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     found = {"score": measure(), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(f".{os.getpid()}.partial")  # runs may share a cache
-    partial.write_text(json.dumps(found), encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(found).encode())
     return found

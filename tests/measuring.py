@@ -27,14 +27,13 @@ from pathlib import Path
 import numpy as np
 
 from backends.work import MORE_VARIABLE
-from bench import application, calibrate, data, noise, stats
+from bench import application, calibrate, stats
 from bench.application import Planned
 from bench.calibrate import Pair
 from bench.core import Cell
 from bench.plan import Filters
 from bench.process import thread_variables
 from bench.pytest_plugin import Quiet
-from bench.record import DEFAULT_FLOOR
 from bench.report.table import interval
 from bench.stats import Interval
 from bench.tier import tier
@@ -48,12 +47,6 @@ WORK = Cell(
     batch_size=8,
     device="cpu",
 )
-
-
-def machine_floor(tier_name: str) -> float:
-    """As a run would take it."""
-    found = noise.load(data.cache_folder(), tier_name)
-    return found.floor if found else DEFAULT_FLOOR
 
 
 def work() -> Planned:
@@ -110,13 +103,14 @@ def equal_programs(options: argparse.Namespace) -> None:
         pairs = calibrate.compare_programs(
             planned, options.pairs, tier(options.tier), Quiet(), tell=progress(options.pairs)
         )
-    verdicts = Counter(pair.verdict(machine_floor(options.tier)) for pair in pairs)
+    verdicts = Counter(pair.verdict(pair.floor) for pair in pairs)
     wrong = verdicts["FASTER"] + verdicts["SLOWER"]
     elsewhere = np.median([pair.cpus_elsewhere or 0 for pair in pairs])
+    floors = sorted(pair.floor for pair in pairs)
     far = [abs(pair.ratio.value - 1) for pair in pairs]
-    heading("pairs", "tier", "floor", "load, processors", "SAME", "UNSURE", "false", "median, largest distance from 1")
+    heading("pairs", "tier", "floor", "load, CPUs", "SAME", "UNSURE", "false", "median, largest |ratio - 1|")
     print(
-        f"| {len(pairs)} | {options.tier} | {machine_floor(options.tier):.2%} | {elsewhere:.2f} | {verdicts['SAME']} | "
+        f"| {len(pairs)} | {options.tier} | {floors[0]:.2%} to {floors[-1]:.2%} | {elsewhere:.2f} | {verdicts['SAME']} | "
         f"{verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%}) | {np.median(far):.2%}, {max(far):.2%} |"
     )
 
@@ -129,7 +123,7 @@ def slowdowns(options: argparse.Namespace) -> None:
         pairs = calibrate.compare_programs(
             work(), options.runs, tier(options.tier), Quiet(), changed=changed, tell=progress(options.runs)
         )
-        verdicts = Counter(pair.verdict(machine_floor(options.tier)) for pair in pairs)
+        verdicts = Counter(pair.verdict(pair.floor) for pair in pairs)
         words = " | ".join(str(verdicts[word]) for word in ("SLOWER", "UNSURE", "SAME", "FASTER"))
         ratio = np.median([pair.ratio.value for pair in pairs])
         print(f"| {percent:g} % | {len(pairs)} | {words} | {ratio:.4f}, {1 / (1 + percent / 100):.4f} |", flush=True)

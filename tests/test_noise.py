@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench import environment, noise
-from bench.noise import Calibration, Sampler
+from bench.noise import LOADED_FLOOR, Calibration, Sampler
 from bench.record import DEFAULT_FLOOR
 
 IDENTITY = {"machine": "m", "cpu": "c", "cpus": 2, "memory_bytes": 2**30, "system": "s"}
@@ -41,8 +41,8 @@ def test_a_machine_as_it_was_calibrated_warns_of_nothing() -> None:
 
 
 def test_without_calibration_a_default_stands_in_and_the_command_is_named() -> None:
-    found = noise.noise(None, [None, 0.3])
-    assert (found.floor, found.calibrated, found.cpus_elsewhere) == (DEFAULT_FLOOR, "", 0.3)
+    found = noise.noise(None, [None, 0.1])
+    assert (found.floor, found.calibrated, found.cpus_elsewhere) == (DEFAULT_FLOOR, "", 0.1)
     assert len(found.warnings) == 1
     assert f"{DEFAULT_FLOOR:.1%}" in found.warnings[0]
     assert "weighbridge calibrate" in found.warnings[0]
@@ -62,16 +62,22 @@ def test_another_machine_is_named_by_what_changed(name: str, then: object) -> No
     [(0.1, 0.2, False), (0.1, 0.3, True), (1.0, 1.1, False), (None, 0.1, False), (None, 0.2, True), (0.1, None, False)],
 )
 def test_a_busier_machine_warns(then: float | None, now: float | None, warns: bool) -> None:
-    warnings = noise.warnings(msgspec.structs.replace(CALIBRATION, cpus_elsewhere=then), now)
-    assert [warning.split(" processors")[0] for warning in warnings] == (
+    found = noise.noise(msgspec.structs.replace(CALIBRATION, cpus_elsewhere=then), [now])
+    assert [warning.split(" processors")[0] for warning in found.warnings] == (
         [f"other processes used {now:.2f}"] if warns else []
     )
+    assert found.floor == (LOADED_FLOOR if warns else CALIBRATION.floor)
+
+
+def test_a_load_never_lowers_the_floor() -> None:
+    loud = msgspec.structs.replace(CALIBRATION, floor=LOADED_FLOOR * 2)
+    assert noise.noise(loud, [1.5]).floor == LOADED_FLOOR * 2
+    assert noise.noise(None, [1.5]).floor == LOADED_FLOOR
 
 
 def test_the_busiest_process_counts() -> None:
-    assert noise.noise(CALIBRATION, [0.0, 0.9, 0.1]).warnings == [
-        "other processes used 0.90 processors while timing, 0.10 at calibration"
-    ]
+    (warning,) = noise.noise(CALIBRATION, [0.0, 0.9, 0.1]).warnings
+    assert warning.startswith("other processes used 0.90 processors while timing, 0.10 when calibrated")
 
 
 @pytest.mark.parametrize(
@@ -81,7 +87,7 @@ def test_a_slower_clock_warns(
     monkeypatch: pytest.MonkeyPatch, then: float | None, now: float | None, warns: bool
 ) -> None:
     monkeypatch.setattr(environment, "cpu_mhz", lambda: now)
-    warnings = noise.warnings(msgspec.structs.replace(CALIBRATION, cpu_mhz=then), 0.1)
+    warnings = noise.warnings(msgspec.structs.replace(CALIBRATION, cpu_mhz=then))
     assert warnings == (["processor at 2600 MHz, 3000 MHz at calibration"] if warns else [])
 
 
