@@ -110,8 +110,8 @@ def equal_programs(options: argparse.Namespace) -> None:
     far = [abs(pair.ratio.value - 1) for pair in pairs]
     heading("pairs", "tier", "floor", "load, CPUs", "SAME", "UNSURE", "false", "median, largest |ratio - 1|")
     print(
-        f"| {len(pairs)} | {options.tier} | {floors[0]:.2%} to {floors[-1]:.2%} | {elsewhere:.2f} | {verdicts['SAME']} |"
-        f" {verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%}) | {np.median(far):.2%}, {max(far):.2%} |"
+        f"| {len(pairs)} | {options.tier} | {floors[0]:.2%} to {floors[-1]:.2%} | {elsewhere:.2f} | {verdicts['SAME']}"
+        f" | {verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%}) | {np.median(far):.2%}, {max(far):.2%} |"
     )
 
 
