@@ -70,18 +70,6 @@ def test_an_empty_journal_is_refused(tmp_path: Path) -> None:
         summary.read(path)
 
 
-def test_a_second_process_reads_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    paths = [tmp_path / name for name in ("a.jsonl", "b.jsonl")]
-    for path in paths:
-        for size in (1, 2):
-            store.append(path, make_record(cell=make_cell(batch_size=size)))
-    alone = summary.read_both(*paths)
-    monkeypatch.setattr(summary, "WORTH_A_PROCESS_BYTES", 0)
-    assert summary.read_both(*paths) == alone
-    monkeypatch.setattr(summary.sys, "executable", "/bin/false")
-    assert summary.read_both(*paths) == alone
-
-
 def test_the_collector_is_back_afterwards() -> None:
     with summary.no_collection():
         assert not gc.isenabled()
