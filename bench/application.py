@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -16,10 +17,11 @@ from bench import compare, data, environment, noise, registry, store
 from bench.compare import Row
 from bench.core import Backend, Cell, Device, Reference, Task, WeighbridgeError
 from bench.display import Display
+from bench.files import write_whole
 from bench.group import Job, Watcher
 from bench.plan import Filters, Suite, plan
 from bench.record import Record
-from bench.report import csv, markdown
+from bench.report import csv, html, markdown
 from bench.run import Run
 from bench.tier import QUICK, Tier
 
@@ -157,10 +159,49 @@ def _report(folder: Path, reference: str) -> None:
         write_reports(folder, compare.rows(store.load(folder), reference), reference)
 
 
+REPORTS: dict[str, Callable[[list[Row], str], str]] = {
+    "report.html": html.render,
+    "report.md": markdown.render,
+    "report.csv": lambda rows, reference: csv.render(rows),
+}
+
+
 def write_reports(folder: Path, rows: list[Row], reference: str) -> None:
-    """report.md and report.csv beside the journal."""
-    (folder / "report.md").write_text(markdown.render(rows, reference), encoding="utf-8")
-    (folder / "report.csv").write_text(csv.render(rows), encoding="utf-8")
+    """Every kind of report, each whole or not at all."""
+    for name, render in REPORTS.items():
+        write_whole(folder / name, render(rows, reference).encode())
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one run or several, the reference of the first, and where their reports belong."""
+
+    rows: list[Row]
+    reference: str
+    home: Path
+
+
+def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
+    """Rows of run folders or journals, in the order given; each run's ratios are to `reference`, or to its own."""
+    journals = [store.existing(path) for path in paths]
+    if not journals:
+        raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
+    found: list[Row] = []
+    chosen: list[str] = []
+    for journal, name in zip(journals, _names(journals), strict=True):
+        records = store.load(journal)
+        chosen.append(reference or reference_of(records))
+        found += compare.rows(records, chosen[-1], name)
+    folders = [journal.resolve().parent for journal in journals]
+    return Reported(rows=found, reference=chosen[0], home=Path(os.path.commonpath(folders)))
+
+
+def _names(journals: Sequence[Path]) -> list[str]:
+    """What tells the runs apart: nothing where there is one, else folder or file names, numbered where they agree."""
+    if len(journals) == 1:
+        return [""]
+    names = [path.resolve().parent.name if path.name == store.JOURNAL else path.stem for path in journals]
+    again = Counter(names)
+    return [name if again[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, start=1)]
 
 
 def reference_of(records: Sequence[Record]) -> str:

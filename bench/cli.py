@@ -17,7 +17,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, calibrate, cli_compare, compare, data, doctor, noise, registry, store
+from bench import application, calibrate, cli_compare, compare, data, doctor, noise, registry
 from bench.core import WeighbridgeError
 from bench.display import Display
 from bench.plan import Filters
@@ -162,7 +162,7 @@ def run(
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
     json: Json = False,
 ) -> None:
-    """Weighs the cells of a suite and writes records.jsonl, report.md and report.csv."""
+    """Weighs the cells of a suite and writes records.jsonl, report.html, report.md and report.csv."""
     filters = Filters(
         tasks=words(tasks),
         backends=words(backends),
@@ -189,8 +189,8 @@ def run(
         err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
         raise typer.Exit(130) from None
     rows = compare.rows(done.records, planned.reference)
-    print_json(done.records) if json else out.print(terminal.render(rows))
-    err.print(Text(f"Wrote {done.folder}/ (records.jsonl, report.md, report.csv)"))
+    print_json(done.records) if json else out.print(terminal.render(rows, planned.reference))
+    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *application.REPORTS))})"))
     if application.failed(done.records, filters):
         raise typer.Exit(1)
     return None
@@ -234,19 +234,28 @@ def calibrate_command(
 
 @app.command()
 def report(
-    folder: Path,
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or journals.")],
     reference: Annotated[str, typer.Option(help="The backend that ratios are to.")] = "",
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Default: the run's folder; of several, the one that holds them all.")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open report.html in the browser.")] = False,
     json: Json = False,
 ) -> None:
-    """Writes report.md and report.csv of a run folder anew and prints the table."""
-    records = store.load(folder)
-    chosen = reference or application.reference_of(records)
-    registry.backend(chosen)
-    rows = compare.rows(records, chosen)
-    application.write_reports(store.journal(folder).parent, rows, chosen)
+    """Writes report.html, report.md and report.csv of one run, or of several side by side, and prints the table."""
+    if reference:
+        registry.backend(reference)
+    found = application.rows_of(folders, reference)
+    home = out_folder or found.home
+    home.mkdir(parents=True, exist_ok=True)
+    application.write_reports(home, found.rows, found.reference)
     if json:
-        return print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in rows])
-    return out.print(terminal.render(rows))
+        print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in found.rows])
+    else:
+        out.print(terminal.render(found.rows, found.reference))
+    err.print(Text(f"Wrote {home}/ ({', '.join(application.REPORTS)})"))
+    if show:
+        typer.launch((home / "report.html").resolve().as_uri())
 
 
 cli_compare.register(app)

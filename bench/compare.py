@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 
 from bench import stats
-from bench.core import Target
+from bench.core import Cell, Target
 from bench.record import DEFAULT_FLOOR, Pairing, Record
 
 GATE = 0.99
@@ -37,6 +37,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A record with what follows from it. Times in seconds, memory in bytes, rates per second."""
 
     record: Record
+    run: str = ""
+    """The name of the run's folder; empty where rows are of one run."""
     step_s: float | None = None
     rate: float | None = None
     """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
@@ -60,23 +62,46 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     gate_passed: bool = True
 
     @property
+    def machine(self) -> str:
+        """Where it was measured; empty where the record does not say."""
+        return str(self.record.environment.get("machine", ""))
+
+    @property
+    def family(self) -> str:
+        """The task's; empty in old records."""
+        return self.record.about.family if self.record.about else ""
+
+    @property
+    def right(self) -> bool:
+        """Whether it ran, is proven to compute the same, and reaches the reference's score."""
+        parity = self.record.parity
+        return self.step_s is not None and parity is not None and parity.passed and self.gate_passed
+
+    @property
     def metric(self) -> str:
         """The name of the score that is compared."""
         return self.record.about.target.metric if self.record.about else ""
 
 
-def rows(records: Iterable[Record], reference: str) -> list[Row]:
+def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
     """One row a record, in order."""
     records = list(records)
-    references = {record.cell.group: record for record in records if record.cell.backend == reference}
-    return [row(record, references.get(record.cell.group)) for record in records]
+    references = {_group(record.cell): record for record in records if record.cell.backend == reference}
+    return [row(record, references.get(_group(record.cell)), run) for record in records]
 
 
-def row(record: Record, reference: Record | None) -> Row:
+def _group(cell: Cell) -> tuple[object, ...]:
+    """As `Cell.group`, without its hash, of which a hundred thousand take a second."""
+    return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
+
+
+def row(record: Record, reference: Record | None, run: str = "") -> Row:
     """A record's figures, and its ratio to `reference` where there may be one."""
     passed = gate_passed(record, reference)
     why = why_no_ratio(record, reference, passed)
-    known: dict[str, Any] = {"record": record, "score": main_score(record), "gate_passed": passed, **figures(record)}
+    known: dict[str, Any] = {
+        "record": record, "run": run, "score": main_score(record), "gate_passed": passed, **figures(record)
+    }  # fmt: skip
     if why or reference is None:
         return Row(no_ratio=why, **known)
     beside: dict[str, Any] = {"ratio": 1.0} if record is reference else against(record, reference)

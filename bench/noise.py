@@ -15,8 +15,8 @@ from bench.record import DEFAULT_FLOOR, Noise
 
 BUSIER_CPUS = 0.15
 """This many more processors at work for others than at calibration, and a run warns."""
-LOADED_FLOOR = 0.08
-"""The floor beside such a load, of which no calibration tells: from 40 equal pairs, docs/measuring.md."""
+LOADED_FLOOR = 0.10
+"""The floor beside such a load, of which no calibration tells: from 80 equal pairs, docs/measuring.md."""
 NOT_CALIBRATED = f"machine not calibrated, floor {DEFAULT_FLOOR:.1%} assumed; type: weighbridge calibrate"
 SLOWER_CLOCK = 0.9
 

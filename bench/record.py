@@ -56,6 +56,8 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     item: str
     target: Target
     baseline: Target
+    family: str = ""
+    """Of the task; empty in records of before it was written down."""
 
 
 def provenance(task: Task, preset: Preset) -> Provenance:
@@ -68,6 +70,7 @@ def provenance(task: Task, preset: Preset) -> Provenance:
         item=task.item,
         target=task.target,
         baseline=task.baseline,
+        family=task.family,
     )
 
 

@@ -8,25 +8,32 @@ import io
 from bench.compare import Row
 
 FIELDS = (
-    "task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed", "status", "reason",
-    "step_s", "ratio", "ratio_low", "ratio_high", "verdict", "pairing", "noise_floor", "items_per_s", "first_token_s",
-    "token_s", "compile_s", "warm_compile_s", "break_even_calls", "warm_break_even_calls", "samples", "settled",
-    "stopped_by", "host_peak_bytes", "device_peak_bytes", "metric", "score", "parity_ratio", "parity_limit",
-    "parity_passed",
+    "run", "machine", "task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed", "status",
+    "reason", "step_s", "ratio", "ratio_low", "ratio_high", "verdict", "pairing", "noise_floor", "items_per_s",
+    "first_token_s", "token_s", "compile_s", "warm_compile_s", "break_even_calls", "warm_break_even_calls", "samples",
+    "settled", "stopped_by", "host_peak_bytes", "device_peak_bytes", "metric", "score", "parity_ratio", "parity_limit",
+    "parity_passed", "family", "tier", "started",
 )  # fmt: skip
+TEXTS = (
+    "run", "machine", "task", "preset", "backend", "scenario", "precision", "device", "status", "reason", "verdict",
+    "pairing", "settled", "stopped_by", "metric", "parity_passed", "family", "tier", "started",
+)  # fmt: skip
+"""Columns that hold no number."""
 OF_RECORD = (
-    "status", "reason", "compile_s", "warm_compile_s", "settled", "stopped_by", "host_peak_bytes", "device_peak_bytes",
+    "status", "reason", "tier", "started", "compile_s", "warm_compile_s", "settled", "stopped_by", "host_peak_bytes",
+    "device_peak_bytes",
 )  # fmt: skip
+OF_CELL = ("task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed")
 OF_ROW = (
-    "step_s", "ratio", "verdict", "pairing", "first_token_s", "token_s", "break_even_calls", "warm_break_even_calls",
-    "metric", "score",
+    "run", "machine", "family", "step_s", "ratio", "verdict", "pairing", "first_token_s", "token_s", "break_even_calls",
+    "warm_break_even_calls", "metric", "score",
 )  # fmt: skip
 
 
 def values(row: Row) -> dict[str, object]:
     """The fields of one row; empty where there is nothing."""
     record, parity = row.record, row.record.parity
-    cell = {name: getattr(record.cell, name) for name in FIELDS[:8]}
+    cell = {name: getattr(record.cell, name) for name in OF_CELL}
     own = {name: getattr(record, name) for name in OF_RECORD}
     derived = {name: getattr(row, name) for name in OF_ROW}
     bounds = {"ratio_low": row.interval.low, "ratio_high": row.interval.high} if row.interval else {}

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 
 from bench.compare import Row
 from bench.record import Record
-from bench.report.table import floors, notes, number, used
+from bench.report.answer import answers
+from bench.report.table import Column, floors, notes, number, used
+
+MOST_ROWS = 200
+MOST_ANSWERS = 40
+MOST_NOTES = 60
+MOST_NAMED = 5
 
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
 
@@ -16,40 +23,77 @@ def escape(text: str) -> str:
     return " ".join(text.translate(SPECIAL).split())
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """The Markdown table alone. A row that fails the quality gate has its figures struck out."""
-    columns = used(rows)
+    columns = used(list(rows))
     lines = ["| " + " | ".join(column.title for column in columns) + " |", "|" + " --- |" * len(columns)]
     for row in rows:
-        texts = [escape(column.text(row)) for column in columns]
-        struck = texts if row.gate_passed else [*texts[:4], *(f"~~{text}~~" for text in texts[4:])]
-        lines.append("| " + " | ".join(struck) + " |")
+        texts = [_cell(row, column) for column in columns]
+        lines.append("| " + " | ".join(texts) + " |")
     return "\n".join(lines)
 
 
-def render(rows: list[Row], reference: str) -> str:
-    """The whole report."""
-    records = [row.record for row in rows]
+def _cell(row: Row, column: Column) -> str:
+    text = escape(column.text(row))
+    return text if row.gate_passed or not column.rank or column.title == "status" else f"~~{text}~~"
+
+
+def render(rows: Sequence[Row], reference: str) -> str:
+    """The whole report; of a large run its first rows, since a pull request's comment holds 65,536 characters."""
+    shown = list(rows[:MOST_ROWS])
+    records = [row.record for row in shown]
+    more = f"… and {len(rows) - len(shown):,} more rows; report.csv has them all." if len(rows) > len(shown) else ""
+    found = answers(rows, reference, MOST_ANSWERS)
+    told = notes(shown)
     parts = [
         "# Weighbridge report",
-        " ".join([escape(headline(records)), f"Ratios are to `{escape(reference)}`.", floors(rows)]).rstrip(),
-        table(rows),
-        _list("Notes", notes(rows)),
-        _list("Columns", (f"{column.title}: {column.meaning}" for column in used(rows)), raw=True),
-        _list("Data", sorted({_source(record) for record in records if record.about})),
+        " ".join([escape(headline(rows)), f"Ratios are to `{escape(reference)}`.", floors(shown)]).rstrip(),
+        _list("The fastest that is still right", _limited([a.sentence for a in found.found], found.left_out)),
+        f"## Every row\n\n{table(shown)}" if shown else "",
+        more,
+        _list("Notes", _limited(told[:MOST_NOTES], len(told) - MOST_NOTES)),
+        _list("Columns", (f"{column.title}: {column.meaning}" for column in used(shown)), raw=True),
+        _list("Data", sources(records)),
         _list("Environment", environment(records)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def headline(records: list[Record]) -> str:
-    """What was weighed, on what, when, in one sentence."""
-    if not records:
+def _limited(lines: list[str], left_out: int) -> list[str]:
+    return [*lines, f"… and {left_out:,} more"] if left_out > 0 else lines
+
+
+def headline(rows: Sequence[Row]) -> str:
+    """What was weighed, where, when, in one sentence."""
+    if not rows:
         return "Nothing was weighed."
-    machines = sorted({str(record.environment.get("machine")) for record in records if record.environment})
-    ok = sum(record.status == "ok" for record in records)
-    where = f" on {', '.join(machines)}" if machines else ""
-    return f"{ok} of {len(records)} cells weighed{where}, {min(record.started for record in records)}."
+    ok = sum(row.record.status == "ok" for row in rows)
+    tasks, backends = (
+        _named("task", (row.record.cell.task for row in rows)),
+        _named("backend", (row.record.cell.backend for row in rows)),
+    )
+    where = _named("machine", (row.machine for row in rows if row.machine))
+    when = span(sorted({row.record.started for row in rows if row.record.started}))
+    words = f"{ok:,} of {len(rows):,} cells weighed: {tasks} on {backends}"
+    return f"{words}; {', '.join(text for text in (where, when) if text)}."
+
+
+def _named(what: str, names: Iterable[str]) -> str:
+    found = list(dict.fromkeys(names))
+    return ", ".join(found) if len(found) <= MOST_NAMED else f"{len(found):,} {what}s"
+
+
+def span(started: Sequence[str]) -> str:
+    """`2026-11-23` of ISO times, or the first day and the last; a text that is no time as it is."""
+    return " to ".join(dict.fromkeys(day(time) for time in (*started[:1], *started[-1:])))
+
+
+def day(started: str) -> str:
+    """The day, UTC."""
+    try:
+        return f"{datetime.fromisoformat(started).astimezone(UTC):%Y-%m-%d}"
+    except ValueError:
+        return started
 
 
 def environment(records: Iterable[Record]) -> list[str]:
@@ -65,6 +109,11 @@ def environment(records: Iterable[Record]) -> list[str]:
                 f"Python {facts['python']}, commit {facts['commit']}; {packages}"
             ] = None
     return list(found)
+
+
+def sources(records: Iterable[Record]) -> list[str]:
+    """Where each task's data come from, their licence, and the figures that scores are held to."""
+    return sorted({_source(record) for record in records if record.about})
 
 
 def _source(record: Record) -> str:

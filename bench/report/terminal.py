@@ -1,28 +1,87 @@
-"""The same table in the terminal."""
+"""The same table in the terminal: a heading a group, a line a backend, as many columns as there is room for."""
 
 from __future__ import annotations
 
-from rich.console import Group
-from rich.table import Table
+from collections.abc import Sequence
+from itertools import groupby
+
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from bench.compare import Row
+from bench.report.answer import answers
 from bench.report.markdown import headline
-from bench.report.table import floors, notes, used
+from bench.report.table import Column, floors, notes, used
 
-COLOURS = {"ok": "green", "skipped": "yellow"}
+COLOURS = {"ok": "", "skipped": "yellow"}
+GAP = 2
+MOST_ROWS = 200
+MOST_NOTES = 20
+MOST_ANSWERS = 20
 
 
-def render(rows: list[Row]) -> Group:
-    """The table, what lacks a figure and why, and the headline. Text is never parsed as mark-up."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    columns = used(rows)
-    for column in columns:
-        table.add_column(column.title, overflow="fold")
-    for row in rows:
-        style = COLOURS.get(row.record.status, "red") if row.record.status != "ok" else ""
-        struck = "" if row.gate_passed else "strike"
-        table.add_row(*(Text(column.text(row), style=style or struck) for column in columns))
-    lines = [Text(line, style="yellow") for line in notes(rows)]
-    closing = f"{headline([row.record for row in rows])} {floors(rows)}".rstrip()
-    return Group(table, *lines, Text(closing))
+class Report:
+    """Fits itself to the console that prints it. Text is never parsed as mark-up."""
+
+    def __init__(self, rows: Sequence[Row], reference: str) -> None:
+        self.rows, self.reference = rows[:MOST_ROWS], reference
+        self.more = len(rows) - len(self.rows)
+        self.headline = f"{headline(rows)} Ratios are to {reference}. {floors(self.rows)}".rstrip()
+        self.answers = answers(rows, reference, MOST_ANSWERS)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        columns = used(list(self.rows))
+        titled = [column for column in columns if column.rank == 0 and column.title != "backend"]
+        kept, left = fit([column for column in columns if column not in titled], self.rows, options.max_width)
+        widths = [width(column, self.rows) for column in kept]
+        yield from self._table(titled, kept, widths)
+        if self.more:
+            yield Text(f"… and {self.more:,} more rows; report.csv has them")
+        if left:
+            yield Text(f"No room for {', '.join(column.title for column in left)}: report.md has them.", style="dim")
+        yield Text()
+        told = notes(list(self.rows))
+        yield from (Text(line, style="yellow") for line in told[:MOST_NOTES])
+        if len(told) > MOST_NOTES:
+            yield Text(f"… and {len(told) - MOST_NOTES:,} more notes; report.md has them", style="yellow")
+        yield from (Text(answer.sentence) for answer in self.answers.found)
+        yield Text(self.headline)
+
+    def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
+        yield line([column.title for column in kept], widths, "bold")
+        for title, rows in groupby(self.rows, key=lambda row: ", ".join(column.text(row) for column in titled)):
+            yield Text(title, style="bold cyan")
+            for row in rows:
+                style = COLOURS.get(row.record.status, "red") or ("" if row.gate_passed else "strike")
+                yield line([column.text(row) for column in kept], widths, style)
+
+
+def fit(columns: list[Column], rows: Sequence[Row], room: int) -> tuple[list[Column], list[Column]]:
+    """The columns that fit, those of lower rank first, in their order; and those that do not."""
+    kept: list[Column] = []
+    for column in sorted(columns, key=lambda column: column.rank):
+        if sum(width(each, rows) + GAP for each in [*kept, column]) - GAP <= room or not kept:
+            kept.append(column)
+    return [column for column in columns if column in kept], [column for column in columns if column not in kept]
+
+
+def width(column: Column, rows: Sequence[Row]) -> int:
+    """In character cells."""
+    return max((cell_len(text) for text in (column.title, *(column.text(row) for row in rows))), default=0)
+
+
+def line(texts: list[str], widths: list[int], style: str) -> Text:
+    """Padded to the columns; a text from outside that breaks lines does not."""
+    padded = [text + " " * (room - cell_len(text)) for text, room in zip(map(one_line, texts), widths, strict=True)]
+    return Text((" " * GAP).join(padded).rstrip(), style=style, no_wrap=True, overflow="fold")
+
+
+def one_line(text: str) -> str:
+    """Without line breaks, tabs and other control characters, which would move the cursor."""
+    return "".join(sign if sign.isprintable() else "�" for sign in text)
+
+
+def render(rows: Sequence[Row], reference: str) -> Report:
+    """The table, what lacks a figure and why, the answers, and the headline."""
+    return Report(rows, reference)

@@ -1,0 +1,178 @@
+"""The answer first: per task the fastest backend that is still right, and everything that is no answer.
+
+One source for every rendering: HTML, Markdown and the terminal say the same in the same words.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import islice
+
+import msgspec
+
+from bench.compare import Row
+from bench.report.table import rate, ratio, score, seconds, size
+
+MOST_NAMED = 5
+"""Cells named for one reason; the table has them all."""
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run a task on, by what was measured."""
+
+    question: str
+    """Which task, driven how, where."""
+    backend: str
+    """Empty where nothing right was measured."""
+    claim: str
+    """What makes it the answer: its ratio and verdict, or that nothing else is faster."""
+    figures: list[tuple[str, str]] = []
+    others: list[str] = []
+    """The other backends of its group, a clause each."""
+
+    @property
+    def sentence(self) -> str:
+        """In one line of text."""
+        details = ", ".join(f"{name} {value}" for name, value in self.figures)
+        return f"{self.question}: {self.backend or 'no answer'}: {self.claim}" + (f" ({details})" if details else "")
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Cells that have no figure, or one that counts for nothing, for one reason."""
+
+    status: str
+    reason: str
+    cells: list[str]
+    count: int
+
+    @property
+    def sentence(self) -> str:
+        """In one line of text."""
+        more = f" and {self.count - len(self.cells):,} more" if self.count > len(self.cells) else ""
+        return f"{self.status}: {', '.join(self.cells)}{more}: {self.reason}"
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """The first answers, and how many more there are."""
+
+    found: list[Answer]
+    left_out: int
+
+
+def answers(rows: Iterable[Row], reference: str, most: int) -> Answers:
+    """One a machine, run, task, preset, scenario and device, in the order in which they were weighed."""
+    several: dict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        cell = row.record.cell
+        several[row.machine, row.run, cell.task, cell.preset, cell.scenario, cell.device].append(row)
+    places, runs = {key[0] for key in several}, {key[1] for key in several}
+    found = [
+        answer(_question(key, len(places) > 1, len(runs) > 1), rows, reference)
+        for key, rows in islice(several.items(), most)
+    ]
+    return Answers(found=found, left_out=len(several) - len(found))
+
+
+def _question(key: tuple[str, ...], machines: bool, runs: bool) -> str:
+    machine, run, task, preset, scenario, device = key
+    size = f" [{preset}]" if preset != "small" else ""
+    where = f" on {machine}" if machines and machine else ""
+    return f"{task}{size}, {scenario} on {device}{where}" + (f", run {run}" if runs and run else "")
+
+
+def answer(question: str, rows: list[Row], reference: str) -> Answer:
+    """The fastest right backend of the group with the highest throughput that is right.
+
+    Fastest is who is FASTER than the reference, by the largest ratio; where nobody is, the reference.
+    """
+    right = [row for row in rows if row.right]
+    if not right:
+        return Answer(question=question, backend="", claim="nothing that is right was measured")
+    top = max(right, key=lambda row: row.rate or 0.0).record.cell
+    group = [row for row in right if _settings(row) == (top.precision, top.batch_size, top.seed)]
+    best = fastest(group, reference)
+    others = [row for row in group if row is not best]
+    return Answer(
+        question=f"{question}, {top.precision}, batch {top.batch_size}",
+        backend=best.record.cell.backend,
+        claim=claim(best, reference),
+        figures=figures(best),
+        others=[f"{row.record.cell.backend} {standing(row, reference)}" for row in others],
+    )
+
+
+def _settings(row: Row) -> tuple[str, int, int]:
+    cell = row.record.cell
+    return cell.precision, cell.batch_size, cell.seed
+
+
+def fastest(group: Sequence[Row], reference: str) -> Row:
+    """Of right rows of one group."""
+    faster = [row for row in group if row.verdict == "FASTER"]
+    if faster:
+        return max(faster, key=lambda row: row.ratio or 0.0)
+    ours = [row for row in group if row.record.cell.backend == reference]
+    return ours[0] if ours else min(group, key=lambda row: row.step_s or 0.0)
+
+
+def claim(best: Row, reference: str) -> str:
+    """Why it is the answer."""
+    if best.record.cell.backend == reference:
+        return "the reference; nothing that is right is shown to be faster"
+    if best.verdict == "FASTER":
+        return f"{ratio(best)} FASTER than {reference}"
+    return f"the shortest step; no ratio to {reference}: {best.no_ratio or 'not measured beside it'}"
+
+
+def standing(row: Row, reference: str) -> str:
+    """A row against the reference."""
+    if row.record.cell.backend == reference:
+        return f"{seconds(row.step_s)} a step (the reference)"
+    return f"{ratio(row)} {row.verdict}" if row.verdict else f"not compared: {row.no_ratio}"
+
+
+def figures(row: Row) -> list[tuple[str, str]]:
+    """What a decision needs beside the ratio."""
+    found = [("step", seconds(row.step_s)), ("throughput", rate(row)), ("host peak", size(row.record.host_peak_bytes))]
+    if row.record.device_peak_bytes is not None:
+        found.append(("device peak", size(row.record.device_peak_bytes)))
+    if row.token_s is not None:
+        found.append(("per token", seconds(row.token_s)))
+    scored = score(row)
+    return [*found, ("score", scored)] if scored != "–" else found
+
+
+def gaps(rows: Sequence[Row]) -> list[Gap]:
+    """What was skipped, failed or may not be compared, and why; the reasons that concern most cells come first."""
+    several: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.no_ratio:
+            several[_kind(row), row.no_ratio].append(row)
+    found = [
+        Gap(status=status, reason=reason, cells=[named(row) for row in rows[:MOST_NAMED]], count=len(rows))
+        for (status, reason), rows in several.items()
+    ]
+    return sorted(found, key=lambda gap: -gap.count)
+
+
+def named(row: Row) -> str:
+    """A cell, and its run where there are several."""
+    return f"{row.record.cell}" + (f" ({row.run})" if row.run else "")
+
+
+def _kind(row: Row) -> str:
+    return "no ratio" if row.record.status == "ok" else row.record.status
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """How many rows ended in which status."""
+    found: dict[str, int] = defaultdict(int)
+    for row in rows:
+        found[row.record.status] += 1
+    return dict(found)
+
+
+def ended(rows: Iterable[Row]) -> str:
+    """`9 ok, 1 skipped, 1 crashed`."""
+    return ", ".join(f"{count:,} {status}" for status, count in counts(rows).items())

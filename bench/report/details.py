@@ -1,0 +1,164 @@
+"""What a row of the HTML report opens to: raw samples, effective footing, memory, parity, and its command."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import msgspec
+
+from bench import stats
+from bench.compare import FOOTING, Row
+from bench.report.plots import Plot, Series, unit_of
+from bench.report.table import NOTHING, Column, number, parity, percent, seconds, size
+from bench.report.thin import evenly
+
+BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """Names and texts under a heading."""
+
+    title: str
+    entries: list[tuple[str, str]]
+
+
+class Samples(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture of raw samples, and their numbers."""
+
+    plot: Plot
+    text: str
+
+
+class Detail(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything behind one row."""
+
+    title: str
+    said: str
+    """Why it has no figure or no ratio; empty where it has."""
+    command: str
+    lists: list[Listed]
+    samples: Samples | None
+
+
+def detail(row: Row, reference: str, columns: list[Column], most_samples: int) -> Detail:
+    """Of one row."""
+    record = row.record
+    figures = [(column.title, column.text(row)) for column in columns if column.rank]
+    lists = [
+        Listed(title="Figures", entries=[entry for entry in figures if entry[1] not in NOTHING]),
+        Listed(title="Effective footing", entries=footing(record.facts)),
+        Listed(title="Memory, split", entries=memory(row)),
+        Listed(title="Right?", entries=right(row)),
+        Listed(title="How it was timed", entries=timed(row)),
+        Listed(title="Where", entries=where(record.environment)),
+    ]
+    return Detail(
+        title=str(record.cell),
+        said=row.no_ratio,
+        command=command(row, reference),
+        lists=[listed for listed in lists if listed.entries],
+        samples=samples(row, most_samples),
+    )
+
+
+def command(row: Row, reference: str) -> str:
+    """What to type to weigh this row again, beside the reference. Quoted: names come from outside."""
+    cell = row.record.cell
+    backends = ",".join(dict.fromkeys((reference, cell.backend)))
+    options = {
+        "tasks": cell.task, "preset": cell.preset, "backends": backends, "scenarios": cell.scenario,
+        "precisions": cell.precision, "batch-sizes": str(cell.batch_size), "device": cell.device,
+        "tier": row.record.tier,
+    }  # fmt: skip
+    return shlex.join(
+        ["weighbridge", "run", *(word for name, value in options.items() for word in (f"--{name}", value))]
+    )
+
+
+def footing(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """What must agree with the reference first, then what is disclosed."""
+    ordered = [name for name in FOOTING if name in facts] + sorted(name for name in facts if name not in FOOTING)
+    return [(name.replace("_", " "), text(facts[name])) for name in ordered]
+
+
+def text(value: Any) -> str:
+    """A fact as a reader would write it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else "n/a" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def memory(row: Row) -> list[tuple[str, str]]:
+    """Each figure under its own name; `n/a` is not zero."""
+    record = row.record
+    if record.status == "skipped":
+        return []
+    return [
+        ("host peak while timed (VmHWM)", size(record.host_peak_bytes)),
+        ("host peak while compiling", size(record.compile_host_peak_bytes)),
+        ("device, live peak", size(record.device_peak_bytes)),
+        ("device, reserved peak", size(record.device_reserved_bytes)),
+        ("device, whole process", size(record.device_process_bytes)),
+    ]
+
+
+def right(row: Row) -> list[tuple[str, str]]:
+    """Parity and every score."""
+    found = row.record.parity
+    entries = [(name, "not finite" if value is None else f"{value:.6g}") for name, value in row.record.score.items()]
+    if not found:
+        return entries
+    output = [("output with the largest error", found.output)] if found.output else []
+    return [("parity", f"{parity(row)}: {'passed' if found.passed else 'FAILED'}"), *output, *entries]
+
+
+def timed(row: Row) -> list[tuple[str, str]]:
+    """Processes, blocks, warm-up, what ended it, and the noise beside it."""
+    record = row.record
+    if not record.step_s:
+        return []
+    blocks = [len(process) for process in record.blocks]
+    entries = [
+        ("tier", record.tier),
+        ("steps", f"{len(record.step_s):,} in {sum(blocks)} blocks"),
+        ("processes", str(len(blocks))),
+        ("beside the reference", BESIDE.get(row.pairing, "–")),
+        ("ended by", record.stopped_by or "–"),
+        ("warm-up", f"{len(record.warmup_s)} steps, {seconds(sum(record.warmup_s))}"),
+    ]  # fmt: skip
+    if record.noise:
+        elsewhere = record.noise.cpus_elsewhere
+        entries.append(("noise floor", percent(record.noise.floor)))
+        entries.append(("processors busy with other work", "n/a" if elsewhere is None else f"{elsewhere:.2f}"))
+    return entries
+
+
+def where(environment: dict[str, Any]) -> list[tuple[str, str]]:
+    """Machine and versions."""
+    versions = environment.get("versions")
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) if versions else ""
+    names = ("machine", "cpu", "gpus", "system", "python", "commit", "driver")
+    known = [(name, text(environment[name])) for name in names if environment.get(name)]
+    return [*known, ("packages", packages)] if packages else known
+
+
+def samples(row: Row, most: int) -> Samples | None:
+    """The steps in the order in which they were taken."""
+    step_s = row.record.step_s
+    if not step_s:
+        return None
+    scale, unit = unit_of(stats.median(step_s))
+    kept = evenly((value / scale for value in step_s), most)
+    distance = len(step_s) / len(kept)
+    backend = row.record.cell.backend
+    drawn: list[float | None] = [*kept]
+    series = Series(name=backend, backend=backend, x=[float(round(n * distance)) for n in range(len(kept))], y=drawn)
+    thinned = f"{len(kept)} of {len(step_s):,}, at even distances" if len(kept) < len(step_s) else f"all {len(kept)}"
+    plot = Plot(
+        title="Raw samples", kind="lines", x_label="step", y_label=unit, series=[series], columns=[], table=[],
+        text=f"Steps in the order in which they were taken: {thinned}. Median {seconds(stats.median(step_s))}, "
+        f"shortest {seconds(min(step_s))}, longest {seconds(max(step_s))}.",
+    )  # fmt: skip
+    return Samples(plot=plot, text=f"{unit}: {', '.join(number(value, digits=4) for value in kept)}")

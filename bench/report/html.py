@@ -1,0 +1,177 @@
+"""report.html: one file that opens offline and loads nothing from anywhere.
+
+The words are those of the other renderings (`answer`, `table`, `plots`); here is only what a browser needs. Text is
+escaped by jinja2, data by `inert_json`, and what a script adds later it adds as text nodes. The page's own policy
+forbids every script and style but the two whose hashes it names, and every connection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from bench.compare import Row
+from bench.report import bars, details, plots
+from bench.report.answer import answers, ended, gaps
+from bench.report.markdown import environment, headline, sources
+from bench.report.table import Column, floors, remarks, task, used
+from bench.report.thin import thin
+
+ASSETS = Path(__file__).parent / "assets"
+PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"
+COLOURS = 8
+MOST_ANSWERS = 60
+MOST_GAPS = 60
+FILTERS: list[tuple[str, Callable[[Row], str]]] = [
+    ("machine", lambda row: row.machine),
+    ("run", lambda row: row.run),
+    ("task", task),
+    ("family", lambda row: row.family),
+    ("backend", lambda row: row.record.cell.backend),
+    ("scenario", lambda row: row.record.cell.scenario),
+    ("precision", lambda row: row.record.cell.precision),
+    ("batch size", lambda row: str(row.record.cell.batch_size)),
+    ("device", lambda row: row.record.cell.device),
+    ("status", lambda row: row.record.status),
+    ("verdict", lambda row: row.verdict or "none"),
+]
+GLOSSARY = [
+    ("reference", "the backend that ratios are to, and whose weights all others carry"),
+    ("cell", "task × preset × backend × scenario × precision × batch size × device"),
+    ("group", "cells that differ only in their backend; they are timed in turns, block by block"),
+    ("right", "parity was passed, and the score reaches 99 % of the reference's"),
+    ("oracle", "the reference computed in float64 on the CPU"),
+    ("noise floor", "how far equal programs come out unequal on this machine; weighbridge calibrate measures it"),
+    ("interval", "95 %, by a bootstrap of processes and then blocks"),
+    ("tier", "quick, standard, strict: 1, 3, 5 processes a cell"),
+    ("Pareto front", "cells that no other beats in one figure without losing in the other"),
+    ("effective footing", "threads, precision, layout, weights as the framework reported them, not as asked for"),
+    ("n/a", "cannot be known here; never zero"),
+]  # fmt: skip
+MARKS = {"FASTER": " good", "SLOWER": " bad", "UNSURE": " unsure"}
+WRAPPED = ("scenario", "score", "parity", "task")
+
+
+def render(rows: Sequence[Row], reference: str) -> str:
+    """The page. Rows of one run or of several."""
+    shown = thin(rows)
+    columns = used(shown.rows)
+    colours = colours_of(shown.rows, reference)
+    chapters = plots.chapters(shown.rows)
+    known = {str(n): details.detail(row, reference, columns, shown.samples) for n, row in enumerate(shown.rows)}
+    payload = {"colours": colours, "plots": [chapter.plots for chapter in chapters], "rows": known}
+    every, reasons = answers(rows, reference, MOST_ANSWERS), gaps(rows)
+    filters = [(name, of) for name, of in FILTERS if len({of(row) for row in shown.rows}) > 1]
+    records = [row.record for row in shown.rows]
+    style, script = _asset("uplot.css", "report.css"), _asset("uplot.js", "report.js")
+    return _template().render(
+        title=f"Weighbridge: {headline(rows)}",
+        version=metadata.version("weighbridge"),
+        style=style,
+        style_hash=f"'{_hash(style)}'",
+        script=script,
+        script_hash=f"'{_hash(script)}'",
+        headline=headline(rows),
+        reference=reference,
+        floors=floors(shown.rows),
+        thinned=shown.words,
+        answers=every.found,
+        answers_left_out=every.left_out,
+        gaps=reasons[:MOST_GAPS],
+        gaps_left_out=max(0, len(reasons) - MOST_GAPS),
+        ended=ended(rows),
+        remarks=remarks(shown.rows),
+        filters=[_filter(name, of, shown.rows) for name, of in filters],
+        columns=columns,
+        rows=[_line(row, columns, filters, colours) for row in shown.rows],
+        chapters=chapters,
+        bar_charts=bars.charts(shown.rows),
+        colours=colours,
+        glossary=[*((column.title, column.meaning.replace("`", "")) for column in columns), *GLOSSARY],
+        sources=sources(records),
+        machines=environment(records),
+        plot_library=PLOT_LIBRARY,
+        payload=inert_json(payload),
+    )
+
+
+@cache
+def _template() -> Any:
+    loader = FileSystemLoader(ASSETS)
+    strict = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return strict.get_template("report.html.j2")
+
+
+@cache
+def _asset(*names: str) -> Markup:
+    """Our own files, and the plot library's; nothing of a record's is among them."""
+    return Markup("\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names))
+
+
+def _hash(text: str) -> str:
+    """As a content security policy names an inline script or style."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def inert_json(value: Any) -> Markup:
+    """JSON that cannot end the script element it stands in, nor open another."""
+    text = msgspec.json.encode(value).decode()
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def colours_of(rows: Sequence[Row], reference: str) -> dict[str, int]:
+    """Backend -> index of its colour, everywhere on the page: the reference's first, then by name."""
+    names = sorted({row.record.cell.backend for row in rows}, key=lambda name: (name != reference, name))
+    return {name: index % COLOURS for index, name in enumerate(names)}
+
+
+def _filter(name: str, of: Callable[[Row], str], rows: Sequence[Row]) -> dict[str, Any]:
+    return {"name": name, "options": sorted({of(row) for row in rows}, key=lambda text: (len(text), text)
+                                            if text.isdecimal() else (0, text))}  # fmt: skip
+
+
+def _line(
+    row: Row, columns: list[Column], filters: list[tuple[str, Callable[[Row], str]]], colours: dict[str, int]
+) -> dict[str, Any]:
+    values = msgspec.json.encode([of(row) for _, of in filters]).decode()
+    return {
+        "cells": [_cell(row, column, colours) for column in columns],
+        "filters": values,
+        "struck": not row.gate_passed,
+    }
+
+
+def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, Any]:
+    text = column.text(row)
+    failed = column.title == "status" and row.record.status not in ("ok", "skipped")
+    mark = " bad" if failed else MARKS.get(text, "") if column.title == "verdict" else ""
+    return {
+        "text": text,
+        "title": column.title,
+        "key": key(column.key(row)),
+        "rank": column.rank,
+        "mark": mark + (" wrap" if column.title in WRAPPED else ""),
+        "colour": colours[text] if column.title == "backend" else None,
+        "struck": bool(column.rank) and not row.gate_passed and column.title != "status",
+    }
+
+
+def key(value: float | str | None) -> str:
+    """What a script sorts by; empty where there is nothing."""
+    if value is None or value in ("–", "n/a") or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return value if isinstance(value, str) else repr(float(value)).replace("inf", "1e999")

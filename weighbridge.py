@@ -1,0 +1,25 @@
+"""Weighbridge in a notebook: `weighbridge.frame("results/<machine>/<run>")` is a tidy pandas DataFrame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["frame"]
+
+
+def frame(*paths: str | Path, reference: str = "", samples: bool = False) -> pd.DataFrame:
+    """The records of one or several run folders or journals, one row a cell; one row a timed step with `samples`.
+
+    Columns as in report.csv, in SI units: `step_s`, `ratio`, `ratio_low`, `ratio_high`, `verdict`, `items_per_s`,
+    `host_peak_bytes`, ... Ratios are to `reference`; where none is named, to each run's own. Raises
+    WeighbridgeError where a path holds no record.
+    """
+    from bench import application
+    from bench.report import frame as tidy
+
+    rows = application.rows_of([Path(path) for path in paths], reference).rows
+    return tidy.samples(rows) if samples else tidy.frame(rows)
