@@ -22,6 +22,7 @@ from bench.group import Job, Watcher
 from bench.plan import Filters, Suite, plan
 from bench.record import Record
 from bench.report import csv, html, markdown
+from bench.report.overview import Overview
 from bench.run import Run
 from bench.tier import QUICK, Tier
 
@@ -156,20 +157,20 @@ def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Conso
 
 def _report(folder: Path, reference: str) -> None:
     if store.journal(folder).exists():
-        write_reports(folder, compare.rows(store.load(folder), reference), reference)
+        write_reports(folder, Overview(compare.rows(store.load(folder), reference), reference))
 
 
-REPORTS: dict[str, Callable[[list[Row], str], str]] = {
+REPORTS: dict[str, Callable[[Overview], str]] = {
     "report.html": html.render,
     "report.md": markdown.render,
-    "report.csv": lambda rows, reference: csv.render(rows),
+    "report.csv": lambda overview: csv.render(overview.rows),
 }
 
 
-def write_reports(folder: Path, rows: list[Row], reference: str) -> None:
+def write_reports(folder: Path, overview: Overview) -> None:
     """Every kind of report, each whole or not at all."""
     for name, render in REPORTS.items():
-        write_whole(folder / name, render(rows, reference).encode())
+        write_whole(folder / name, render(overview).encode())
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,7 +22,9 @@ from bench.core import WeighbridgeError
 from bench.display import Display
 from bench.plan import Filters
 from bench.report import terminal
+from bench.report.overview import Overview
 from bench.report.table import interval, size
+from bench.summary import no_collection
 from bench.tier import tier
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -188,8 +190,8 @@ def run(
     except KeyboardInterrupt:
         err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
         raise typer.Exit(130) from None
-    rows = compare.rows(done.records, planned.reference)
-    print_json(done.records) if json else out.print(terminal.render(rows, planned.reference))
+    overview = Overview(compare.rows(done.records, planned.reference), planned.reference)
+    print_json(done.records) if json else out.print(terminal.render(overview))
     err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *application.REPORTS))})"))
     if application.failed(done.records, filters):
         raise typer.Exit(1)
@@ -245,14 +247,15 @@ def report(
     """Writes report.html, report.md and report.csv of one run, or of several side by side, and prints the table."""
     if reference:
         registry.backend(reference)
-    found = application.rows_of(folders, reference)
-    home = out_folder or found.home
-    home.mkdir(parents=True, exist_ok=True)
-    application.write_reports(home, found.rows, found.reference)
+    with no_collection():
+        found = application.rows_of(folders, reference)
+        home = out_folder or found.home
+        overview = Overview(found.rows, found.reference)
+        application.write_reports(home, overview)
     if json:
         print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in found.rows])
     else:
-        out.print(terminal.render(found.rows, found.reference))
+        out.print(terminal.render(overview))
     err.print(Text(f"Wrote {home}/ ({', '.join(application.REPORTS)})"))
     if show:
         typer.launch((home / "report.html").resolve().as_uri())

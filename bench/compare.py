@@ -39,6 +39,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     record: Record
     run: str = ""
     """The name of the run's folder; empty where rows are of one run."""
+    machine: str = ""
+    """Where it was measured; that of the run where a record, such as a skipped cell's, does not say."""
     step_s: float | None = None
     rate: float | None = None
     """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
@@ -62,11 +64,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     gate_passed: bool = True
 
     @property
-    def machine(self) -> str:
-        """Where it was measured; empty where the record does not say."""
-        return str(self.record.environment.get("machine", ""))
-
-    @property
     def family(self) -> str:
         """The task's; empty in old records."""
         return self.record.about.family if self.record.about else ""
@@ -85,9 +82,32 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
     """One row a record, in order."""
-    records = list(records)
-    references = {_group(record.cell): record for record in records if record.cell.backend == reference}
-    return [row(record, references.get(_group(record.cell)), run) for record in records]
+    sides = [side(record) for record in records]
+    references = {each.group: each for each in sides if each.record.cell.backend == reference}
+    named = (str(each.record.environment.get("machine", "")) for each in sides)
+    machine = next(filter(None, named), "")
+    return [row(each, references.get(each.group), run, machine) for each in sides]
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """What a comparison needs of a record, computed once: a reference is compared with many."""
+
+    record: Record
+    group: tuple[object, ...]
+    blocks: list[list[float]]
+    """Medians of blocks; empty where there is no usable time."""
+    step_s: float
+    """NaN where there is none."""
+    score: float | None
+
+
+def side(record: Record) -> Side:
+    """Of one record."""
+    steps = record.step_s
+    blocks = stats.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else []
+    return Side(
+        record=record, group=_group(record.cell), blocks=blocks, step_s=stats.median(steps), score=main_score(record)
+    )
 
 
 def _group(cell: Cell) -> tuple[object, ...]:
@@ -95,29 +115,30 @@ def _group(cell: Cell) -> tuple[object, ...]:
     return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
 
 
-def row(record: Record, reference: Record | None, run: str = "") -> Row:
+def row(ours: Side, reference: Side | None, run: str = "", machine: str = "") -> Row:
     """A record's figures, and its ratio to `reference` where there may be one."""
-    passed = gate_passed(record, reference)
-    why = why_no_ratio(record, reference, passed)
+    passed = gate_passed(ours, reference)
+    why = why_no_ratio(ours, reference, passed)
     known: dict[str, Any] = {
-        "record": record, "run": run, "score": main_score(record), "gate_passed": passed, **figures(record)
+        "record": ours.record, "run": run, "machine": ours.record.environment.get("machine", machine),
+        "score": ours.score, "gate_passed": passed, **figures(ours),
     }  # fmt: skip
     if why or reference is None:
         return Row(no_ratio=why, **known)
-    beside: dict[str, Any] = {"ratio": 1.0} if record is reference else against(record, reference)
+    beside: dict[str, Any] = {"ratio": 1.0} if ours is reference else against(ours, reference)
     return Row(**known, **beside)
 
 
-def against(record: Record, reference: Record) -> dict[str, Any]:
+def against(this: Side, that: Side) -> dict[str, Any]:
     """Ratio, interval, verdict and break-even of a record that may be compared."""
-    ours, theirs = (stats.block_medians(each.step_s, each.blocks) for each in (record, reference))
+    record, reference, ours, theirs = this.record, that.record, this.blocks, that.blocks
     together = record.started == reference.started  # a retry measures anew, and beside nobody of the first time
     paired = together and record.pairing == reference.pairing == "interleaved"
     ratios = stats.paired_ratios(theirs, ours)
     ratio = stats.interval(ratios) if paired else stats.unpaired_ratio(stats.interval(theirs), stats.interval(ours))
     pairs = sum(map(len, ratios))
     lone = not paired and min(len(ours), len(theirs)) < 2
-    floor = max(each.noise.floor if each.noise else DEFAULT_FLOOR for each in (record, reference))
+    floor = max(_floor(record), _floor(reference))
     verdict = lone_verdict(ratio, floor, pairs) if lone else stats.verdict(ratio, floor, pairs)
     return {
         "ratio": ratio.value,
@@ -125,8 +146,12 @@ def against(record: Record, reference: Record) -> dict[str, Any]:
         "verdict": verdict,
         "floor": floor,
         "pairing": "interleaved" if paired else "sequential",
-        **break_even(record, reference, verdict),
+        **break_even(this, that, verdict),
     }
+
+
+def _floor(record: Record) -> float:
+    return record.noise.floor if record.noise else DEFAULT_FLOOR
 
 
 def lone_verdict(ratio: stats.Interval, floor: float, blocks: int) -> stats.Verdict:
@@ -135,9 +160,10 @@ def lone_verdict(ratio: stats.Interval, floor: float, blocks: int) -> stats.Verd
     return word if word in ("FASTER", "SLOWER") else "UNSURE"
 
 
-def break_even(record: Record, reference: Record, verdict: stats.Verdict) -> dict[str, BreakEven]:
+def break_even(this: Side, that: Side, verdict: stats.Verdict) -> dict[str, BreakEven]:
     """Cold and warm; a backend that keeps no compile cache compiles anew in every process."""
-    saved_s = stats.median(reference.step_s) - stats.median(record.step_s)
+    record, reference = this.record, that.record
+    saved_s = that.step_s - this.step_s
     cold = _extra(record.compile_s, reference.compile_s)
     ours, theirs = record.warm_compile_s, reference.warm_compile_s
     warm = _extra(ours, reference.compile_s if theirs is None else theirs)
@@ -160,13 +186,13 @@ def _calls(extra_s: float | None, saved_s: float, verdict: stats.Verdict) -> Bre
     return "never" if calls is None else calls
 
 
-def figures(record: Record) -> dict[str, Any]:
+def figures(this: Side) -> dict[str, Any]:
     """Medians of the raw samples."""
+    record, step_s = this.record, this.step_s
     if record.status != "ok" or not record.step_s:
         return {}
-    step_s = stats.median(record.step_s)
-    found: dict[str, Any] = {"step_s": step_s}
-    found["rate"] = record.items_per_step / stats.median(record.queued_step_s or record.step_s)
+    queued_s = stats.median(record.queued_step_s) if record.queued_step_s else step_s
+    found: dict[str, Any] = {"step_s": step_s, "rate": record.items_per_step / queued_s if queued_s > 0 else None}
     if record.first_token_s:
         first = stats.median(record.first_token_s)
         later = record.items_per_step // record.cell.batch_size - 1
@@ -181,12 +207,12 @@ def main_score(record: Record) -> float | None:
     return record.score.get(record.about.target.metric)
 
 
-def gate_passed(record: Record, reference: Record | None) -> bool:
+def gate_passed(this: Side, reference: Side | None) -> bool:
     """Whether the score reaches 99 % of the reference's on the same weights; true where there is no score."""
-    ours, theirs = main_score(record), main_score(reference) if reference else None
-    if ours is None or theirs is None or record.about is None:
+    about = this.record.about
+    if this.score is None or reference is None or reference.score is None or about is None:
         return True
-    return reaches(ours, theirs, record.about.target)
+    return reaches(this.score, reference.score, about.target)
 
 
 def reaches(score: float, of: float, target: Target) -> bool:
@@ -195,19 +221,20 @@ def reaches(score: float, of: float, target: Target) -> bool:
     return score >= of - slack if target.higher_is_better else score <= of + slack
 
 
-def why_no_ratio(record: Record, reference: Record | None, passed: bool) -> str:
+def why_no_ratio(this: Side, that: Side | None, passed: bool) -> str:
     """Empty where a ratio is honest."""
+    record, reference = this.record, that.record if that else None
     if record.status != "ok":
         return record.reason or record.status
-    if reference is None or reference.status != "ok":
+    if that is None or reference is None or reference.status != "ok":
         return "no reference measured beside it"
-    if not all(has_times(each.step_s, each.blocks) for each in (record, reference)):
+    if not (this.blocks and that.blocks):
         return "its steps, or the reference's, are not times above zero that fill their blocks"
     if not passed:
         return "score under 99 % of the reference's"
     if record.parity is None or not record.parity.passed:
         return "parity not shown"
-    return unequal_footing(record.facts, reference.facts)
+    return "" if record.facts is reference.facts else unequal_footing(record.facts, reference.facts)
 
 
 def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:

@@ -11,17 +11,43 @@ import fcntl
 import os
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from bench.core import WeighbridgeError
-from bench.record import SCHEMA, Record
+from bench.record import SCHEMA, Noise, Provenance, Record
 
 JOURNAL = "records.jsonl"
 encoder = msgspec.json.Encoder(order="deterministic")
-decoder = msgspec.json.Decoder(Record)
+SHARED: dict[str, Any] = {
+    "facts": dict[str, Any],
+    "environment": dict[str, Any],
+    "about": Provenance | None,
+    "noise": Noise | None,
+}
+"""Fields that are alike in most records of a run: equal texts are decoded once and share the result, so that a
+hundred thousand records fit in memory."""
+
+
+def _default(field: Any) -> Any:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return msgspec.field(default=field.default)
+
+
+_Line: Any = msgspec.defstruct(
+    "_Line",
+    [
+        (each.name, msgspec.Raw, msgspec.Raw(b"")) if each.name in SHARED else (each.name, each.type, _default(each))
+        for each in msgspec.structs.fields(Record)
+    ],
+    kw_only=True,
+    frozen=True,
+)
+decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Line)
 
 
 def journal(folder: Path) -> Path:
@@ -71,10 +97,19 @@ MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 def parse(line: bytes) -> Record | None:
     """One record, or None where the line is not one of this schema or an older one."""
     try:
-        record = decoder.decode(line)
-        return record if record.schema == SCHEMA else msgspec.convert(migrated(line, record.schema), Record)
+        found = decoder.decode(line)
+        if found.schema != SCHEMA:
+            return msgspec.convert(migrated(line, found.schema), Record)
+        fields = msgspec.structs.asdict(found)
+        given = {name: _shared(name, bytes(fields.pop(name))) for name in SHARED}
+        return Record(**fields, **{name: value for name, value in given.items() if value is not msgspec.UNSET})
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+
+
+@lru_cache(maxsize=4096)
+def _shared(name: str, text: bytes) -> Any:
+    return msgspec.json.decode(text, type=SHARED[name]) if text else msgspec.UNSET
 
 
 def migrated(line: bytes, schema: int) -> dict[str, Any] | None:
@@ -89,8 +124,12 @@ def migrated(line: bytes, schema: int) -> dict[str, Any] | None:
 
 def read(path: Path) -> tuple[list[Record], list[bytes]]:
     """Every record, and the lines that are none."""
-    parsed = [(parse(line), line) for line in _lines(path)]
-    return [record for record, _ in parsed if record], [line for record, line in parsed if record is None]
+    records: list[Record] = []
+    others: list[bytes] = []
+    for line in lines(path):
+        record = parse(line)
+        records.append(record) if record else others.append(line)
+    return records, others
 
 
 def mend(path: Path) -> tuple[list[Record], Path | None]:
@@ -106,39 +145,42 @@ def mend(path: Path) -> tuple[list[Record], Path | None]:
 def supersede(path: Path, records: Iterable[Record]) -> None:
     """Moves records that are about to be measured again out of the journal, into a file beside it."""
     wanted = {encoder.encode(record) for record in records}
-    lines = [line for line in _lines(path) if (record := parse(line)) and encoder.encode(record) in wanted]
-    set_aside(path, lines, ".superseded")
+    lines_again = [line for line in lines(path) if (record := parse(line)) and encoder.encode(record) in wanted]
+    set_aside(path, lines_again, ".superseded")
 
 
-def set_aside(path: Path, lines: list[bytes], suffix: str) -> Path:
+def set_aside(path: Path, some: list[bytes], suffix: str) -> Path:
     """Moves lines from a journal to the file of the same name with `suffix`; first written there, then cut here."""
     aside = path.with_suffix(suffix)
-    _write_synced(aside, lines, mode="ab")
-    moved = set(lines)
-    replace(path, [line for line in _lines(path) if line not in moved])
+    _write_synced(aside, some, mode="ab")
+    moved = set(some)
+    replace(path, [line for line in lines(path) if line not in moved])
     return aside
 
 
 def _end_line(path: Path) -> None:
     """A whole last record may lack only its newline; the next one must not land on its line."""
     if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        replace(path, _lines(path))
+        replace(path, list(lines(path)))
 
 
-def _lines(path: Path) -> list[bytes]:
-    return [line for line in path.read_bytes().split(b"\n") if line.strip()] if path.exists() else []
+def lines(path: Path) -> Generator[bytes]:
+    """The lines of a journal that hold something, one in memory at a time; nothing where there is no file."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (text.removesuffix(b"\n") for text in file if text.strip())
 
 
-def replace(path: Path, lines: list[bytes]) -> None:
+def replace(path: Path, some: list[bytes]) -> None:
     """A file of these lines in the place of what was there, whole or not at all."""
     partial = path.with_suffix(".partial")
-    _write_synced(partial, lines, mode="wb")
+    _write_synced(partial, some, mode="wb")
     partial.replace(path)
 
 
-def _write_synced(path: Path, lines: list[bytes], mode: str) -> None:
+def _write_synced(path: Path, some: list[bytes], mode: str) -> None:
     with path.open(mode) as file:
-        file.writelines(line + b"\n" for line in lines)
+        file.writelines(line + b"\n" for line in some)
         file.flush()
         os.fsync(file.fileno())
 
@@ -157,4 +199,4 @@ def load(folder: Path) -> list[Record]:
     records, damaged = read(path)
     if not records and damaged:
         raise WeighbridgeError(f"{path} holds no record that this version can read")
-    return list({record.cell.id: record for record in records}.values())
+    return list({record.cell: record for record in records}.values())

@@ -14,6 +14,7 @@ from bench import compare
 from bench.compare import BreakEven, Row
 from bench.record import Noise, Parity, Record
 from bench.report import csv, markdown, table, terminal
+from bench.report.overview import Overview
 from tests.conftest import make_cell, make_record
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -44,7 +45,7 @@ def rows(found: list[Record] | None = None) -> list[Row]:
 
 
 def test_markdown_is_the_golden_file() -> None:
-    text = markdown.render(rows(), "torch")
+    text = markdown.render(Overview(rows(), "torch"))
     if "WEIGHBRIDGE_WRITE_GOLDEN" in os.environ:
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(text, encoding="utf-8")
@@ -53,7 +54,7 @@ def test_markdown_is_the_golden_file() -> None:
 
 def test_every_status_and_reason_is_shown_everywhere() -> None:
     console = Console(width=250, record=True, file=io.StringIO())
-    console.print(terminal.render(rows()))
+    console.print(terminal.render(Overview(rows(), "torch")))
     printed = console.export_text()
     for record in records():
         for text in (printed, csv.render(rows())):
@@ -68,7 +69,7 @@ def test_figures_under_the_gate_are_struck_out() -> None:
 
 def test_hostile_names_stay_inert() -> None:
     hostile = rows([make_record("torch"), make_record(cell=make_cell(HOSTILE), status="crashed", reason=HOSTILE)])
-    text = markdown.render(hostile, "torch")
+    text = markdown.render(Overview(hostile, "torch"))
     assert "<script>" not in text.replace("\\<script\\>", "")
     assert len({line.count(" | ") for line in markdown.table(hostile).splitlines()[::2]}) == 1
     read = list(csv_reader.DictReader(io.StringIO(csv.render(hostile))))

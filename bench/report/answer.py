@@ -163,16 +163,3 @@ def named(row: Row) -> str:
 
 def _kind(row: Row) -> str:
     return "no ratio" if row.record.status == "ok" else row.record.status
-
-
-def counts(rows: Iterable[Row]) -> dict[str, int]:
-    """How many rows ended in which status."""
-    found: dict[str, int] = defaultdict(int)
-    for row in rows:
-        found[row.record.status] += 1
-    return dict(found)
-
-
-def ended(rows: Iterable[Row]) -> str:
-    """`9 ok, 1 skipped, 1 crashed`."""
-    return ", ".join(f"{count:,} {status}" for status, count in counts(rows).items())

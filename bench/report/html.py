@@ -22,15 +22,13 @@ from markupsafe import Markup
 
 from bench.compare import Row
 from bench.report import bars, details, plots
-from bench.report.answer import answers, ended, gaps
-from bench.report.markdown import environment, headline, sources
+from bench.report.markdown import environment, sources
+from bench.report.overview import Overview
 from bench.report.table import Column, floors, remarks, task, used
-from bench.report.thin import thin
 
 ASSETS = Path(__file__).parent / "assets"
 PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"
 COLOURS = 8
-MOST_ANSWERS = 60
 MOST_GAPS = 60
 FILTERS: list[tuple[str, Callable[[Row], str]]] = [
     ("machine", lambda row: row.machine),
@@ -62,26 +60,26 @@ MARKS = {"FASTER": " good", "SLOWER": " bad", "UNSURE": " unsure"}
 WRAPPED = ("scenario", "score", "parity", "task")
 
 
-def render(rows: Sequence[Row], reference: str) -> str:
+def render(overview: Overview) -> str:
     """The page. Rows of one run or of several."""
-    shown = thin(rows)
+    shown, reference = overview.shown, overview.reference
     columns = used(shown.rows)
     colours = colours_of(shown.rows, reference)
     chapters = plots.chapters(shown.rows)
     known = {str(n): details.detail(row, reference, columns, shown.samples) for n, row in enumerate(shown.rows)}
     payload = {"colours": colours, "plots": [chapter.plots for chapter in chapters], "rows": known}
-    every, reasons = answers(rows, reference, MOST_ANSWERS), gaps(rows)
+    every, reasons = overview.answers, overview.gaps
     filters = [(name, of) for name, of in FILTERS if len({of(row) for row in shown.rows}) > 1]
     records = [row.record for row in shown.rows]
     style, script = _asset("uplot.css", "report.css"), _asset("uplot.js", "report.js")
     return _template().render(
-        title=f"Weighbridge: {headline(rows)}",
+        title=f"Weighbridge: {overview.headline}",
         version=metadata.version("weighbridge"),
         style=style,
         style_hash=f"'{_hash(style)}'",
         script=script,
         script_hash=f"'{_hash(script)}'",
-        headline=headline(rows),
+        headline=overview.headline,
         reference=reference,
         floors=floors(shown.rows),
         thinned=shown.words,
@@ -89,7 +87,7 @@ def render(rows: Sequence[Row], reference: str) -> str:
         answers_left_out=every.left_out,
         gaps=reasons[:MOST_GAPS],
         gaps_left_out=max(0, len(reasons) - MOST_GAPS),
-        ended=ended(rows),
+        ended=overview.ended,
         remarks=remarks(shown.rows),
         filters=[_filter(name, of, shown.rows) for name, of in filters],
         columns=columns,
@@ -149,6 +147,7 @@ def _line(
 ) -> dict[str, Any]:
     values = msgspec.json.encode([of(row) for _, of in filters]).decode()
     return {
+        "name": str(row.record.cell),
         "cells": [_cell(row, column, colours) for column in columns],
         "filters": values,
         "struck": not row.gate_passed,

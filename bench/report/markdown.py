@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 
 from bench.compare import Row
 from bench.record import Record
-from bench.report.answer import answers
+from bench.report.overview import Overview
 from bench.report.table import Column, floors, notes, number, used
 
 MOST_ROWS = 200
-MOST_ANSWERS = 40
 MOST_NOTES = 60
-MOST_NAMED = 5
 
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
 
@@ -38,16 +35,17 @@ def _cell(row: Row, column: Column) -> str:
     return text if row.gate_passed or not column.rank or column.title == "status" else f"~~{text}~~"
 
 
-def render(rows: Sequence[Row], reference: str) -> str:
+def render(overview: Overview) -> str:
     """The whole report; of a large run its first rows, since a pull request's comment holds 65,536 characters."""
+    rows = overview.rows
     shown = list(rows[:MOST_ROWS])
     records = [row.record for row in shown]
     more = f"… and {len(rows) - len(shown):,} more rows; report.csv has them all." if len(rows) > len(shown) else ""
-    found = answers(rows, reference, MOST_ANSWERS)
+    found = overview.answers
     told = notes(shown)
     parts = [
         "# Weighbridge report",
-        " ".join([escape(headline(rows)), f"Ratios are to `{escape(reference)}`.", floors(shown)]).rstrip(),
+        " ".join([escape(overview.headline), f"Ratios are to `{escape(overview.reference)}`.", floors(shown)]).rstrip(),
         _list("The fastest that is still right", _limited([a.sentence for a in found.found], found.left_out)),
         f"## Every row\n\n{table(shown)}" if shown else "",
         more,
@@ -61,39 +59,6 @@ def render(rows: Sequence[Row], reference: str) -> str:
 
 def _limited(lines: list[str], left_out: int) -> list[str]:
     return [*lines, f"… and {left_out:,} more"] if left_out > 0 else lines
-
-
-def headline(rows: Sequence[Row]) -> str:
-    """What was weighed, where, when, in one sentence."""
-    if not rows:
-        return "Nothing was weighed."
-    ok = sum(row.record.status == "ok" for row in rows)
-    tasks, backends = (
-        _named("task", (row.record.cell.task for row in rows)),
-        _named("backend", (row.record.cell.backend for row in rows)),
-    )
-    where = _named("machine", (row.machine for row in rows if row.machine))
-    when = span(sorted({row.record.started for row in rows if row.record.started}))
-    words = f"{ok:,} of {len(rows):,} cells weighed: {tasks} on {backends}"
-    return f"{words}; {', '.join(text for text in (where, when) if text)}."
-
-
-def _named(what: str, names: Iterable[str]) -> str:
-    found = list(dict.fromkeys(names))
-    return ", ".join(found) if len(found) <= MOST_NAMED else f"{len(found):,} {what}s"
-
-
-def span(started: Sequence[str]) -> str:
-    """`2026-11-23` of ISO times, or the first day and the last; a text that is no time as it is."""
-    return " to ".join(dict.fromkeys(day(time) for time in (*started[:1], *started[-1:])))
-
-
-def day(started: str) -> str:
-    """The day, UTC."""
-    try:
-        return f"{datetime.fromisoformat(started).astimezone(UTC):%Y-%m-%d}"
-    except ValueError:
-        return started
 
 
 def environment(records: Iterable[Record]) -> list[str]:

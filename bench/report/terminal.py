@@ -10,8 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from bench.compare import Row
-from bench.report.answer import answers
-from bench.report.markdown import headline
+from bench.report.overview import Overview
 from bench.report.table import Column, floors, notes, used
 
 COLOURS = {"ok": "", "skipped": "yellow"}
@@ -24,11 +23,11 @@ MOST_ANSWERS = 20
 class Report:
     """Fits itself to the console that prints it. Text is never parsed as mark-up."""
 
-    def __init__(self, rows: Sequence[Row], reference: str) -> None:
-        self.rows, self.reference = rows[:MOST_ROWS], reference
-        self.more = len(rows) - len(self.rows)
-        self.headline = f"{headline(rows)} Ratios are to {reference}. {floors(self.rows)}".rstrip()
-        self.answers = answers(rows, reference, MOST_ANSWERS)
+    def __init__(self, overview: Overview) -> None:
+        self.rows = overview.rows[:MOST_ROWS]
+        self.more = len(overview.rows) - len(self.rows)
+        self.headline = f"{overview.headline} Ratios are to {overview.reference}. {floors(self.rows)}".rstrip()
+        self.answers = overview.answers.found[:MOST_ANSWERS]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         columns = used(list(self.rows))
@@ -45,7 +44,7 @@ class Report:
         yield from (Text(line, style="yellow") for line in told[:MOST_NOTES])
         if len(told) > MOST_NOTES:
             yield Text(f"… and {len(told) - MOST_NOTES:,} more notes; report.md has them", style="yellow")
-        yield from (Text(answer.sentence) for answer in self.answers.found)
+        yield from (Text(answer.sentence) for answer in self.answers)
         yield Text(self.headline)
 
     def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
@@ -82,6 +81,6 @@ def one_line(text: str) -> str:
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
-def render(rows: Sequence[Row], reference: str) -> Report:
+def render(overview: Overview) -> Report:
     """The table, what lacks a figure and why, the answers, and the headline."""
-    return Report(rows, reference)
+    return Report(overview)

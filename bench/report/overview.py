@@ -1,0 +1,78 @@
+"""Rows and what is said of all of them at once: computed once, rendered three times."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from functools import cached_property
+
+from bench.compare import Row
+from bench.report.answer import Answers, Gap, answers, gaps
+from bench.report.thin import Shown, thin
+
+MOST_ANSWERS = 60
+MOST_NAMED = 5
+
+
+class Overview:
+    """The rows of one run or several, and the reference that ratios are to."""
+
+    def __init__(self, rows: Sequence[Row], reference: str) -> None:
+        self.rows, self.reference = rows, reference
+
+    @cached_property
+    def counts(self) -> Counter[str]:
+        """How many rows ended in which status."""
+        return Counter(row.record.status for row in self.rows)
+
+    @property
+    def ended(self) -> str:
+        """`9 ok, 1 skipped, 1 crashed`."""
+        return ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
+
+    @cached_property
+    def headline(self) -> str:
+        """What was weighed, where, when, in one sentence."""
+        if not self.rows:
+            return "Nothing was weighed."
+        cells = [row.record.cell for row in self.rows]
+        what = f"{named('task', (cell.task for cell in cells))} on {named('backend', (cell.backend for cell in cells))}"
+        where = named("machine", (row.machine for row in self.rows if row.machine))
+        when = span(sorted({row.record.started for row in self.rows} - {""}))
+        words = f"{self.counts['ok']:,} of {len(self.rows):,} cells weighed: {what}"
+        return f"{words}; {', '.join(filter(None, (where, when)))}."
+
+    @cached_property
+    def answers(self) -> Answers:
+        """The fastest that is still right, per task."""
+        return answers(self.rows, self.reference, MOST_ANSWERS)
+
+    @cached_property
+    def gaps(self) -> list[Gap]:
+        """What was skipped, failed or not compared."""
+        return gaps(self.rows)
+
+    @cached_property
+    def shown(self) -> Shown:
+        """The rows that a page can hold."""
+        return thin(self.rows)
+
+
+def named(what: str, names: Iterable[str]) -> str:
+    """The names, or how many there are."""
+    found = list(dict.fromkeys(names))
+    return ", ".join(found) if len(found) <= MOST_NAMED else f"{len(found):,} {what}s"
+
+
+def span(started: Sequence[str]) -> str:
+    """`2026-11-23` of ISO times, or the first day and the last; a text that is no time as it is."""
+    return " to ".join(dict.fromkeys(day(time) for time in (*started[:1], *started[-1:])))
+
+
+def day(started: str) -> str:
+    """The day, UTC."""
+    try:
+        return f"{datetime.fromisoformat(started).astimezone(UTC):%Y-%m-%d}"
+    except ValueError:
+        return started
