@@ -7,13 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from rich.console import Console
 
-from bench import compare, data, environment, noise, registry, store
+from bench import compare, data, environment, halves, noise, registry, store
 from bench.compare import Row
 from bench.core import Backend, Cell, Device, Reference, Task, WeighbridgeError
 from bench.display import Display
@@ -189,9 +190,9 @@ def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     found: list[Row] = []
     chosen: list[str] = []
     for journal, name in zip(journals, _names(journals), strict=True):
-        records = store.load(journal)
-        chosen.append(reference or reference_of(records))
-        found += compare.rows(records, chosen[-1], name)
+        chosen.append(reference or reference_of(journal))
+        rows = halves.rows(journal, chosen[-1])
+        found += [msgspec.structs.replace(row, run=name) for row in rows] if name else rows
     folders = [journal.resolve().parent for journal in journals]
     return Reported(rows=found, reference=chosen[0], home=Path(os.path.commonpath(folders)))
 
@@ -205,9 +206,11 @@ def _names(journals: Sequence[Path]) -> list[str]:
     return [name if again[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, start=1)]
 
 
-def reference_of(records: Sequence[Record]) -> str:
-    """The backend with the most records among those that can be a reference; for reports of old journals."""
-    counts = Counter(record.cell.backend for record in records)
+def reference_of(journal: Path) -> str:
+    """The backend with the most records among those that can be a reference, by the first ten thousand."""
+    counts = Counter(cell.backend for cell in islice(store.cells(journal), 10_000))
+    if not counts:
+        raise WeighbridgeError(f"{journal} holds no record that this version can read")
     known = registry.backends()
     able = [name for name in counts if isinstance(known.get(name), Reference)]
     if not able:

@@ -106,11 +106,11 @@ def side(record: Record) -> Side:
     steps = record.step_s
     blocks = stats.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else []
     return Side(
-        record=record, group=_group(record.cell), blocks=blocks, step_s=stats.median(steps), score=main_score(record)
+        record=record, group=group(record.cell), blocks=blocks, step_s=stats.median(steps), score=main_score(record)
     )
 
 
-def _group(cell: Cell) -> tuple[object, ...]:
+def group(cell: Cell) -> tuple[object, ...]:
     """As `Cell.group`, without its hash, of which a hundred thousand take a second."""
     return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
 
@@ -119,14 +119,15 @@ def row(ours: Side, reference: Side | None, run: str = "", machine: str = "") ->
     """A record's figures, and its ratio to `reference` where there may be one."""
     passed = gate_passed(ours, reference)
     why = why_no_ratio(ours, reference, passed)
-    known: dict[str, Any] = {
-        "record": ours.record, "run": run, "machine": ours.record.environment.get("machine", machine),
-        "score": ours.score, "gate_passed": passed, **figures(ours),
-    }  # fmt: skip
+    found = figures(ours)
     if why or reference is None:
-        return Row(no_ratio=why, **known)
-    beside: dict[str, Any] = {"ratio": 1.0} if ours is reference else against(ours, reference)
-    return Row(**known, **beside)
+        found["no_ratio"] = why
+    elif ours is reference:
+        found["ratio"] = 1.0
+    else:
+        found |= against(ours, reference)
+    where = ours.record.environment.get("machine", machine)
+    return Row(record=ours.record, run=run, machine=where, score=ours.score, gate_passed=passed, **found)
 
 
 def against(this: Side, that: Side) -> dict[str, Any]:

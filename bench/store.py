@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from bench.core import WeighbridgeError
+from bench.core import Cell, WeighbridgeError
 from bench.record import SCHEMA, Noise, Provenance, Record
 
 JOURNAL = "records.jsonl"
@@ -30,6 +30,7 @@ SHARED: dict[str, Any] = {
 }
 """Fields that are alike in most records of a run: equal texts are decoded once and share the result, so that a
 hundred thousand records fit in memory."""
+EMPTY = {"facts": b"{}", "environment": b"{}", "about": b"null", "noise": b"null"}
 
 
 def _default(field: Any) -> Any:
@@ -41,7 +42,9 @@ def _default(field: Any) -> Any:
 _Line: Any = msgspec.defstruct(
     "_Line",
     [
-        (each.name, msgspec.Raw, msgspec.Raw(b"")) if each.name in SHARED else (each.name, each.type, _default(each))
+        (each.name, msgspec.Raw, msgspec.Raw(EMPTY[each.name]))
+        if each.name in SHARED
+        else (each.name, each.type, _default(each))
         for each in msgspec.structs.fields(Record)
     ],
     kw_only=True,
@@ -101,15 +104,16 @@ def parse(line: bytes) -> Record | None:
         if found.schema != SCHEMA:
             return msgspec.convert(migrated(line, found.schema), Record)
         fields = msgspec.structs.asdict(found)
-        given = {name: _shared(name, bytes(fields.pop(name))) for name in SHARED}
-        return Record(**fields, **{name: value for name, value in given.items() if value is not msgspec.UNSET})
+        for name in SHARED:
+            fields[name] = _shared(name, bytes(fields[name]))
+        return Record(**fields)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
 @lru_cache(maxsize=4096)
 def _shared(name: str, text: bytes) -> Any:
-    return msgspec.json.decode(text, type=SHARED[name]) if text else msgspec.UNSET
+    return msgspec.json.decode(text, type=SHARED[name])
 
 
 def migrated(line: bytes, schema: int) -> dict[str, Any] | None:
@@ -120,6 +124,26 @@ def migrated(line: bytes, schema: int) -> dict[str, Any] | None:
     for step in range(schema, SCHEMA):
         fields = {**MIGRATIONS[step](fields), "schema": step + 1}
     return fields
+
+
+class _Head(msgspec.Struct):
+    cell: Cell
+
+
+head = msgspec.json.Decoder(_Head)
+
+
+def cell_of(line: bytes) -> Cell | None:
+    """The cell of a record, without the rest; None where the line is none."""
+    try:
+        return head.decode(line).cell
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def cells(path: Path) -> Generator[Cell]:
+    """The cells of a journal, one a line."""
+    yield from filter(None, map(cell_of, lines(path)))
 
 
 def read(path: Path) -> tuple[list[Record], list[bytes]]:
@@ -164,11 +188,24 @@ def _end_line(path: Path) -> None:
         replace(path, list(lines(path)))
 
 
-def lines(path: Path) -> Generator[bytes]:
-    """The lines of a journal that hold something, one in memory at a time; nothing where there is no file."""
-    if path.exists():
-        with path.open("rb") as file:
-            yield from (text.removesuffix(b"\n") for text in file if text.strip())
+def lines(path: Path, begin: int = 0, end: int | None = None) -> Generator[bytes]:
+    """The lines of a journal that hold something, one in memory at a time; nothing where there is no file.
+
+    With `begin` and `end` only those that begin in that range of bytes.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        if begin:
+            file.seek(begin - 1)
+            file.readline()
+        at = file.tell()
+        for text in file:
+            if end is not None and at >= end:
+                return
+            at += len(text)
+            if not text.isspace():
+                yield text.removesuffix(b"\n")
 
 
 def replace(path: Path, some: list[bytes]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from bench import stats, store
+from bench.beside import WORTH_BYTES, beside
 from bench.compare import has_times
 from bench.core import Cell, WeighbridgeError
 from bench.record import DEFAULT_FLOOR, SCHEMA, Status
@@ -187,8 +188,19 @@ def read(path: Path) -> Run:
 
 
 def read_both(before: Path, after: Path) -> tuple[Run, Run]:
-    """Two journals."""
-    return read(before), read(after)
+    """Two journals, each by a process of its own where they are large."""
+    if after.stat().st_size < WORTH_BYTES:
+        return read(before), read(after)
+    with beside(packed, str(after), returns=tuple[list[Summary], int]) as other:
+        ours = read(before)
+        summaries, unreadable = other()
+    return ours, Run(path=after, cells={each.cell: each for each in summaries}, unreadable=unreadable)
+
+
+def packed(path: str) -> tuple[list[Summary], int]:
+    """A journal in brief, to be sent."""
+    run = read(Path(path))
+    return list(run.cells.values()), run.unreadable
 
 
 @contextmanager

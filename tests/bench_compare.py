@@ -60,10 +60,11 @@ def record(index: int, steps: list[float], processes: int, described: dict[str, 
 
 
 TELLING = """
-import atexit, resource, sys
+import resource, sys
 from bench import cli, memory
 reader = lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-atexit.register(lambda: print(memory.host_peak_bytes() + reader(), file=sys.stderr))
+leave = cli.leave
+cli.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))
 cli.main()
 """
 

@@ -19,9 +19,9 @@ from tests import hostile
 from tests.conftest import make_cell, make_record
 
 ALLOWED = {
-    "html", "head", "meta", "title", "link", "style", "body", "a", "header", "div", "p", "button", "h1", "strong", "nav",
-    "ul", "li", "main", "section", "h2", "article", "h3", "span", "dl", "dt", "dd", "form", "label", "select", "option",
-    "input", "table", "caption", "thead", "tbody", "tr", "th", "td", "s", "noscript", "figure", "figcaption", "details",
+    "html", "head", "meta", "title", "link", "style", "body", "a", "header", "div", "p", "button", "h1", "strong",
+    "nav", "ul", "li", "main", "section", "h2", "article", "h3", "span", "dl", "dt", "dd", "form", "label", "select",
+    "option", "input", "table", "caption", "thead", "tbody", "tr", "th", "td", "s", "noscript", "figure", "figcaption", "details",
     "summary", "svg", "rect", "footer", "script",
 }  # fmt: skip
 
@@ -132,7 +132,7 @@ def test_a_small_run_is_small() -> None:
 
 def many(count: int) -> list[Record]:
     return [
-        make_record(backend, [0.01] * 60, cell=make_cell(backend, task=f"task-{index}"), status=status)
+        make_record(backend, [0.01] * 90, cell=make_cell(backend, task=f"task-{index}"), status=status)
         for index in range(count)
         for backend, status in (("torch", "ok"), ("flax", "ok" if index % 3 else "crashed"))
     ]

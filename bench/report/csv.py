@@ -54,7 +54,7 @@ def render(rows: Sequence[Row]) -> str:
 
 def written(values: list[object]) -> str:
     """One line. JSON's is CSV's where it holds no backslash, and made in a fifth of the time."""
-    text = encoder.encode(["" if value is None else value for value in values])
+    text = encoder.encode([value if value is not None else "" for value in values])
     return text[1:-1].decode() if b"\\" not in text else quoted(values)
 
 

@@ -11,8 +11,8 @@ from bench.compare import Row
 
 T = TypeVar("T")
 
-MOST_ROWS = 1_000
-MOST_WITHOUT_FIGURE = 300
+MOST_ROWS = 800
+MOST_WITHOUT_FIGURE = 200
 MOST_SAMPLES = 400
 """Of one row, where rows are few."""
 SAMPLES_IN_ALL = 50_000

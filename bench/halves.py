@@ -1,0 +1,87 @@
+"""Rows of a large journal, the second part of which is read by a second process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench import compare, store
+from bench.beside import WORTH_BYTES, beside
+from bench.compare import Row
+from bench.record import Record
+
+OURS = 0.56
+"""The share of the bytes that this process reads: the other must start and send first."""
+
+
+class Part(msgspec.Struct, frozen=True):
+    """Rows; what their records share is held once, and named by its index."""
+
+    rows: list[Row]
+    shared: list[list[int]]
+    values: list[list[Any]]
+
+
+def rows(path: Path, reference: str) -> list[Row]:
+    """As `compare.rows(store.load(path), reference)`, by two processes where the journal is large."""
+    size = path.stat().st_size
+    if size < WORTH_BYTES:
+        return compare.rows(store.load(path), reference)
+    middle = int(size * OURS)
+    with beside(packed, str(path), reference, str(middle), str(size), returns=Part) as other:
+        ours = part(path, reference, 0, middle)
+        theirs = unpacked(other())
+    return joined(ours, theirs, reference)
+
+
+def part(path: Path, reference: str, begin: int, end: int) -> list[Row]:
+    """The rows of the lines that begin in this range of bytes; the last one of each cell."""
+    records = {record.cell: record for line in store.lines(path, begin, end) if (record := store.parse(line))}
+    return compare.rows(records.values(), reference)
+
+
+def joined(ours: list[Row], theirs: list[Row], reference: str) -> list[Row]:
+    """Both parts in order. Groups that lie in both are compared anew, where their first row stands."""
+    split = {compare.group(row.record.cell) for row in ours} & {compare.group(row.record.cell) for row in theirs}
+    if not split:
+        return ours + theirs
+    whole = {row.record.cell: row for row in (*ours, *theirs)}
+    records = [row.record for row in whole.values() if compare.group(row.record.cell) in split]
+    return list((whole | {row.record.cell: row for row in compare.rows(records, reference)}).values())
+
+
+def packed(path: str, reference: str, begin: str, end: str) -> Part:
+    """A part, to be sent."""
+    indices: dict[tuple[str, int], int] = {}
+    values: dict[str, list[Any]] = {name: [] for name in store.SHARED}
+    shared: list[list[int]] = []
+    rows: list[Row] = []
+    for row in part(Path(path), reference, int(begin), int(end)):
+        places: list[int] = []
+        for name, found in values.items():
+            value = getattr(row.record, name)
+            place = indices.setdefault((name, id(value)), len(found))
+            if place == len(found):
+                found.append(value)
+            places.append(place)
+        shared.append(places)
+        rows.append(msgspec.structs.replace(row, record=msgspec.structs.replace(row.record, **EMPTY)))
+    return Part(rows, shared, list(values.values()))
+
+
+EMPTY: dict[str, Any] = {"facts": {}, "environment": {}, "about": None, "noise": None}
+
+
+def unpacked(sent: Part) -> list[Row]:
+    """The rows of a part that came from another process."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(Record)}
+    values = [
+        [msgspec.convert(value, fields[name]) for value in found]
+        for name, found in zip(store.SHARED, sent.values, strict=True)
+    ]
+    for row, places in zip(sent.rows, sent.shared, strict=True):
+        for name, found, at in zip(store.SHARED, values, places, strict=True):
+            msgspec.structs.force_setattr(row.record, name, found[at])
+    return sent.rows

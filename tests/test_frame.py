@@ -1,0 +1,53 @@
+"""`weighbridge.frame`: a tidy table, with the figures of report.csv."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import weighbridge
+from bench import store
+from bench.core import WeighbridgeError
+from tests.conftest import make_record
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    folder = tmp_path / "first"
+    folder.mkdir()
+    for record in (
+        make_record("torch", 0.02),
+        make_record("flax", 0.01, host_peak_bytes=None),
+        make_record("absent", status="skipped", parity=None, step_s=[]),
+    ):
+        store.append(store.journal(folder), record)
+    return folder
+
+
+def test_one_row_a_cell_with_numbers_as_numbers(run: Path) -> None:
+    table = weighbridge.frame(run)
+    assert list(table["backend"]) == ["torch", "flax", "absent"]
+    assert table["ratio"].tolist()[:2] == [1.0, 2.0]
+    assert pd.isna(table["step_s"][2])
+    assert pd.isna(table["host_peak_bytes"][1])
+    assert table["step_s"].dtype == "float64"
+
+
+def test_one_row_a_step(run: Path) -> None:
+    steps = weighbridge.frame(run, samples=True)
+    assert steps.groupby("backend", observed=True).size().to_dict() == {"flax": 10, "torch": 10}
+    assert set(steps["process"]) == {0}
+    assert steps["block"].max() == 9
+
+
+def test_several_runs_are_told_apart(run: Path, tmp_path: Path) -> None:
+    other = tmp_path / "second"
+    other.mkdir()
+    store.append(store.journal(other), make_record("torch", 0.03))
+    table = weighbridge.frame(run, other)
+    assert table.groupby("run", observed=True).size().to_dict() == {"first": 3, "second": 1}
+
+
+def test_a_folder_without_a_run_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(WeighbridgeError, match="no records"):
+        weighbridge.frame(tmp_path)

@@ -1,0 +1,61 @@
+"""A journal read by two processes gives the rows that one process gives."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import beside, compare, halves, store, summary
+from bench.core import WeighbridgeError
+from bench.record import Noise, Record
+from tests.conftest import make_cell, make_record
+
+NOISE = Noise(floor=0.01)
+MACHINE = {"machine": "m", "versions": {"torch": "2"}}
+
+
+def records() -> list[Record]:
+    found = [
+        make_record(
+            backend, cell=make_cell(backend, task=f"task-{index}"), environment=MACHINE, noise=Noise(floor=0.01)
+        )
+        for index in range(40)
+        for backend in ("torch", "flax")
+    ]
+    again = make_record("flax", 0.002, cell=make_cell("flax", task="task-0"), environment=MACHINE)
+    return [*found, again]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    path = tmp_path / "records.jsonl"
+    path.write_bytes(b"\n".join(store.encoder.encode(record) for record in records()))
+    return path
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.497, 0.56, 1.0])
+def test_parts_are_the_whole_wherever_it_is_cut(journal: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halves, "WORTH_BYTES", 0)
+    monkeypatch.setattr(halves, "OURS", share)
+    assert halves.rows(journal, "torch") == compare.rows(store.load(journal), "torch")
+
+
+def test_every_line_belongs_to_one_part(journal: Path) -> None:
+    whole, size = list(store.lines(journal)), journal.stat().st_size
+    for cut in range(0, size, 97):
+        assert [*store.lines(journal, 0, cut), *store.lines(journal, cut, size)] == whole
+
+
+def test_the_second_journal_of_a_comparison_is_read_beside_the_first(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(summary, "WORTH_BYTES", 0)
+    before, after = summary.read_both(journal, journal)
+    assert before.cells == after.cells == summary.read(journal).cells
+
+
+def test_a_reading_process_that_fails_is_one_line(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    with beside.beside(summary.packed, missing, returns=object) as wait, pytest.raises(WeighbridgeError) as error:
+        wait()
+    assert "FileNotFoundError" in str(error.value)
+    assert "\n" not in str(error.value)
