@@ -1,4 +1,4 @@
-"""How `weighbridge compare` grows: `python tests/bench_compare.py [N ...]` prints seconds and peak memory.
+"""How `weighbridge compare` and `report` grow: `python tests/bench_compare.py [--report] [N ...]`: seconds, memory.
 
 Makes two journals of N cells as `run --tier quick` writes them: six blocks of five steps, facts and environments as
 they are. Half of the cells are 20 % slower in the second run, and one in twenty is noisy. `--processes 3` makes
@@ -22,6 +22,7 @@ from bench.record import Noise, Parity, Provenance, Record
 from tests.conftest import ABOUT
 
 BLOCKS, STEPS = 6, 5
+BACKENDS = ("torch", "flax", "torch-compile", "fourth", "fifth")
 FACTS = {
     "batch_hash": "46f5bb4e1ec01b52", "weights_hash": "bcf8c542066375d3", "threads": 2, "affinity": [0, 1],
     "precision": "float32", "matmul_precision": "highest", "layout": "NHWC", "compile_scope": "whole model",
@@ -47,7 +48,7 @@ def record(index: int, steps: list[float], processes: int, described: dict[str, 
     about: Provenance = ABOUT
     return Record(
         cell=Cell(
-            task=f"task-{index // 50}", preset="small", backend=f"backend-{index % 5}", scenario="infer",
+            task=f"task-{index // 50}", preset="small", backend=BACKENDS[index % 5], scenario="infer",
             precision="fp32", batch_size=1 + index % 50 // 5, device="cpu",
         ),
         status="ok", compile_s=1.25, warm_compile_s=0.5, warmup_s=steps[:8], step_s=steps,
@@ -69,14 +70,14 @@ cli.main()
 """
 
 
-def measured(before: Path, after: Path) -> tuple[float, float, int]:
-    """Seconds, peak MiB and exit code of one comparison, in a process of its own.
+def measured(command: str, *journals: Path) -> tuple[float, float, int]:
+    """Seconds, peak MiB and exit code of one command, in a process of its own.
 
     The peak is its VmHWM and that of the process that reads one of two large journals for it, added up.
     """
     start = time.perf_counter()
     ended = subprocess.run(
-        [sys.executable, "-c", TELLING, "compare", str(before), str(after)], capture_output=True, text=True, check=False
+        [sys.executable, "-c", TELLING, command, *map(str, journals)], capture_output=True, text=True, check=False
     )
     seconds = time.perf_counter() - start
     return seconds, int(ended.stderr.split()[-1]) / 2**20, ended.returncode
@@ -87,15 +88,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cells", nargs="*", type=int, default=[1_000, 10_000, 100_000])
     parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--report", action="store_true", help="`report` of one journal, not `compare` of two")
     given = parser.parse_args()
     print("| records a side | journals | seconds | peak memory | exit code |\n| ---: | ---: | ---: | ---: | ---: |")
     for cells in given.cells:
         with tempfile.TemporaryDirectory() as folder:
-            before, after = Path(folder, "before.jsonl"), Path(folder, "after.jsonl")
-            journal(before, cells, given.processes, 1.0, seed=1)
-            journal(after, cells, given.processes, 1.2, seed=2)
-            size = (before.stat().st_size + after.stat().st_size) / 2**20
-            seconds, peak_mib, code = measured(before, after)
+            journals = [Path(folder, "before.jsonl"), Path(folder, "after.jsonl")][: 1 if given.report else 2]
+            for seed, path in enumerate(journals):
+                journal(path, cells, given.processes, 1.0 + 0.2 * seed, seed=seed + 1)
+            size = sum(path.stat().st_size for path in journals) / 2**20
+            seconds, peak_mib, code = measured("report" if given.report else "compare", *journals)
             print(f"| {cells:,} | {size:,.0f} MiB | {seconds:.2f} | {peak_mib:,.0f} MiB | {code} |", flush=True)
 
 

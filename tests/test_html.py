@@ -21,8 +21,8 @@ from tests.conftest import make_cell, make_record
 ALLOWED = {
     "html", "head", "meta", "title", "link", "style", "body", "a", "header", "div", "p", "button", "h1", "strong",
     "nav", "ul", "li", "main", "section", "h2", "article", "h3", "span", "dl", "dt", "dd", "form", "label", "select",
-    "option", "input", "table", "caption", "thead", "tbody", "tr", "th", "td", "s", "noscript", "figure", "figcaption", "details",
-    "summary", "svg", "rect", "footer", "script",
+    "option", "input", "table", "caption", "thead", "tbody", "tr", "th", "td", "s", "noscript", "figure", "figcaption",
+    "details", "summary", "svg", "rect", "footer", "script",
 }  # fmt: skip
 
 

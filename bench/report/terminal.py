@@ -15,7 +15,7 @@ from bench.report.table import Column, floors, notes, used
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2
-MOST_ROWS = 200
+MOST_ROWS = 100
 MOST_NOTES = 20
 MOST_ANSWERS = 20
 

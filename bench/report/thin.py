@@ -11,11 +11,11 @@ from bench.compare import Row
 
 T = TypeVar("T")
 
-MOST_ROWS = 800
-MOST_WITHOUT_FIGURE = 200
+MOST_ROWS = 500
+MOST_WITHOUT_FIGURE = 120
 MOST_SAMPLES = 400
 """Of one row, where rows are few."""
-SAMPLES_IN_ALL = 50_000
+SAMPLES_IN_ALL = 40_000
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
