@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from bench.core import Arrays, Cell, Files, ModelSpec, Reference, Session, Training
+from bench.core import Arrays, Cell, Cost, Device, Files, ModelSpec, Precision, Reference, Session, Training, Work
 
 STEP_S = 0.010
 WOBBLE_S = (0.0, 0.0002, -0.0001, 0.0001, -0.0002)
@@ -79,6 +79,20 @@ class Fake(Reference):
             made[f"{name}.bias"] = rng.normal(0, 0.1, fan_out).astype(np.float32)
         return made
 
+    def large_product(self, precision: Precision, device: Device) -> Work:
+        """Of two matrices of 64 rows."""
+        a, out = np.ones((64, 64)), np.empty((64, 64))
+
+        def run() -> None:
+            np.matmul(a, a, out=out)
+
+        return Work(run=run, amount=2.0 * 64**3)
+
+    def large_copy(self, device: Device) -> Work:
+        """Of a mebibyte."""
+        a = np.zeros(2**17)
+        return Work(run=lambda: np.copyto(a, a), amount=2.0 * a.nbytes)
+
 
 class FakeSession(Session):
     """Computes when stepped; its clock advances then, and the first step takes `COMPILE_S` more."""
@@ -116,6 +130,12 @@ class FakeSession(Session):
     def clock(self) -> float:
         """Seconds of fake time."""
         return self.now_s
+
+    def cost(self, x: np.ndarray) -> Cost:
+        """By the sizes of the weights."""
+        products = sum(weights.size for name, weights in self.weights.items() if name.endswith("weight"))
+        moved = sum(weights.nbytes for weights in self.weights.values()) + x.nbytes
+        return Cost(flops=2.0 * products * len(x), bytes=float(moved), by="sizes of weights")
 
     def facts(self) -> dict[str, Any]:
         """Effective footing."""

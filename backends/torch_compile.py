@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from backends.torch_eager import DISTRIBUTIONS, OOM_SIGNS, REQUIRES, TorchEager, TorchSession, load
-from bench.core import Backend, Cell, ModelSpec, Session
+from bench.core import Backend, Cell, Cost, ModelSpec, Session
 
 
 class TorchCompile(Backend):
@@ -52,6 +52,10 @@ class CompiledSession(TorchSession):
     """Adds what dynamo counted."""
 
     generate_options = {"cache_implementation": "static"}
+
+    def cost(self, x: dict[str, Any]) -> Cost | None:
+        """The counter does not see into a compiled program; eager's count holds for the same model."""
+        return None
 
     def facts(self) -> dict[str, Any]:
         """Eager's, and how the program was cut."""

@@ -12,7 +12,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.core import Arrays, Cell, Files, ModelSpec, Packaged, Reference, Seeded, Session, Training
+from bench.core import (
+    Arrays,
+    Cell,
+    Cost,
+    Device,
+    Files,
+    ModelSpec,
+    Packaged,
+    Precision,
+    Reference,
+    Seeded,
+    Session,
+    Training,
+    Work,
+)  # fmt: skip
 
 OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
 DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
@@ -30,11 +44,11 @@ def torch_dtype(precision: str) -> Any:
     return {"fp64": torch.float64, "bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
-def set_precision(cell: Cell) -> None:
-    """Makes this process compute at the cell's precision, and says so to every library underneath."""
+def set_precision(precision: Precision) -> None:
+    """Makes this process compute at this precision, and says so to every library underneath."""
     import torch
 
-    allow_tf32 = cell.precision == "tf32"
+    allow_tf32 = precision == "tf32"
     torch.set_float32_matmul_precision("high" if allow_tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = allow_tf32
 
@@ -82,6 +96,40 @@ class TorchEager(Reference):
                     raise ValueError("trained weights need a recipe")
                 return train(model, training)
 
+    def large_product(self, precision: Precision, device: Device) -> Work:
+        """Two square matrices: 8192 rows on a device, 2048 on a CPU."""
+        import torch
+
+        size = 2048 if device == "cpu" else 8192
+        set_precision(precision)
+        a, b = (torch.randn(size, size, device=device, dtype=torch_dtype(precision)) for _ in range(2))
+
+        def run() -> None:
+            torch.mm(a, b)
+            _wait(device)
+
+        return Work(run=run, amount=2.0 * size**3)
+
+    def large_copy(self, device: Device) -> Work:
+        """One GiB, half of it read and half written."""
+        import torch
+
+        source = torch.zeros(2**27, device=device)
+        target = torch.empty_like(source)
+
+        def run() -> None:
+            target.copy_(source)
+            _wait(device)
+
+        return Work(run=run, amount=2.0 * source.nbytes)
+
+
+def _wait(device: Device) -> None:
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
+
 
 def packaged_weights(model: ModelSpec, path: Path) -> Arrays:
     """The tensors of a safetensors or GGUF file, in float32, less those that the architecture does not use."""
@@ -118,11 +166,21 @@ def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
 
     from backends.torch_nn import models as torch_models
 
-    set_precision(cell)
+    set_precision(cell.precision)
     module = torch_models.build(model)
     torch_models.load_state(module, load_file(weights))
     module = module.eval().requires_grad_(False).to(cell.device, torch_dtype(cell.precision))
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+COUNTER = "torch FlopCounter"
+
+
+def held(tensors: dict[str, Any]) -> int:
+    """Bytes of a batch or of outputs."""
+    import torch
+
+    return sum(tensor.nbytes for tensor in tensors.values() if isinstance(tensor, torch.Tensor))
 
 
 class TorchSession(Session):
@@ -192,6 +250,38 @@ class TorchSession(Session):
     def device_reserved_bytes(self) -> int | None:
         """Peak of what the caching allocator held."""
         return self.torch.cuda.max_memory_reserved() if self.cell.device == "cuda" else None
+
+    def cost(self, x: dict[str, Any]) -> Cost | None:
+        """Counted by torch's FlopCounter; of bytes, weights, inputs and outputs."""
+        weights = sum(tensor.nbytes for tensor in self.module.parameters())
+        if self.cell.scenario != "generate":
+            flops, y = self._counted(x)
+            return Cost(flops=flops, bytes=weights + held(x) + held(y), by=COUNTER)
+        tokens = x["new_tokens"]
+        flops, y = self._counted(x)
+        first, _ = self._counted({**x, "new_tokens": 1})
+        cache = self._cache_bytes(x["input_ids"].shape[1] + tokens / 2)
+        token_flops = (flops - first) / max(1, tokens - 1)
+        return Cost(
+            flops=flops, bytes=tokens * weights + (tokens - 1) * cache + held(x) + held(y), token_flops=token_flops,
+            token_bytes=weights + cache, by=COUNTER,
+        )  # fmt: skip
+
+    def _counted(self, x: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+        from torch.nn.attention import SDPBackend, sdpa_kernel
+        from torch.utils.flop_counter import FlopCounterMode
+
+        counter = FlopCounterMode(display=False)
+        with counter, sdpa_kernel(SDPBackend.MATH):  # the fused kernel of the CPU is not in the counter's register
+            y = self.step(x)
+        return float(counter.get_total_flops()), y
+
+    def _cache_bytes(self, length: float) -> float:
+        """Keys and values of a cache of this length, which decoding one token reads."""
+        config = self.module.config
+        head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        per_position = 2 * config.num_hidden_layers * config.num_key_value_heads * head * self.dtype.itemsize
+        return self.cell.batch_size * length * per_position
 
     def facts(self) -> dict[str, Any]:
         """Effective footing, read back from torch."""

@@ -9,22 +9,22 @@ from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from rich.console import Console
 
-from bench import compare, data, environment, halves, noise, registry, store
+from bench import compare, data, environment, halves, noise, peaks, registry, store
 from bench.compare import Row
-from bench.core import Backend, Cell, Device, Reference, Task, WeighbridgeError
+from bench.core import Backend, Cell, Device, Precision, Reference, Task, WeighbridgeError
 from bench.display import Display
 from bench.files import write_whole
 from bench.group import Job, Watcher
 from bench.plan import Filters, Suite, plan
-from bench.record import Record
+from bench.record import Peaks, Record
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview
-from bench.run import Run
+from bench.run import Run, why_not
 from bench.tier import QUICK, Tier
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed")
@@ -90,11 +90,36 @@ def run(
     return store.load(journal) if journal.exists() else []
 
 
+def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Peaks:
+    """Measures this machine's peaks and keeps them; raises WeighbridgeError where a name is unknown or cannot run."""
+    backend, known = registry.reference(reference), get_args(Precision)
+    if device not in get_args(Device):
+        raise registry.unknown("device", device, get_args(Device))
+    for precision in precisions:
+        if precision not in known:
+            raise registry.unknown("precision", precision, known)
+    cells = [_peak_cell(reference, device, precision) for precision in precisions]
+    for cell in cells:
+        if bar := why_not(backend, cell):
+            raise WeighbridgeError(bar)
+    if not environment.has_device(cells[0].device):
+        raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
+    found = peaks.measured(reference, cells[0], [cell.precision for cell in cells])
+    peaks.save(data.cache_folder(), found)
+    return found
+
+
+def _peak_cell(reference: str, device: str, precision: str) -> Cell:
+    fields = {"device": device, "precision": precision, "backend": reference, "task": "", "preset": ""}
+    return msgspec.convert({**fields, "scenario": "infer", "batch_size": 1}, Cell)
+
+
 def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK) -> Job:
     """The nouns that a run needs, looked up by name."""
     backends: dict[str, Backend] = {name: registry.backend(name) for name in {c.backend for c in planned.cells}}
     reference: Reference = registry.reference(planned.reference)
     tasks = {name: registry.task(name) for name in {cell.task for cell in planned.cells}}
+    devices: set[Device] = {cell.device for cell in planned.cells}
     return Job(
         reference=planned.reference,
         tier=tier,
@@ -105,6 +130,7 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK) -> Job:
         files=_files_of(tasks),
         free_bytes=environment.free_bytes,
         calibration=noise.load(data.cache_folder(), tier.name),
+        peaks={device: found for device in devices if (found := peaks.load(data.cache_folder(), device))},
     )
 
 

@@ -7,10 +7,11 @@ MessagePack in a file. Nothing is pickled, and nothing is forked from a parent t
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +26,9 @@ WORTH_BYTES = 32 * 2**20
 
 
 @contextmanager
-def beside(function: Callable[..., T], *arguments: str, returns: Any) -> Generator[Callable[[], T]]:
+def beside(
+    function: Callable[..., T], *arguments: str, returns: Any, variables: Mapping[str, str] | None = None
+) -> Generator[Callable[[], T]]:
     """Starts `function(*arguments)` in a process of its own; call what is yielded to wait for its result.
 
     Raises WeighbridgeError where that process fails.
@@ -33,7 +36,8 @@ def beside(function: Callable[..., T], *arguments: str, returns: Any) -> Generat
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result")
         words = [function.__module__, function.__name__, str(result), *arguments]
-        child = subprocess.Popen([sys.executable, "-m", "bench.beside", *words], stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "bench.beside", *words]
+        child = subprocess.Popen(command, env={**os.environ, **(variables or {})}, stderr=subprocess.PIPE, text=True)
 
         def wait() -> T:
             _, told = child.communicate()

@@ -18,13 +18,13 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, calibrate, cli_compare, compare, data, doctor, noise, registry
+from bench import application, calibrate, cli_compare, compare, data, doctor, noise, peaks, registry
 from bench.core import WeighbridgeError
 from bench.display import Display
 from bench.plan import Filters
 from bench.report import terminal
 from bench.report.overview import Overview
-from bench.report.table import interval, size
+from bench.report.table import interval, scaled, size
 from bench.summary import no_collection
 from bench.tier import tier
 
@@ -232,6 +232,24 @@ def calibrate_command(
     )
     out.print(Text(f"False verdicts at that floor: {found.false_verdicts:.1%}."))
     err.print(Text(f"Wrote {noise.path(data.cache_folder(), found.tier)}"))
+    return None
+
+
+@app.command("peaks")
+def peaks_command(
+    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "cpu",
+    precisions: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fp32",
+    reference: Annotated[str, typer.Option(help="Whose product and copy are measured.")] = "torch",
+    json: Json = False,
+) -> None:
+    """Measures what this machine can do at most: operations and bytes a second. Later runs tell their share of it."""
+    found = application.measure_peaks(reference, device, words(precisions))
+    if json:
+        return print_json(found)
+    for precision, rate in found.flops_per_s.items():
+        out.print(Text(f"{precision}: {scaled(rate, 'FLOP/s')}, a product of two large matrices"))
+    out.print(Text(f"memory: {scaled(found.bytes_per_s, 'B/s')}, read and written by a large copy"))
+    err.print(Text(f"Wrote {peaks.path(data.cache_folder(), found.device)}"))
     return None
 
 

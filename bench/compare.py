@@ -17,6 +17,7 @@ import msgspec
 from bench import stats
 from bench.core import Cell, Target
 from bench.record import DEFAULT_FLOOR, Pairing, Record
+from bench.roofline import Roofline, roofline
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope")
@@ -59,6 +60,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """From an empty compile cache on both sides."""
     warm_break_even_calls: BreakEven = None
     """From a filled one, on the sides that have a cache."""
+    roofline: Roofline | None = None
+    """By what was counted on the reference; None where nothing was, or the machine's peaks are not known."""
     no_ratio: str = ""
     score: float | None = None
     gate_passed: bool = True
@@ -126,6 +129,10 @@ def row(ours: Side, reference: Side | None, run: str = "", machine: str = "") ->
         found["ratio"] = 1.0
     else:
         found |= against(ours, reference)
+    record, counted = ours.record, reference.record.cost if reference else ours.record.cost
+    if counted and record.peaks and "step_s" in found:
+        token_s = found.get("token_s")
+        found["roofline"] = roofline(counted, ours.step_s, token_s, record.peaks, record.cell.precision)
     where = ours.record.environment.get("machine", machine)
     return Row(record=ours.record, run=run, machine=where, score=ours.score, gate_passed=passed, **found)
 

@@ -169,6 +169,27 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.task}[{self.preset}] {self.backend} {driven}"
 
 
+class Cost(msgspec.Struct, frozen=True, kw_only=True):
+    """What one step takes, counted and not timed. A multiplication with addition is two operations."""
+
+    flops: float
+    bytes: float
+    """That must be moved at least: weights, inputs and outputs once; in a generation the weights once a token."""
+    token_flops: float | None = None
+    """Of one decoded token; None where nothing is decoded."""
+    token_bytes: float | None = None
+    by: str
+    """What counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A piece of work of a known amount, done when `run` returns."""
+
+    run: Callable[[], None]
+    amount: float
+
+
 class Session(ABC):
     """A model that is loaded and ready, in one scenario. Lives in a worker process of its own."""
 
@@ -197,6 +218,10 @@ class Session(ABC):
 
     def device_reserved_bytes(self) -> int | None:
         """Peak of device memory that the allocator holds; None is "n/a"."""
+        return None
+
+    def cost(self, x: Any) -> Cost | None:
+        """Operations and bytes of `step(x)`; None where this backend cannot count. Called after all timing."""
         return None
 
     def facts(self) -> dict[str, Any]:
@@ -269,6 +294,14 @@ class Reference(Backend):
     @abstractmethod
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Trained, unpacked or seeded weights: PyTorch names and layouts, float32."""
+
+    @abstractmethod
+    def large_product(self, precision: Precision, device: Device) -> Work:
+        """A matrix product that fills the device; its amount is in operations, two a multiplication."""
+
+    @abstractmethod
+    def large_copy(self, device: Device) -> Work:
+        """A copy that fits no cache; its amount is in bytes read and written."""
 
 
 def content_hash(value: Any) -> str:

@@ -17,10 +17,10 @@ import msgspec
 
 from bench import noise
 from bench.artefacts import Artefacts, compile_cache
-from bench.core import Backend, Cell, Task
+from bench.core import Backend, Cell, Device, Task
 from bench.noise import Calibration, Sampler
 from bench.process import Worker, WorkerFailed, thread_variables
-from bench.record import Pairing, Record, Status
+from bench.record import Pairing, Peaks, Record, Status
 from bench.tier import Tier
 from bench.turns import take_turns
 from bench.weigh import ParityError, Weighing
@@ -65,6 +65,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     free_bytes: Callable[[], int]
     """Host memory that can be had now."""
     calibration: Calibration | None = None
+    peaks: Mapping[Device, Peaks] = {}
 
     def backend(self, cell: Cell) -> Backend:
         """Of a cell."""
@@ -260,6 +261,7 @@ class Group:
                 "pairing": pairing,
                 "stopped_by": stopped,
                 "settled": stopped == "converged",
+                "peaks": self.job.peaks.get(entrant.cell.device),
                 "noise": noise.noise(self.job.calibration, elsewhere),
             }
 

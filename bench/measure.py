@@ -8,7 +8,8 @@ asynchronous. A step that is short beside the clock's own cost is repeated betwe
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +28,18 @@ def forget_garbage() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+def repeated(work: Callable[[], None], at_least_s: float, at_least: int) -> list[float]:
+    """Seconds of each repetition of work that is done when it returns; two go before, untimed."""
+    for _ in range(2):
+        work()
+    samples: list[float] = []
+    while sum(samples) < at_least_s or len(samples) < at_least:
+        begin = time.perf_counter()
+        work()
+        samples.append(time.perf_counter() - begin)
+    return samples
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bench.core import Cell, Preset, Target, Task
+from bench.core import Cell, Cost, Device, Precision, Preset, Target, Task
 
 Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed"]
 Pairing = Literal["interleaved", "sequential", ""]
@@ -44,6 +44,21 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
     cpus_elsewhere: float | None = None
     """Processors that other processes kept busy while this was timed, on average; None where it cannot be known."""
     warnings: list[str] = []
+
+
+class Peaks(msgspec.Struct, frozen=True, kw_only=True):
+    """What one device of one machine can do at most (see `bench.peaks`)."""
+
+    machine: str
+    device: Device
+    bytes_per_s: float
+    """Read and written by a copy, added up."""
+    flops_per_s: dict[Precision, float]
+    """Two operations a multiplication with addition."""
+    measured: str
+    """UTC, ISO 8601."""
+    by: str
+    """The backend whose product and copy it was."""
 
 
 class Provenance(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,6 +119,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None
     device_process_bytes: int | None = None
+    cost: Cost | None = None
+    """What this backend counted; None where it cannot."""
+    peaks: Peaks | None = None
+    """What the machine can do at most, where `weighbridge peaks` measured it."""
     facts: dict[str, Any] = {}
     noise: Noise | None = None
     about: Provenance | None = None

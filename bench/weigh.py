@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from bench import measure, stats
-from bench.core import Cell
+from bench.core import Cell, Cost
 from bench.record import Parity, Record
 from bench.tier import Tier
-from bench.worker import Block, Check, Close, First, Memory, Request, Score, Settle
+from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle
 
 Ask = Callable[[Request], dict[str, Any]]
 Phase = Callable[[str], None]
@@ -124,6 +124,7 @@ class Weighing:
         self.first_tokens()
         self.queued()
         self.memory()
+        self.count()
         self.ask(Close())
 
     def first_tokens(self) -> None:
@@ -149,6 +150,12 @@ class Weighing:
             known = [value for value in (answer[name], self.fields.get(name)) if value is not None]
             self.fields[name] = max(known, default=None)
         self.note(answer["facts"])
+
+    def count(self) -> None:
+        """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""
+        if "cost" not in self.fields:
+            self.phase("counting")
+            self.fields["cost"] = msgspec.convert(self.ask(Count())["cost"], Cost | None)
 
     def note(self, facts: dict[str, Any]) -> None:
         """Adds facts to those known."""

@@ -74,11 +74,15 @@ class Memory(msgspec.Struct, frozen=True, tag="memory"):
     """Tell the peaks, and what was effective."""
 
 
+class Count(msgspec.Struct, frozen=True, tag="count"):
+    """Count operations and bytes of a step. Apart from timing, and after it."""
+
+
 class Close(msgspec.Struct, frozen=True, tag="close"):
     """Give everything back and end."""
 
 
-Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Close
+Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Count | Close
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -135,6 +139,8 @@ class Worker:
                 return self.block(request)
             case Memory():
                 return self.memory()
+            case Count():
+                return {"cost": msgspec.to_builtins(self.session.cost(self.x))}
             case Close():
                 self.session.close()
                 return {}

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 
 from bench import artefacts, registry
 from bench.artefacts import Artefacts
-from bench.core import Arrays, Cell, Files, ModelSpec, Reference, Session, Task, Training
+from bench.core import Arrays, Cell, Device, Files, ModelSpec, Precision, Reference, Session, Task, Training, Work
 from tests.conftest import make_cell
 
 UNSAVABLE = {"fine": np.zeros(3), "objects": np.array([object()])}
@@ -31,6 +31,12 @@ class Counting(Reference):
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         self.made += 1
         return self.fake.weights(model, files, training)
+
+    def large_product(self, precision: Precision, device: Device) -> Work:
+        return self.fake.large_product(precision, device)
+
+    def large_copy(self, device: Device) -> Work:
+        return self.fake.large_copy(device)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         self.opened.append(cell)

@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from bench.compare import Row
-from bench.report.table import calls, driven, number, rate, seconds, size, task
+from bench.report.table import calls, driven, number, rate, scaled, seconds, size, task
 
 MOST_SERIES = 24
 """In one plot; more cannot be told apart."""
@@ -321,11 +321,48 @@ def _over_time(title: str, rows: list[Row]) -> Plot:
     )  # fmt: skip
 
 
+def rooflines(rows: list[Row]) -> list[Plot]:
+    """Per machine, device and precision: operations a second against operations a byte, under both roofs."""
+    known = [row for row in rows if row.right and row.roofline and row.record.peaks]
+    groups = grouped(known, lambda row: " ".join((row.machine, row.record.cell.device, row.record.cell.precision)))
+    return [_roofline(title, found) for title, found in groups.items()]
+
+
+def _roofline(title: str, rows: list[Row]) -> Plot:
+    peaks, precision = rows[0].record.peaks, rows[0].record.cell.precision
+    assert peaks
+    peak, bandwidth = peaks.flops_per_s[precision] / 1e9, peaks.bytes_per_s / 1e9
+    found = [(row, row.roofline) for row in rows if row.roofline]
+    xs = sorted({peak / bandwidth, *(2.0**power for power in range(-2, 13))})
+    roofs: list[float | None] = [min(peak, bandwidth * x) for x in xs]
+    series = [Series(name="roof", backend="", x=xs, y=roofs)]
+    for row, roof in found[: MOST_SERIES - 1]:
+        name = f"{row.record.cell.backend}: {task(row)} {row.record.cell.scenario}"
+        point: list[float | None] = [roof.flops_per_s / 1e9]
+        series.append(Series(name=name, backend=row.record.cell.backend, x=[roof.intensity], y=point, size=9))
+    table = [
+        [label(row), task(row), row.record.cell.scenario, scaled(roof.flops_per_s, "FLOP/s"), number(roof.intensity),
+         f"{100 * roof.share:.2g} %", roof.bound]
+        for row, roof in found
+    ]  # fmt: skip
+    best, share = max(((row, roof.share) for row, roof in found), key=lambda each: each[1])
+    text = (
+        f"Peaks: {number(peak)} GFLOP/s, {number(bandwidth)} GB/s, measured by {peaks.by}. Nearest to its roof: "
+        f"{label(best)}, {task(best)} {best.record.cell.scenario}, {100 * share:.0f} %."
+    )
+    return Plot(
+        title=title, text=text, x_label="operations a byte", y_label="GFLOP/s", kind="lines", series=series,
+        table=table, x_log=True, y_log=True,
+        columns=["cell", "task", "scenario", "achieved", "operations a byte", "of the roof", "bound by"],
+    )  # fmt: skip
+
+
 PLOTS: list[tuple[str, str, Callable[[list[Row]], list[Plot]]]] = [
     ("What you trade", "Score, throughput and memory of all that is right. Filled: on the Pareto front.", pareto),
     ("Latency", "The share of synchronised steps that took no longer than x, from the raw samples.", latency),
     ("Batch size", "Throughput where steps are queued, against batch size.", batches),
     ("Compilation repaid", "Seconds until the n-th call is done, compilation included. Dotted: filled cache.", repaid),
+    ("Roofline", "What was done of what this machine could do. A mark stands under its roof.", rooflines),
     ("History", "The median step over the runs that this report is made of.", over_time),
 ]  # fmt: skip
 

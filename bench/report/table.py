@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench.compare import SEQUENTIAL_FLOOR, BreakEven, Row
+from bench.roofline import Roofline
 from bench.stats import Interval
 
 NOTHING = ("–", "n/a", "")
@@ -119,6 +120,33 @@ def rate(row: Row) -> str:
     return "–" if row.rate is None else number(row.rate, f"{item}s/s")
 
 
+def flops(row: Row) -> str:
+    """`71.2 GFLOP/s`."""
+    return "–" if row.roofline is None else scaled(row.roofline.flops_per_s, "FLOP/s")
+
+
+def scaled(value: float, unit: str) -> str:
+    """With the prefix that leaves up to three digits before the point."""
+    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return number(value / scale, prefix + unit)
+    return number(value, unit)
+
+
+def roof(row: Row) -> str:
+    """`62 % (compute)`."""
+    found = row.roofline
+    return "–" if found is None else f"{_share(found.share)} ({found.bound})"
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.0f} %"
+
+
+def _of_roof(of: Callable[[Roofline], float | None]) -> Callable[[Row], float | None]:
+    return lambda row: of(row.roofline) if row.roofline else None
+
+
 def _break_even(value: BreakEven) -> float | None:
     return math.inf if isinstance(value, str) else value
 
@@ -184,6 +212,27 @@ COLUMNS = [
         "the same with filled caches",
         lambda row: calls(row.warm_break_even_calls),
         lambda row: _break_even(row.warm_break_even_calls),
+        rank=2,
+    ),
+    Column(
+        "achieved",
+        "operations a second, two a multiplication",
+        flops,
+        _of_roof(lambda found: found.flops_per_s),
+        rank=2,
+    ),
+    Column(
+        "of the roof",
+        "share of what this machine could do: the peak of a matrix product, or of memory where fewer bytes allow less",
+        roof,
+        _of_roof(lambda found: found.share),
+        rank=2,
+    ),
+    Column(
+        "decode bandwidth",
+        "bytes that a decoded token must read over its time, as a share of the peak of a copy",
+        lambda row: _share(row.roofline.token_bandwidth if row.roofline else None),
+        _of_roof(lambda found: found.token_bandwidth),
         rank=2,
     ),
     Column(

@@ -1,0 +1,71 @@
+"""What this machine can do at most: a large matrix product for each precision, and a large copy, by the reference.
+
+Both are work of the reference's own framework, timed by `bench.measure` in a process of its own; the best of the
+repetitions counts, since a peak is what nothing disturbed (Williams, Waterman & Patterson, "Roofline", CACM 2009).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from bench import environment, measure, registry
+from bench.beside import beside
+from bench.core import Cell, Device, Precision, Work
+from bench.files import write_whole
+from bench.process import thread_variables
+from bench.record import Peaks
+
+SECONDS = 1.5
+"""Each piece of work is repeated for as long."""
+FEWEST = 5
+
+
+def path(root: Path, device: Device) -> Path:
+    """Where this machine's peaks lie."""
+    return root / "peaks" / f"{environment.machine_name()}.{device}.json"
+
+
+def load(root: Path, device: Device) -> Peaks | None:
+    """This machine's peaks; None where none can be read."""
+    try:
+        return msgspec.json.decode(path(root, device).read_bytes(), type=Peaks)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def save(root: Path, peaks: Peaks) -> Path:
+    """Writes them whole or not at all."""
+    found = path(root, peaks.device)
+    write_whole(found, msgspec.json.format(msgspec.json.encode(peaks)))
+    return found
+
+
+def measured(reference: str, cell: Cell, precisions: Sequence[Precision]) -> Peaks:
+    """Measures in a process of its own, with the environment that a worker of `cell` would have."""
+    variables = {**thread_variables(), **registry.reference(reference).env(cell, Path())}
+    words = (reference, cell.device, ",".join(precisions))
+    with beside(in_process, *words, returns=Peaks, variables=variables) as wait:
+        return wait()
+
+
+def in_process(reference: str, device: Device, precisions: str) -> Peaks:
+    """Measures here; imports the reference's framework."""
+    backend = registry.reference(reference)
+    wanted = msgspec.convert(precisions.split(","), list[Precision])
+    return Peaks(
+        machine=environment.machine_name(),
+        device=device,
+        bytes_per_s=best(backend.large_copy(device)),
+        flops_per_s={precision: best(backend.large_product(precision, device)) for precision in wanted},
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        by=reference,
+    )
+
+
+def best(work: Work, clock: Callable[[Callable[[], None], float, int], list[float]] = measure.repeated) -> float:
+    """Amount a second, of the shortest repetition."""
+    return work.amount / min(clock(work.run, SECONDS, FEWEST))

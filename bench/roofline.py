@@ -1,0 +1,47 @@
+"""How much of what the machine could do was done: achieved rates against a roofline. Pure.
+
+A step does F operations and must move at least B bytes: its weights, inputs and outputs, once each. Under a peak of P
+operations and M bytes a second it cannot do more than min(P, M F/B) operations a second (Williams et al. 2009). F and B
+are counted once, on the reference, and hold for every backend that computes the same.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.core import Cost, Precision
+from bench.record import Peaks
+
+
+class Roofline(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one cell. Operations count a multiplication with addition as two."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    """Of the bytes that must be moved; what is moved twice is not counted."""
+    intensity: float
+    """Operations a byte."""
+    bound: str
+    """`compute` or `memory`: which roof the cell stands under."""
+    share: float
+    """Of the roof above it."""
+    token_bandwidth: float | None = None
+    """Decoding: the bytes of one token over its time, as a share of the peak bandwidth."""
+
+
+def roofline(cost: Cost, step_s: float, token_s: float | None, peaks: Peaks, precision: Precision) -> Roofline | None:
+    """None where the peak of this precision was not measured, or nothing was counted."""
+    peak = peaks.flops_per_s.get(precision)
+    if not peak or step_s <= 0 or cost.flops <= 0 or cost.bytes <= 0:
+        return None
+    intensity = cost.flops / cost.bytes
+    memory_roof = intensity * peaks.bytes_per_s
+    decoding = cost.token_bytes / token_s / peaks.bytes_per_s if cost.token_bytes and token_s else None
+    return Roofline(
+        flops_per_s=cost.flops / step_s,
+        bytes_per_s=cost.bytes / step_s,
+        intensity=intensity,
+        bound="compute" if peak < memory_roof else "memory",
+        share=cost.flops / step_s / min(peak, memory_roof),
+        token_bandwidth=decoding,
+    )
