@@ -33,9 +33,10 @@ def install(session: nox.Session, extras: str, *more: str) -> None:
 
 @nox.session(python=sys.executable)
 def bench(session: nox.Session) -> None:
-    """Installs, fetches the data, weighs suite `quick`, writes the report. Arguments go to `weighbridge run`."""
+    """Installs, fetches the data, measures peaks, weighs suite `quick`, reports. Arguments go to `weighbridge run`."""
     install(session, CPU)
     session.run("weighbridge", "data", "fetch")
+    session.run("weighbridge", "peaks")
     session.run("weighbridge", "run", "--suite", "quick", *session.posargs)
 
 
@@ -89,5 +90,7 @@ def on_device(session: nox.Session, device: str, extras: str) -> None:
         sys.stderr.flush()
         os._exit(2)  # nox reports every failed session as exit code 1
     install(session, extras)
+    if device == "cuda":  # the reference does not run on a TPU
+        session.run("python", "-m", "bench.cli", "peaks", "--device", "cuda", "--precisions", "fp32,bf16")
     suite = {"cuda": "gpu", "tpu": "tpu"}[device]
     session.run("python", "-m", "bench.cli", "run", "--suite", suite, *session.posargs)

@@ -10,7 +10,7 @@ import pytest
 from bench.core import Cell
 from bench.tier import QUICK
 from bench.weigh import ParityError, Weighing
-from bench.worker import Block, Check, Close, First, Memory, Request, Score, Settle
+from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle
 from tests.conftest import make_cell
 
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}
@@ -39,6 +39,8 @@ class Script:
                 return {"samples": [self.next() for _ in range(1 if mode == "queued" else steps)]}
             case Memory():
                 return {**PEAKS, "facts": {"threads": 2}} | self.answers
+            case Count():
+                return {"cost": None}
             case _:
                 return {}
 
@@ -75,7 +77,7 @@ def weighed(script: Script, cell: Cell | None = None) -> Weighing:
 def test_right_comes_before_fast_and_peaks_are_reset_in_between() -> None:
     script = Script([0.1])
     weighed(script)
-    assert script.kinds() == ["First", "Check", "Score", "Settle", "Block", "Memory", "Close"]
+    assert script.kinds() == ["First", "Check", "Score", "Settle", "Block", "Memory", "Count", "Close"]
 
 
 def test_nothing_is_timed_of_a_wrong_result() -> None:

@@ -72,6 +72,17 @@ class TestEveryBackend:
             assert found["prediction"].shape == (6,)
             assert found["prediction"].dtype == np.float32
 
+    def test_what_it_counts_is_at_least_the_products_and_the_weights(
+        self, backend: Backend, weights: dict[str, Path]
+    ) -> None:
+        session = opened(backend, weights)
+        x = session.put(BATCH)
+        session.sync(session.step(x))
+        found = session.cost(x)
+        parameters = 5 * 7 + 7 * 6 + 6
+        assert found is None or 2 * 6 * parameters <= found.flops < 20 * 2 * 6 * parameters
+        assert found is None or found.bytes >= 4 * parameters
+
     def test_the_same_batch_gives_the_same_bytes_and_is_left_alone(
         self, backend: Backend, weights: dict[str, Path]
     ) -> None:
