@@ -1,4 +1,4 @@
-"""The command line: list, doctor, data, run, compare, baseline, history, report.
+"""The command line: list, doctor, data, run, report; more in `cli_machine` and `cli_compare`.
 
 Exit codes: 0 fine; 1 a cell failed or regressed, or one asked for by name could not run; 2 the request was wrong.
 """
@@ -13,34 +13,23 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, calibrate, cli_compare, compare, data, doctor, noise, peaks, registry
+from bench import application, cli_compare, cli_machine, compare, data, doctor, registry
+from bench.console import TIER_HELP, Json, Many, err, out, print_json, words
 from bench.core import WeighbridgeError
-from bench.display import Display
 from bench.plan import Filters
 from bench.report import terminal
+from bench.report.figures import size
 from bench.report.overview import Overview
-from bench.report.table import interval, scaled, size
 from bench.summary import no_collection
 from bench.tier import tier
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
 app.add_typer(data_app, name="data")
-out, err = Console(), Console(stderr=True)
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-TIER_HELP = "quick, standard or strict: 1, 3 or 5 processes a cell."
-Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
-
-
-def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -55,11 +44,6 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
-
-
-def words(text: str) -> list[str]:
-    """`a, b` -> ["a", "b"]."""
-    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 @app.command("list")
@@ -206,53 +190,6 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-@app.command("calibrate")
-def calibrate_command(
-    suite: Annotated[str, typer.Option(help="The suite whose reference cells are compared with themselves.")] = "quick",
-    tasks: Many = "",
-    scenarios: Many = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
-    pairs: Annotated[int, typer.Option(help="How many comparisons.", min=5)] = 20,
-    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
-    json: Json = False,
-) -> None:
-    """Measures this machine's noise floor: the reference against itself, over and over. `run` goes by it."""
-    filters = Filters(tasks=words(tasks), scenarios=words(scenarios), device=device)
-    planned, chosen = application.prepare(suite, filters), tier(tier_name)
-    with Display(err, done=0, total=pairs) as display:
-
-        def tell(pair: calibrate.Pair) -> None:
-            display.passed(f"{pair.cell}  {interval(pair.ratio)}")
-
-        found = calibrate.calibrate(calibrate.compare_programs(planned, pairs, chosen, display, tell=tell), chosen)
-    if json:
-        return print_json(found)
-    out.print(
-        Text(f"Noise floor {found.floor:.2%}, from {found.pairs} comparisons of equal programs, tier {found.tier}.")
-    )
-    out.print(Text(f"False verdicts at that floor: {found.false_verdicts:.1%}."))
-    err.print(Text(f"Wrote {noise.path(data.cache_folder(), found.tier)}"))
-    return None
-
-
-@app.command("peaks")
-def peaks_command(
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "cpu",
-    precisions: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fp32",
-    reference: Annotated[str, typer.Option(help="Whose product and copy are measured.")] = "torch",
-    json: Json = False,
-) -> None:
-    """Measures what this machine can do at most: operations and bytes a second. Later runs tell their share of it."""
-    found = application.measure_peaks(reference, device, words(precisions))
-    if json:
-        return print_json(found)
-    for precision, rate in found.flops_per_s.items():
-        out.print(Text(f"{precision}: {scaled(rate, 'FLOP/s')}, a product of two large matrices"))
-    out.print(Text(f"memory: {scaled(found.bytes_per_s, 'B/s')}, read and written by a large copy"))
-    err.print(Text(f"Wrote {peaks.path(data.cache_folder(), found.device)}"))
-    return None
-
-
 @app.command()
 def report(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or journals.")],
@@ -280,6 +217,7 @@ def report(
         typer.launch((home / "report.html").resolve().as_uri())
 
 
+cli_machine.register(app)
 cli_compare.register(app)
 
 

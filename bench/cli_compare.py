@@ -7,27 +7,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench import baseline, environment, gate, history, store, summary
+from bench.console import Json, err, out, print_json
 from bench.core import WeighbridgeError
 from bench.report import changes
-from bench.report.table import number, seconds, size
+from bench.report.figures import number, seconds, size
 from bench.thresholds import thresholds
 
 MOST_ROWS = 40
 COLOURS = {"REGRESSION": "red", "MISSING": "yellow", "INCOMPARABLE": "yellow", "IMPROVED": "green"}
 
-out, err = Console(), Console(stderr=True)
 baseline_app = typer.Typer(no_args_is_help=True, help="The run that later runs of a machine are held against.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Share = Annotated[str | None, typer.Option(metavar="SHARE", help="5% or 0.05; default from pyproject.toml, else ours.")]
 Machine = Annotated[str, typer.Option(help="Default: this machine.")]
 
@@ -37,11 +35,6 @@ def register(app: typer.Typer) -> None:
     app.command("compare")(compare_command)
     app.command("history")(history_command)
     app.add_typer(baseline_app, name="baseline")
-
-
-def print_json(value: Any) -> None:
-    """One JSON document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
 
 
 def print_table(headings: tuple[str, ...], rows: list[list[str]], colours: dict[str, str] | None = None) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bench.core import Cell
 from bench.record import Record
-from bench.report.table import seconds
+from bench.report.figures import seconds
 
 
 class Display:

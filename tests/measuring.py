@@ -34,7 +34,7 @@ from bench.core import Cell
 from bench.plan import Filters
 from bench.process import thread_variables
 from bench.pytest_plugin import Quiet
-from bench.report.table import interval
+from bench.report.figures import interval
 from bench.stats import Interval
 from bench.tier import tier
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from bench import compare
 from bench.compare import BreakEven, Row
 from bench.record import Noise, Parity, Record
-from bench.report import csv, markdown, table, terminal
+from bench.report import csv, figures, markdown, table, terminal
 from bench.report.overview import Overview
 from tests.conftest import make_cell, make_record
 
@@ -95,7 +95,7 @@ def test_a_warning_is_said_once_and_unpaired_rows_are_named() -> None:
     ],
 )
 def test_break_even_is_whole_calls(calls: BreakEven, text: str) -> None:
-    assert table.calls(calls) == text
+    assert figures.calls(calls) == text
 
 
 def test_the_csv_has_the_interval_and_the_verdict() -> None:
@@ -116,14 +116,14 @@ def test_no_text_in_a_spreadsheet_begins_a_formula(text: str) -> None:
     [(None, "–"), (1234.5, "1,234"), (0.01234, "0.0123"), (99.94, "99.9"), (1.0, "1.00"), (100.0, "100")],
 )
 def test_numbers_have_three_digits(value: float | None, text: str) -> None:
-    assert table.number(value) == text
+    assert figures.number(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(2.5, "2.50 s"), (0.25, "250 ms"), (2e-5, "20.0 µs"), (3e-9, "3.00 ns")])
 def test_seconds_have_the_readers_unit(value: float, text: str) -> None:
-    assert table.seconds(value) == text
+    assert figures.seconds(value) == text
 
 
 def test_unknown_memory_is_not_zero() -> None:
-    assert table.size(None) == "n/a"
-    assert table.size(3 * 2**30) == "3.00 GiB"
+    assert figures.size(None) == "n/a"
+    assert figures.size(3 * 2**30) == "3.00 GiB"

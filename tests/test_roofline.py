@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench import application, compare, data, peaks
 from bench.core import Cost, WeighbridgeError, Work
 from bench.record import Peaks
-from bench.report import plots, table
+from bench.report import rooflines, table
 from bench.roofline import roofline
 from tests.conftest import make_record
 
@@ -73,7 +73,7 @@ def test_the_references_count_holds_for_all() -> None:
 
 def test_the_plot_draws_both_roofs_and_names_the_peaks() -> None:
     rows = compare.rows([make_record("torch", 0.02, cost=cost(1e9, 1e6), peaks=PEAKS)], "torch")
-    (plot,) = plots.rooflines(rows)
+    (plot,) = rooflines.rooflines(rows)
     roof, point = plot.series
     assert roof.y[-1] == 1000.0
     assert 10.0 in roof.x

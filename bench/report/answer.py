@@ -12,7 +12,8 @@ from itertools import islice
 import msgspec
 
 from bench.compare import Row
-from bench.report.table import rate, ratio, score, seconds, size
+from bench.report.figures import seconds, size
+from bench.report.table import rate, ratio, score
 
 MOST_NAMED = 5
 """Cells named for one reason; the table has them all."""

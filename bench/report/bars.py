@@ -10,7 +10,8 @@ import msgspec
 from bench.compare import Row
 from bench.record import Record
 from bench.report.answer import named
-from bench.report.table import parity, size
+from bench.report.figures import size
+from bench.report.table import parity
 
 MOST_LINES = 200
 

@@ -9,8 +9,8 @@ import msgspec
 
 from bench import stats
 from bench.gate import Change, Kind, Metric, Outcome
+from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
-from bench.report.table import percent, seconds, size
 from bench.summary import Summary
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)

@@ -10,8 +10,9 @@ import msgspec
 
 from bench import stats
 from bench.compare import FOOTING, Row
-from bench.report.plots import Plot, Series, unit_of
-from bench.report.table import NOTHING, Column, number, parity, percent, seconds, size
+from bench.report.figures import number, percent, seconds, size
+from bench.report.plot import Plot, Series, unit_of
+from bench.report.table import NOTHING, Column, parity
 from bench.report.thin import evenly
 
 BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}

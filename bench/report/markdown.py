@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from bench.compare import Row
 from bench.record import Record
+from bench.report.figures import number
 from bench.report.overview import Overview
-from bench.report.table import Column, floors, notes, number, used
+from bench.report.table import Column, floors, notes, used
 
 MOST_ROWS = 200
 MOST_NOTES = 60

@@ -1,0 +1,62 @@
+"""Figures as readers of the field expect them: units, sensible digits, thousands."""
+
+from __future__ import annotations
+
+import math
+
+from bench.compare import BreakEven
+from bench.stats import Interval
+
+
+def number(value: float | None, unit: str = "", digits: int = 3) -> str:
+    """`digits` significant digits, thousands separated; a dash where there is nothing."""
+    if value is None:
+        return "–"
+    text = f"{value:,.0f}" if abs(value) >= 10 ** (digits - 1) else f"{value:#.{digits}g}".rstrip(".")
+    return text + (f" {unit}" if unit else "")
+
+
+def seconds(value: float | None) -> str:
+    """In the unit that a reader expects."""
+    if value is None:
+        return "–"
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if value >= scale:
+            return number(value / scale, unit)
+    return number(value / 1e-9, "ns")
+
+
+def size(value: int | None) -> str:
+    """Bytes as MiB or GiB; `n/a` where it cannot be known."""
+    if value is None:
+        return "n/a"
+    return number(value / 2**30, "GiB") if value >= 2**30 else number(value / 2**20, "MiB")
+
+
+def percent(share: float) -> str:
+    """`2.5 %`, without a trailing zero."""
+    return f"{100 * share:.1f}".removesuffix(".0") + " %"
+
+
+def interval(found: Interval) -> str:
+    """`1.003× [0.998, 1.009]`: finer than a table's, for comparisons of equal programs."""
+    return f"{found.value:.3f}× [{found.low:.3f}, {found.high:.3f}]"
+
+
+def calls(value: BreakEven) -> str:
+    """`12,300 calls`, rounded to three digits and never down to nothing; `never`; a dash where it cannot be told."""
+    if value is None:
+        return "–"
+    if isinstance(value, str):
+        return value
+    whole = math.ceil(value)
+    digits = max(0, len(str(whole)) - 3)
+    return f"{round(whole, -digits):,} call{'s' if whole != 1 else ''}"
+
+
+def scaled(value: float, unit: str) -> str:
+    """With the prefix that leaves up to three digits before the point."""
+    for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= scale:
+            return number(value / scale, prefix + unit)
+    return number(value, unit)
