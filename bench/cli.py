@@ -222,12 +222,18 @@ cli_compare.register(app)
 
 
 def main() -> None:
-    """The console script: a wrong request is one line and exit code 2."""
+    """Does what the arguments say; a wrong request is one line and exit code 2. Raises SystemExit."""
     try:
         app()
     except WeighbridgeError as error:
         err.print(Text(f"weighbridge: {error}", style="red"), soft_wrap=True)
         sys.exit(2)
+
+
+def script() -> None:
+    """The console script: `main` in a process of its own, which it ends."""
+    try:
+        main()
     except SystemExit as ended:
         leave(ended.code)
 
@@ -240,4 +246,4 @@ def leave(code: object) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    script()

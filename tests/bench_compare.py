@@ -66,7 +66,7 @@ from bench import cli, memory
 reader = lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 leave = cli.leave
 cli.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))
-cli.main()
+cli.script()
 """
 
 
