@@ -4,7 +4,6 @@ from pathlib import Path
 
 from bench import memory
 
-
 ALLOCATE = """
 import numpy as np
 from bench import memory
