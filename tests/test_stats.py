@@ -141,3 +141,11 @@ def test_break_even() -> None:
     assert stats.break_even_calls(10.0, 0.1) == pytest.approx(100)
     assert stats.break_even_calls(-1.0, 0.1) == 0
     assert stats.break_even_calls(10.0, 0.0) is None
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 6, 7, 100, stats.LARGE_N, stats.LARGE_N + 1])
+def test_the_binomial_tail_is_scipys(n: int) -> None:
+    from scipy.special import bdtrc
+
+    successes = math.ceil(n / 2)
+    assert stats.at_least(successes, n) == pytest.approx(bdtrc(successes - 1, n, np.arange(1, n + 1) / n), abs=1e-10)

@@ -47,12 +47,6 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
     cells: list[str]
     count: int
 
-    @property
-    def sentence(self) -> str:
-        """In one line of text."""
-        more = f" and {self.count - len(self.cells):,} more" if self.count > len(self.cells) else ""
-        return f"{self.status}: {', '.join(self.cells)}{more}: {self.reason}"
-
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
     """The first answers, and how many more there are."""

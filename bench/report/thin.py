@@ -7,6 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
+from bench import compare
 from bench.compare import Row
 
 T = TypeVar("T")
@@ -50,8 +51,7 @@ def _chosen(rows: Sequence[Row]) -> list[Row]:
 
 def group(row: Row) -> tuple[object, ...]:
     """What the rows that are compared with each other share."""
-    cell = row.record.cell
-    return (row.run, cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
+    return (row.run, *compare.group(row.record.cell))
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
