@@ -190,7 +190,7 @@ def _report(folder: Path, reference: str) -> None:
 REPORTS: dict[str, Callable[[Overview], str]] = {
     "report.html": html.render,
     "report.md": markdown.render,
-    "report.csv": lambda overview: csv.render(overview.rows),
+    "report.csv": lambda overview: csv.render(overview.rows, overview.lines),
 }
 
 
@@ -204,6 +204,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """The rows of one run or several, the reference of the first, and where their reports belong."""
 
     rows: list[Row]
+    lines: list[str]
+    """Of report.csv, as many as rows; empty where a line is not written yet."""
     reference: str
     home: Path
 
@@ -213,14 +215,15 @@ def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     journals = [store.existing(path) for path in paths]
     if not journals:
         raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
-    found: list[Row] = []
+    found = halves.Read([], [])
     chosen: list[str] = []
     for journal, name in zip(journals, _names(journals), strict=True):
         chosen.append(reference or reference_of(journal))
-        rows = halves.rows(journal, chosen[-1])
-        found += [msgspec.structs.replace(row, run=name) for row in rows] if name else rows
+        read = halves.read(journal, chosen[-1], name)
+        found.rows.extend(read.rows)
+        found.lines.extend(read.lines)
     folders = [journal.resolve().parent for journal in journals]
-    return Reported(rows=found, reference=chosen[0], home=Path(os.path.commonpath(folders)))
+    return Reported(rows=found.rows, lines=found.lines, reference=chosen[0], home=Path(os.path.commonpath(folders)))
 
 
 def _names(journals: Sequence[Path]) -> list[str]:

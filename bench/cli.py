@@ -206,7 +206,7 @@ def report(
     with no_collection():
         found = application.rows_of(folders, reference)
         home = out_folder or found.home
-        overview = Overview(found.rows, found.reference)
+        overview = Overview(found.rows, found.reference, found.lines)
         application.write_reports(home, overview)
     if json:
         print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in found.rows])

@@ -7,6 +7,7 @@ import pytest
 from bench import beside, compare, halves, store, summary
 from bench.core import WeighbridgeError
 from bench.record import Noise, Record
+from bench.report import csv
 from tests.conftest import make_cell, make_record
 
 NOISE = Noise(floor=0.01)
@@ -36,7 +37,10 @@ def journal(tmp_path: Path) -> Path:
 def test_parts_are_the_whole_wherever_it_is_cut(journal: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "WORTH_BYTES", 0)
     monkeypatch.setattr(halves, "OURS", share)
-    assert halves.rows(journal, "torch") == compare.rows(store.load(journal), "torch")
+    found, rows = halves.read(journal, "torch", "a run"), compare.rows(store.load(journal), "torch", "a run")
+    assert found.rows == rows
+    assert csv.render(found.rows, found.lines) == csv.render(rows)
+    assert any(found.lines) == (share < 1)
 
 
 def test_every_line_belongs_to_one_part(journal: Path) -> None:

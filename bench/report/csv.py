@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from itertools import zip_longest
 
 import msgspec
 
@@ -47,9 +48,13 @@ def line(row: Row) -> list[object]:
     ]  # fmt: skip
 
 
-def render(rows: Sequence[Row]) -> str:
-    """The file's text. A text that a spreadsheet would run as a formula is quoted with an apostrophe."""
-    return "\n".join([",".join(FIELDS), *(written(line(row)) for row in rows), ""])
+def render(rows: Sequence[Row], lines: Sequence[str] = ()) -> str:
+    """The file's text. A text that a spreadsheet would run as a formula is quoted with an apostrophe.
+
+    `lines` are those of `rows` where they were written before, and empty where not.
+    """
+    pairs = zip_longest(rows, lines, fillvalue="")
+    return "\n".join([",".join(FIELDS), *(known or written(line(row)) for row, known in pairs), ""])
 
 
 def written(values: list[object]) -> str:

@@ -16,10 +16,10 @@ MOST_NAMED = 5
 
 
 class Overview:
-    """The rows of one run or several, and the reference that ratios are to."""
+    """The rows of one run or several, the reference that ratios are to, and lines of report.csv written already."""
 
-    def __init__(self, rows: Sequence[Row], reference: str) -> None:
-        self.rows, self.reference = rows, reference
+    def __init__(self, rows: Sequence[Row], reference: str, lines: Sequence[str] = ()) -> None:
+        self.rows, self.reference, self.lines = rows, reference, lines
 
     @cached_property
     def counts(self) -> Counter[str]:
