@@ -30,7 +30,7 @@ class Run:
 
     def weigh(self, cells: Sequence[Cell]) -> Iterator[Record]:
         """Weighs each cell; yields each record after it is on the disk."""
-        barred = {cell.id: reason for cell in cells if (reason := self._why_not(cell))}
+        barred = {cell.id: reason for cell in cells if (reason := self.why_not(cell))}
         able = [cell for cell in cells if cell.id not in barred]
         made = self.prepare(able)
         for cell in cells:
@@ -53,7 +53,7 @@ class Run:
             return (Record(cell=cell, status=made.status, reason=made.reason) for cell in cells)
         return Group(self.job, cells, made, self.watcher, self.logs).weigh()
 
-    def _why_not(self, cell: Cell) -> str | None:
+    def why_not(self, cell: Cell) -> str | None:
         """The reason to skip a cell: its backend's, or that its data cannot be had."""
         try:
             self.job.files(cell.task)

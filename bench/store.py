@@ -74,7 +74,7 @@ def writing(folder: Path) -> Generator[Path]:
         yield journal(folder)
 
 
-def append(path: Path, record: Record) -> None:
+def append(path: Path, record: msgspec.Struct) -> None:
     """Writes one record and returns when it is on the disk."""
     line = encoder.encode(record) + b"\n"
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)

@@ -57,3 +57,15 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
 @pytest.fixture
 def cell() -> Cell:
     return make_cell()
+
+
+class Silent:
+    """A watcher that is told and tells nobody."""
+
+    def started(self, cell: Cell) -> None: ...
+
+    def phase(self, name: str) -> None: ...
+
+    def progress(self, fraction: float) -> None: ...
+
+    def finished(self, record: Record) -> None: ...

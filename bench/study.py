@@ -1,0 +1,120 @@
+"""Studies: one cell at a time in a worker of its own, for questions that a plain loop of steps does not answer.
+
+A study asks what it wants of an open session that has shown parity, and gets a record like any other: appended and
+fsynced as soon as it is known, with a typed status where it failed. Nothing else runs beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from bench import store
+from bench.artefacts import Artefacts, compile_cache
+from bench.core import Cell
+from bench.group import Job, Watcher, living
+from bench.process import Worker, WorkerFailed, thread_variables
+from bench.record import Parity, Provenance, Status, provenance
+from bench.run import Run, grouped
+from bench.weigh import Ask, ParityError, Weighing
+from bench.worker import Close, Memory, Open
+
+
+class Trial(msgspec.Struct, frozen=True, kw_only=True):
+    """What every study's record holds; a study adds its own fields."""
+
+    cell: Cell
+    status: Status
+    reason: str = ""
+    parity: Parity | None = None
+    first_s: float | None = None
+    """Seconds of the first step, with compilation where there is any."""
+    facts: dict[str, Any] = {}
+    environment: dict[str, Any] = {}
+    about: Provenance | None = None
+    started: str = ""
+    wall_s: float = 0.0
+
+
+T = TypeVar("T", bound=Trial)
+Converse = Callable[[Cell, Ask], dict[str, Any]]
+"""Asks an open worker; returns the fields that a study adds to its record, as `msgspec.convert` takes them."""
+
+
+class Study:
+    """One walk over cells, appending to one journal."""
+
+    def __init__(self, job: Job, journal: Path, watcher: Watcher) -> None:
+        self.job, self.journal, self.watcher = job, journal, watcher
+        self.run = Run(job, journal, watcher)
+
+    def trials(self, cells: Sequence[Cell], kind: type[T], converse: Converse) -> Iterator[T]:
+        """Yields each record after it is on the disk."""
+        barred = {cell: reason for cell in cells if (reason := self.run.why_not(cell))}
+        made = self.run.prepare([cell for cell in cells if cell not in barred])
+        for cells_alike in grouped(cells).values():
+            for cell in cells_alike:
+                begin = time.monotonic()
+                fields: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+                if cell in barred:
+                    fields |= {"status": "skipped", "reason": barred[cell]}
+                else:
+                    fields |= self._outcome(cell, made[cell.group], converse)
+                about = provenance(self.job.task(cell), cell.preset)
+                fields |= {"cell": cell, "about": about, "wall_s": time.monotonic() - begin}
+                trial = msgspec.convert(fields, kind, from_attributes=True)
+                store.append(self.journal, trial)
+                yield trial
+
+    def _outcome(self, cell: Cell, made: Artefacts | WorkerFailed, converse: Converse) -> dict[str, Any]:
+        """The fields of a trial, those known before a failure among them."""
+        fields: dict[str, Any] = {}
+        try:
+            if isinstance(made, WorkerFailed):
+                raise made
+            self._talk(cell, made, converse, fields)
+        except WorkerFailed as failure:
+            return {**fields, "status": failure.status, "reason": failure.reason}
+        except ParityError as failure:
+            return {**fields, "parity": failure.parity, "status": "parity_failed", "reason": str(failure)}
+        return {**fields, "status": "ok"}
+
+    def _talk(self, cell: Cell, made: Artefacts, converse: Converse, fields: dict[str, Any]) -> None:
+        """Opens, shows parity, asks what the study asks, and closes. No figure is taken of a wrong result."""
+        self.watcher.started(cell)
+        backend = self.job.backend(cell)
+        with ExitStack() as stack:
+            cache = stack.enter_context(compile_cache(self.job.root))
+            variables = {**thread_variables(), **backend.env(cell, cache)}
+            log = self.run.logs / f"{cell.id}.study.log"
+            worker = stack.enter_context(living(Worker(variables, log, self.job.time_limit_s, self.watcher.progress)))
+            opened = worker.ask(Open(cell=cell, artefacts=made, files=self.job.files(cell.task)))
+            weighing = Weighing(cell, self.job.tier, self.watcher.phase)
+            weighing.begin(worker.ask, opened)
+            weighing.first()
+            fields |= {"environment": opened["environment"], "first_s": weighing.fields["compile_s"]}
+            weighing.check()
+            fields["parity"] = weighing.fields["parity"]
+            fields |= converse(cell, worker.ask)
+            hashes = {"weights_hash": made.weights_hash, "batch_hash": made.batch_hash}
+            fields["facts"] = {**worker.ask(Memory())["facts"], **hashes}
+            worker.ask(Close())
+
+
+def load(path: Path, kind: type[T]) -> list[T]:
+    """The records of a study's journal, the last one of each cell; lines that are none are left out."""
+    found = (_parsed(line, kind) for line in store.lines(path))
+    return list({trial.cell: trial for trial in found if trial}.values())
+
+
+def _parsed(line: bytes, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,58 @@
+"""A study's records: a cell that fails in any way ends in one, and the others go on."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bench import application, study
+from bench.core import Cell
+from bench.plan import Filters
+from bench.study import Study, Trial
+from bench.tier import QUICK
+from bench.weigh import Ask
+from bench.worker import Block
+from tests.conftest import Silent
+
+
+class Steps(Trial, frozen=True, kw_only=True):
+    """Seconds of three steps."""
+
+    samples: list[float] = []
+
+
+def three(cell: Cell, ask: Ask) -> dict[str, Any]:
+    return {"samples": ask(Block(steps=3))["samples"]}
+
+
+def trials(tmp_path: Path) -> list[Steps]:
+    planned = application.prepare("fake", Filters(batch_sizes=[2, 4]))
+    walk = Study(application.job(planned, 60.0, QUICK), tmp_path / "steps.jsonl", Silent())
+    return list(walk.trials(planned.cells, Steps, three))
+
+
+def test_a_trial_is_on_the_disk_with_parity_and_what_the_study_asked(tmp_path: Path) -> None:
+    first, second = trials(tmp_path)
+    assert (first.status, len(first.samples), first.cell.batch_size, second.cell.batch_size) == ("ok", 3, 2, 4)
+    assert first.parity is not None
+    assert first.parity.passed
+    assert first.facts["weights_hash"]
+    assert study.load(tmp_path / "steps.jsonl", Steps) == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"), [("oom", "oom"), ("raise", "crashed"), ("kill", "crashed"), ("wrong", "parity_failed")]
+)
+def test_a_failure_is_its_own_cells(tmp_path: Path, fault: str, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", f"{fault}@2")
+    first, second = trials(tmp_path)
+    assert (first.status, first.samples, second.status) == (status, [], "ok")
+    assert first.reason
+
+
+def test_lines_of_another_kind_are_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "steps.jsonl"
+    found = trials(tmp_path)
+    path.write_bytes(b'{"cell": 3}\nnot json\n' + msgspec.json.encode(found[0]) + b"\n")
+    assert study.load(path, Steps) == found[:1]
