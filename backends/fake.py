@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,17 @@ def _hang() -> None:
     signal.pause()
 
 
+def _nothing() -> None:
+    """What comes of these is seen in `FakeSession.step`."""
+
+
 def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-FAULTS = {"raise": _raise, "oom": _exhaust, "hang": _hang, "kill": _kill, "wrong": lambda: None}
+FAULTS = {"raise": _raise, "oom": _exhaust, "hang": _hang, "kill": _kill, "wrong": _nothing, "stall": _nothing}
+STALL_S, STALL_AT_STEP = 0.2, 1000
+"""`stall`: once, at this step, time stands still: here, and on the clock that a load generator shares."""
 
 
 def fault(cell: Cell) -> str:
@@ -112,6 +119,9 @@ class FakeSession(Session):
             FAULTS[self.fault]()
         self.now_s += STEP_S + WOBBLE_S[self.steps % len(WOBBLE_S)] + (0 if self.steps else COMPILE_S)
         self.steps += 1
+        if self.fault == "stall" and self.steps == STALL_AT_STEP:
+            self.now_s += STALL_S
+            time.sleep(STALL_S)
         for index in range(self.depth):
             x = self.activation(self._linear(f"layers.{index}", x))
         y = self._linear("head", x)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
@@ -166,6 +167,16 @@ def run_folder(options: Options) -> Path:
     if not runs:
         raise WeighbridgeError(f"no run to go on with in {home}; start one without --resume")
     return runs[-1]
+
+
+@contextmanager
+def study_journal(options: Options, name: str) -> Generator[Path]:
+    """A study's journal in a run's folder, which is held for one writer."""
+    if options.out and not options.resume and (options.out / name).exists():
+        raise WeighbridgeError(f"{options.out} holds a {name} already; add --resume to go on with it")
+    folder = options.out or run_folder(options)
+    with store.writing(folder):
+        yield folder / name
 
 
 def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Console) -> list[Cell]:

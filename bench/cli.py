@@ -17,8 +17,8 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, cli_compare, cli_machine, compare, data, doctor, registry
-from bench.console import TIER_HELP, Json, Many, err, out, print_json, words
+from bench import application, cli_compare, cli_load, cli_machine, compare, data, doctor, registry
+from bench.console import TIER_HELP, Json, Many, err, out, print_json, sizes, words
 from bench.core import WeighbridgeError
 from bench.plan import Filters
 from bench.report import terminal
@@ -155,7 +155,7 @@ def run(
         backends=words(backends),
         scenarios=words(scenarios),
         precisions=words(precisions),
-        batch_sizes=_sizes(batch_sizes),
+        batch_sizes=sizes(batch_sizes),
         presets=words(preset),
         device=device,
     )
@@ -181,13 +181,6 @@ def run(
     if application.failed(done.records, filters):
         raise typer.Exit(1)
     return None
-
-
-def _sizes(text: str) -> list[int]:
-    sizes = [int(word) if word.isdecimal() else 0 for word in words(text)]
-    if any(size < 1 for size in sizes):
-        raise WeighbridgeError(f"--batch-sizes takes whole numbers from 1, separated by commas, not {text!r}")
-    return sizes
 
 
 @app.command()
@@ -219,6 +212,7 @@ def report(
 
 cli_machine.register(app)
 cli_compare.register(app)
+cli_load.register(app)
 
 
 def main() -> None:

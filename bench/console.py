@@ -9,6 +9,8 @@ import msgspec
 import typer
 from rich.console import Console
 
+from bench.core import WeighbridgeError
+
 out, err = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -24,3 +26,11 @@ def print_json(value: Any) -> None:
 def words(text: str) -> list[str]:
     """`a, b` -> ["a", "b"]."""
     return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def sizes(text: str) -> list[int]:
+    """`8, 16` -> [8, 16]; raises WeighbridgeError for anything else."""
+    found = [int(word) if word.isdecimal() else 0 for word in words(text)]
+    if any(size < 1 for size in found):
+        raise WeighbridgeError(f"--batch-sizes takes whole numbers from 1, separated by commas, not {text!r}")
+    return found

@@ -136,6 +136,8 @@ class Task:
     generate_batch_size: int = 1
     item: str = "row"
     """What one example is called: throughput counts these a second."""
+    latency_bound_s: float = 0.1
+    """What a server's 99th percentile must hold: a tenth of a second feels instant (Nielsen, "Response Times")."""
 
     def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
         """The batch size of a cell where a plan names none."""

@@ -21,6 +21,7 @@ import numpy as np
 from bench import artefacts, environment, measure, memory, parity, registry, scores
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
+from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
 
 PR_SET_PDEATHSIG = 1
 
@@ -82,7 +83,7 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     """Give everything back and end."""
 
 
-Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Count | Close
+Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Count | Close | LoadRequest
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -118,6 +119,7 @@ class Worker:
         self.x: Any = None
         self.x_first_token: Any = None
         self.clock_cost_s = 0.0
+        self.service: Service
 
     def answer(self, request: Request) -> dict[str, Any]:
         """Dispatch on the request's type."""
@@ -141,6 +143,12 @@ class Worker:
                 return self.memory()
             case Count():
                 return {"cost": msgspec.to_builtins(self.session.cost(self.x))}
+            case Stage():
+                examples = self.task.data(self.files, "eval", self.cell.preset)
+                self.service = Service(self.cell, self.backend, self.task, self.session, examples)
+                return self.service.reply(request)
+            case Stream() | Offline() | Serve() | Audit():
+                return self.service.reply(request)
             case Close():
                 self.session.close()
                 return {}

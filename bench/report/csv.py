@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from itertools import zip_longest
+from itertools import repeat
 
 import msgspec
 
@@ -53,7 +53,7 @@ def render(rows: Sequence[Row], lines: Sequence[str] = ()) -> str:
 
     `lines` are those of `rows` where they were written before, and empty where not.
     """
-    pairs = zip_longest(rows, lines, fillvalue="")
+    pairs = zip(rows, lines or repeat("", len(rows)), strict=True)
     return "\n".join([",".join(FIELDS), *(known or written(line(row)) for row, known in pairs), ""])
 
 

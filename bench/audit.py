@@ -1,0 +1,120 @@
+"""Self-audit in the manner of MLPerf's TEST01 and TEST04 (MEASURING.md, rule 24).
+
+TEST01: outputs given under load equal those of the scoring mode. Batches differ, and with them the order of sums, so
+that equal means a relative error far below what a wrong program shows, and the same decision. TEST04: one sample over
+and over is at most 10 % faster than different ones; more would mean that answers are remembered.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from bench.core import Arrays, Precision
+
+MOST_LOGGED, MOST_LOGGED_BYTES = 128, 2**26
+"""Samples of one run whose outputs are kept, and after how much it ends: a row of logits can have 50 MB."""
+TOLERANCE: dict[Precision, float] = {"fp64": 1e-9, "fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2, "int8": 5e-2}
+"""Root mean square of the difference, relative to that of the output. Of fp32 a hundred times what batching changes on
+the suite's models (docs/scenarios.md), and a hundredth of what tanh for erf changes in a GELU."""
+FASTEST_REPEAT = 1.10
+"""MLPerf's limit of TEST04."""
+PAIRS, STEPS_A_TURN = 10, 3
+
+
+class Log:
+    """The first outputs of one run under load: copying them all would be a load of its own."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[int, Arrays] = {}
+        self.bytes = 0
+
+    def note(self, chosen: Sequence[int], outputs: Arrays) -> None:
+        """Keeps the row of each new sample, while there is room."""
+        for place, sample in enumerate(chosen):
+            if sample not in self.outputs and len(self.outputs) < MOST_LOGGED and self.bytes < MOST_LOGGED_BYTES:
+                self.outputs[sample] = row(outputs, place)
+                self.bytes += sum(array.nbytes for array in self.outputs[sample].values())
+
+
+class Repeats(msgspec.Struct, frozen=True):
+    """Seconds of turns of one sample, and of turns of varied samples, taken in pairs."""
+
+    same_s: list[float]
+    varied_s: list[float]
+
+
+class Audited(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdicts and what they rest on."""
+
+    samples: int
+    """Whose outputs under load were held to the scoring mode's."""
+    error: float | None
+    """The largest relative error among them; None where it is not finite."""
+    tolerance: float
+    decisions_equal: float | None
+    """Share of equal argmax; None where the task has no decision."""
+    same_outputs: bool
+    """TEST01."""
+    repeat_speedup: float
+    """How many times as fast one sample over and over is: the median of pairs."""
+    no_memory: bool
+    """TEST04."""
+
+    @property
+    def passed(self) -> bool:
+        """Both."""
+        return self.same_outputs and self.no_memory
+
+
+def row(outputs: Arrays, place: int) -> Arrays:
+    """One sample's outputs, copied."""
+    return {name: np.array(array[place]) for name, array in outputs.items()}
+
+
+def rows(chosen: Sequence[int], outputs: Arrays) -> dict[int, Arrays]:
+    """Sample -> its outputs."""
+    return {sample: row(outputs, place) for place, sample in enumerate(chosen)}
+
+
+def error(found: Arrays, expected: Arrays) -> float:
+    """The largest of all outputs: RMS of the difference by RMS of what is expected; infinity where shapes differ."""
+    if found.keys() != expected.keys() or any(found[name].shape != expected[name].shape for name in found):
+        return float("inf")
+    return max(_error(found[name], expected[name]) for name in found)
+
+
+def _error(found: np.ndarray, expected: np.ndarray) -> float:
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    scale = float(np.sqrt(np.mean(expected**2))) or 1.0
+    return float(np.sqrt(np.mean((found - expected) ** 2))) / scale
+
+
+Loaded = Sequence[tuple[int, Arrays]]
+"""Samples, and what was answered under load."""
+
+
+def audited(
+    loaded: Loaded, scored: Mapping[int, Arrays], precision: Precision, decision: str, repeats: Repeats
+) -> Audited:
+    """Both tests. No output under load is a failure, not a pass."""
+    errors = [error(outputs, scored[sample]) for sample, outputs in loaded]
+    worst = max(errors, default=float("inf"))
+    equal = _decisions(loaded, scored, decision) if decision and loaded else None
+    speedup = statistics.median(v / s for s, v in zip(repeats.same_s, repeats.varied_s, strict=True))
+    return Audited(
+        samples=len(loaded), error=worst if np.isfinite(worst) else None, tolerance=TOLERANCE[precision],
+        decisions_equal=equal, same_outputs=bool(worst <= TOLERANCE[precision] and equal in (None, 1.0)),
+        repeat_speedup=speedup, no_memory=speedup <= FASTEST_REPEAT,
+    )  # fmt: skip
+
+
+def _decisions(loaded: Loaded, scored: Mapping[int, Arrays], decision: str) -> float:
+    same = [
+        np.array_equal(np.argmax(outputs[decision], -1), np.argmax(scored[sample][decision], -1))
+        for sample, outputs in loaded
+    ]
+    return sum(same) / len(same)

@@ -1,0 +1,114 @@
+"""The command that drives cells as services: load.
+
+Exit codes: 0 fine; 1 a cell failed, failed its audit, or lost a query; 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, get_args
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench import application, load, study
+from bench.console import TIER_HELP, Json, Many, err, out, print_json, sizes, words
+from bench.display import Display
+from bench.files import write_whole
+from bench.load import EFFORT, JOURNAL, Asked, Kind, Loaded
+from bench.plan import Filters
+from bench.registry import unknown
+from bench.report import load as words_of
+from bench.tier import tier
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command("load")(load_command)
+
+
+def load_command(
+    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu: which cells, where none are named.")] = "quick",
+    tasks: Many = "",
+    backends: Many = "",
+    scenarios: Annotated[
+        str, typer.Option(help="Of single_stream, multi_stream, offline, server; default: all four.")
+    ] = "",
+    precisions: Many = "",
+    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    batch_sizes: Annotated[str, typer.Option(help="The largest batch of the server; default: the task's.")] = "",
+    bound_ms: Annotated[
+        float | None, typer.Option(help="What the server's p99 must hold; default: the task's.", min=0.001)
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Serve at this many queries a second and search no rate.", min=0.001)
+    ] = None,
+    queue: Annotated[int, typer.Option(help="Queries that may wait; more are rejected.", min=1)] = 1024,
+    linger_ms: Annotated[
+        float, typer.Option(help="How long a query waits for others to fill its batch.", min=0.0)
+    ] = 0.0,
+    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 3600.0,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
+    json: Json = False,
+) -> None:
+    """Drives inference cells by MLPerf's scenarios, and searches the highest rate that a server holds."""
+    filters = Filters(
+        tasks=words(tasks), backends=words(backends), scenarios=("infer",), precisions=words(precisions),
+        batch_sizes=sizes(batch_sizes), presets=words(preset), device=device,
+    )  # fmt: skip
+    planned, chosen = application.prepare(suite, filters), tier(tier_name)
+    asked = Asked(
+        kinds=_kinds(scenarios), effort=EFFORT[chosen.name], rate=rate, queue=queue, linger_s=linger_ms / 1000,
+        bound_s=None if bound_ms is None else bound_ms / 1000,
+    )  # fmt: skip
+    options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit, tier=chosen)
+    folder, trials = weigh(planned, options, asked)
+    write_whole(folder / "load.md", words_of.markdown(trials, planned.reference).encode())
+    print_json(trials) if json else show(trials, planned.reference)
+    err.print(Text(f"Wrote {folder}/ ({JOURNAL}, load.md)"))
+    if not all(trial.right and not (trial.server and trial.server.lost) for trial in trials):
+        raise typer.Exit(1)
+
+
+def _kinds(text: str) -> list[Kind]:
+    known: tuple[Kind, ...] = get_args(Kind)
+    for word in words(text):
+        if word not in known:
+            raise unknown("scenario", word, known)
+    return [kind for kind in known if not text or kind in words(text)]
+
+
+def weigh(planned: application.Planned, options: application.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
+    """Drives what is not done yet; returns the folder and the records of all cells that were asked for."""
+    with application.study_journal(options, JOURNAL) as journal:
+        done = {trial.cell for trial in study.load(journal, Loaded)}
+        todo = [cell for cell in planned.cells if cell not in done]
+        job = application.job(planned, options.time_limit_s, options.tier)
+        with Display(err, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
+            try:
+                for trial in load.weigh(job, journal, display, todo, asked):
+                    reason = f": {trial.reason}" if trial.reason else ""
+                    display.passed(f"{trial.cell}  {trial.status}{reason}")
+            except KeyboardInterrupt:
+                err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
+                raise typer.Exit(130) from None
+        wanted = set(planned.cells)
+        return journal.parent, [trial for trial in study.load(journal, Loaded) if trial.cell in wanted]
+
+
+def show(trials: list[Loaded], reference: str) -> None:
+    """A block a cell; text is shown as it is."""
+    for name, lines in words_of.blocks(trials, reference):
+        out.print(Text(name, style="bold"))
+        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for heading, text in lines:
+            table.add_row(Text(f"  {heading}"), Text(text))
+        out.print(table)

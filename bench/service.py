@@ -1,0 +1,211 @@
+"""The worker's end of MLPerf's scenarios: real samples in host memory, answered one query after the other.
+
+What is timed is what a service does: a query's samples go to the device, through the model and back to the host.
+Terms are MLPerf's: a sample is one example of the eval split, a query is what arrives at once.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bench import audit, measure
+from bench.arrivals import schedule
+from bench.core import Arrays, Backend, Cell, Examples, Session, Task
+from bench.pipe import arriving
+from bench.server import Policy, Server, padded, sizes
+
+MOST_SAMPLES = 1024
+"""Held in memory, as MLPerf's performance samples are."""
+
+
+class Stage(msgspec.Struct, frozen=True, tag="stage"):
+    """Load samples, and take a step of every batch size that queries of up to `most` samples will need."""
+
+    most: int
+
+
+class Stream(msgspec.Struct, frozen=True, tag="stream"):
+    """Closed loop: queries of `samples` samples, the next as soon as the last is answered."""
+
+    samples: int
+    fewest: int
+    seconds: float
+    seed: int = 0
+
+
+class Offline(msgspec.Struct, frozen=True, tag="offline"):
+    """All samples at once, in full batches."""
+
+    seconds: float
+    seed: int = 0
+
+
+class Serve(msgspec.Struct, frozen=True, tag="serve"):
+    """Open loop: queries of one sample that come by a Poisson process, to a server that batches."""
+
+    rate: float
+    queries: int
+    policy: Policy
+    seed: int = 0
+    bound_s: float | None = None
+    most_late: int | None = None
+    """End as soon as more are later than the bound."""
+
+
+class Audit(msgspec.Struct, frozen=True, tag="audit"):
+    """Hold what was answered under load to what the scoring mode gives, and repeat one sample."""
+
+    seed: int = 0
+
+
+LoadRequest = Stage | Stream | Offline | Serve | Audit
+
+
+class Service:
+    """An open session as a service."""
+
+    def __init__(self, cell: Cell, backend: Backend, task: Task, session: Session, examples: Examples) -> None:
+        self.cell, self.backend, self.task, self.session = cell, backend, task, session
+        count = min(MOST_SAMPLES, len(examples))
+        self.inputs = {name: array[:count] for name, array in examples.inputs.items()}
+        self.count, self.most = count, cell.batch_size
+        self.logs = {"": audit.Log()}
+        self.log = self.logs[""]
+
+    def reply(self, request: LoadRequest) -> dict[str, Any]:
+        """Dispatch on the request's type."""
+        match request:
+            case Stage():
+                return self.stage(request)
+            case Stream():
+                return {"samples": self.stream(request)}
+            case Offline():
+                return self.offline(request)
+            case Serve():
+                return msgspec.to_builtins(self.serve(request))
+            case Audit():
+                return msgspec.to_builtins(self.audit(request))
+
+    def stage(self, request: Stage) -> dict[str, Any]:
+        """One step of each size, so that nothing compiles under load; those sizes, and the seconds they took."""
+        self.most = request.most
+        begin = self.session.clock()
+        ready = [self.size(count) for count in sizes(self.most)]
+        for size in ready:
+            self.answer([0] * size)
+        measure.forget_garbage()
+        return {"samples": self.count, "sizes": sorted(set(ready)), "seconds": self.session.clock() - begin}
+
+    def size(self, count: int) -> int:
+        """What a batch of so many samples is run at: padded where each size is a program of its own."""
+        return padded(count, self.most) if self.backend.compiles else count
+
+    def inputs_of(self, chosen: Sequence[int], size: int) -> Arrays:
+        """Samples as a batch of `size` rows; what is missing repeats the first."""
+        index = np.array([*chosen, *[chosen[0]] * (size - len(chosen))])
+        return {name: array[index] for name, array in self.inputs.items()}
+
+    def answer(self, chosen: Sequence[int]) -> Arrays:
+        """Outputs of these samples, on the host; at most `most` of them."""
+        session = self.session
+        y = session.step(session.put(self.inputs_of(chosen, self.size(len(chosen)))))
+        session.sync(y)
+        outputs = session.get(y)
+        self.log.note(chosen, outputs)
+        return outputs
+
+    def open_log(self, run: str) -> None:
+        """Outputs from here on are those of this kind of run, the last of its kind."""
+        self.log = self.logs[run] = audit.Log()
+
+    def samples(self, seed: int) -> Iterator[int]:
+        """Samples as MLPerf draws them, with replacement."""
+        rng = random.Random(seed)
+        while True:
+            yield rng.randrange(self.count)
+
+    def stream(self, request: Stream) -> list[float]:
+        """Seconds of each query, of as many as are wanted and as fill the time."""
+        clock, chosen = self.session.clock, self.samples(request.seed)
+        self.open_log(f"stream of {request.samples}")
+        found: list[float] = []
+        with measure.quiet_collector():
+            end = clock() + request.seconds
+            while len(found) < request.fewest or clock() < end:
+                query = [next(chosen) for _ in range(request.samples)]
+                begin = clock()
+                for start in range(0, len(query), self.most):
+                    self.answer(query[start : start + self.most])
+                found.append(clock() - begin)
+        return found
+
+    def offline(self, request: Offline) -> dict[str, Any]:
+        """Samples and seconds. A batch is handed in before the last one is fetched, so that a device is never idle."""
+        session, chosen = self.session, self.samples(request.seed)
+        done, before = 0, None
+        with measure.quiet_collector():
+            begin = session.clock()
+            while done < self.most or session.clock() - begin < request.seconds:
+                batch = self.inputs_of([next(chosen) for _ in range(self.most)], self.most)
+                handed_in = session.step(session.put(batch))
+                self._fetch(before)
+                before, done = handed_in, done + self.most
+            self._fetch(before)
+            return {"samples": done, "seconds": session.clock() - begin}
+
+    def _fetch(self, y: Any) -> None:
+        if y is not None:
+            self.session.sync(y)
+            self.session.get(y)
+
+    def serve(self, request: Serve) -> Any:
+        """One run of the server, on the clock that the generator shares."""
+        due = schedule(request.rate, request.queries, request.seed)
+        drawn = self.samples(request.seed + 1)
+        samples = [next(drawn) for _ in due]
+        self.open_log("server")
+        bound = float("inf") if request.bound_s is None else request.bound_s
+        with measure.quiet_collector(), arriving(request.rate, request.queries, request.seed) as (line, start):
+
+            def answer(indices: list[int]) -> None:
+                self.answer([samples[index] for index in indices])
+
+            server = Server(due, line, lambda: time.monotonic() - start, answer, request.policy)
+            return server.serve(bound, request.most_late)
+
+    def audit(self, request: Audit) -> audit.Audited:
+        """TEST01 on what was logged under load, TEST04 now."""
+        del self.logs[""]
+        loaded = [pair for log in self.logs.values() for pair in log.outputs.items()]
+        self.log = audit.Log()
+        wanted = sorted({sample for sample, _ in loaded})
+        scored: dict[int, Arrays] = {}
+        size = self.cell.batch_size
+        for start in range(0, len(wanted), size):
+            chosen = wanted[start : start + size]
+            y = self.session.step(self.session.put(self.inputs_of(chosen, size)))
+            self.session.sync(y)
+            scored |= audit.rows(chosen, self.session.get(y))
+        decision = self.task.decision if self.cell.scenario == "infer" else ""
+        return audit.audited(loaded, scored, self.cell.precision, decision, self._repeated(request.seed))
+
+    def _repeated(self, seed: int) -> audit.Repeats:
+        """Seconds of batches of one sample over and over, and of batches of many samples, in turns."""
+        clock, chosen = self.session.clock, self.samples(seed)
+        same, varied = [next(chosen)] * self.most, list[list[int]]()
+        times: tuple[list[float], list[float]] = ([], [])
+        with measure.quiet_collector():
+            for _ in range(audit.PAIRS):
+                varied = [next(chosen) for _ in range(self.most)]
+                for query, taken in ((same, times[0]), (varied, times[1])):
+                    begin = clock()
+                    for _ in range(audit.STEPS_A_TURN):
+                        self.answer(query)
+                    taken.append(clock() - begin)
+        return audit.Repeats(same_s=times[0], varied_s=times[1])
