@@ -46,7 +46,7 @@ def churn_command(
     resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
     json: Json = False,
 ) -> None:
-    """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; what is best."""
+    """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; the best."""
     filters = Filters(
         tasks=_tasks(words(tasks)), backends=words(backends), scenarios=("infer",), precisions=words(precisions),
         batch_sizes=sizes(batch_sizes), presets=words(preset), device=device,

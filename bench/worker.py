@@ -21,8 +21,8 @@ import numpy as np
 from bench import artefacts, environment, measure, memory, parity, registry, scores
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
-from bench.shapes import Churn, Churning
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
+from bench.shapes import Churn, Churning
 
 PR_SET_PDEATHSIG = 1
 

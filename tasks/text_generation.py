@@ -65,7 +65,7 @@ def prompts(files: Files, preset: Preset) -> Arrays:
 
 
 def varying(files: Files, preset: Preset) -> list[Arrays]:
-    """Paragraphs of *Hamlet*, that is speeches and stage directions, up to `WINDOW` tokens, shuffled by a fixed seed."""
+    """Paragraphs of *Hamlet*, speeches and stage directions, up to `WINDOW` tokens of each, in one shuffled order."""
     tokenizer = _tokenizer(files[MODEL] / GGUF)
     paragraphs = [text for text in _play(files, PLAY).split("\n\n") if text.strip()]
     rows = [np.array(row.ids[:WINDOW], np.int64) for row in tokenizer.encode_batch(paragraphs)]

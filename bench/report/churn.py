@@ -11,8 +11,8 @@ from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
 
 HEADINGS = (
-    "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "second pass", "tokens/s", "padding",
-    "in all", "error",
+    "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "second pass", "tokens/s",
+    "padding", "in all", "error",
 )  # fmt: skip
 MOST_BUCKETS = 8
 
@@ -23,8 +23,8 @@ def notes(passes: int) -> tuple[str, ...]:
         "One work, the same batches of real lengths for every row. exact: a batch has its longest row's length, and as "
         "many rows as came. Else lengths are padded to the next bucket, and rows to a power of two where the backend "
         "compiles a program a shape.",
-        "Time lost compiling: what steps that compiled took longer than the same steps in the second pass. Padding: the "
-        "share of positions that hold no token. tokens/s: real ones, in the second pass.",
+        "Time lost compiling: what steps that compiled took longer than the same steps in the second pass. Padding: "
+        "the share of positions that hold no token. tokens/s: real ones, in the second pass.",
         f"In all: the time lost and {passes:,} second passes. `best` is the set of buckets with the least such total "
         "by a cost model fitted to the exact trial's steps; its row was measured, like every other.",
         "Error: the largest relative difference that padding made in outputs of real tokens, on three batches.",
