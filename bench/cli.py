@@ -17,7 +17,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, cli_compare, cli_machine, compare, data, doctor, registry
+from bench import application, cli_compare, cli_machine, cli_sweep, compare, data, doctor, registry
 from bench.console import TIER_HELP, Json, Many, err, out, print_json, words
 from bench.core import WeighbridgeError
 from bench.plan import Filters
@@ -219,6 +219,7 @@ def report(
 
 cli_machine.register(app)
 cli_compare.register(app)
+cli_sweep.register(app)
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ class Weighing:
         """Everything before the first timed block. What one process has shown for all is not asked of the next."""
         self.first()
         self.check()
-        if "score" not in self.fields:
+        if "score" not in self.fields and self.tier.thorough:
             self.score()
         self.ask(Settle())
         self.warm()
@@ -153,7 +153,7 @@ class Weighing:
 
     def count(self) -> None:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""
-        if "cost" not in self.fields:
+        if "cost" not in self.fields and self.tier.thorough:
             self.phase("counting")
             self.fields["cost"] = msgspec.convert(self.ask(Count())["cost"], Cost | None)
 

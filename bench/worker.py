@@ -292,4 +292,5 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))
+    memory.bound_host()
     serve(sys.stdin, take_stdout())

@@ -39,7 +39,13 @@ class Flax(Backend):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "tf32", "bf16", "fp16")
     compiles = True
-    oom_signs = ("RESOURCE_EXHAUSTED", "Out of memory", "Failed to allocate", "std::bad_alloc")
+    oom_signs = (
+        "RESOURCE_EXHAUSTED",
+        "Out of memory",
+        "Failed to allocate",
+        "std::bad_alloc",
+        "YNNPACK operation failed",  # a CPU's products name no cause: docs/sweep.md tells how it was found
+    )
 
     def why_not(self, cell: Cell) -> str | None:
         """TF32 needs an NVIDIA device."""
