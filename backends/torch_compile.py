@@ -57,13 +57,19 @@ class CompiledSession(TorchSession):
         """The counter does not see into a compiled program; eager's count holds for the same model."""
         return None
 
+    def attention(self) -> list[str]:
+        """Not told: to listen would compile anew."""
+        return []
+
     def facts(self) -> dict[str, Any]:
         """Eager's, and how the program was cut."""
         from torch._dynamo.utils import counters
+        from torch._inductor import config
 
         return {
             **super().facts(),
             "compile_scope": "forward",
+            "cuda_graphs": self.cell.device == "cuda" and config.triton.cudagraphs,
             "graphs": counters["stats"]["unique_graphs"],
             "graph_breaks": sum(counters["graph_break"].values()),
             "graph_break_reasons": [str(reason)[:200] for reason in counters["graph_break"]][:5],

@@ -51,6 +51,7 @@ class Weighing:
         self.ask: Ask = _not_open
         self.fields: dict[str, Any] = {"tier": tier.name, "warmup_s": [], "step_s": [], "blocks": []}
         self.repeats = 1
+        self.peaks_since = "opening"
         self.fastest_s = math.inf
 
     def begin(self, ask: Ask, opened: dict[str, Any]) -> None:
@@ -65,7 +66,7 @@ class Weighing:
         self.check()
         if "score" not in self.fields and self.tier.thorough:
             self.score()
-        self.ask(Settle())
+        self.peaks_since = "steady state" if self.ask(Settle()).get("device_reset") else "opening"
         self.warm()
         self.fields["blocks"].append([])
 
@@ -149,7 +150,8 @@ class Weighing:
         for name in PEAKS:
             known = [value for value in (answer[name], self.fields.get(name)) if value is not None]
             self.fields[name] = max(known, default=None)
-        self.note(answer["facts"])
+        since = {} if answer["device_peak_bytes"] is None else {"device_peaks_since": self.peaks_since}
+        self.note({**answer["facts"], **since})
 
     def count(self) -> None:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""

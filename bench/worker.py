@@ -134,7 +134,7 @@ class Worker:
                 return scores.remembered(self.cell, self.backend, self.artefacts.folder, self.score)
             case Settle():
                 measure.forget_garbage()
-                return {"reset": memory.reset_host_peak()}
+                return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
             case Block():
                 return self.block(request)
             case Memory():
