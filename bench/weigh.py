@@ -18,7 +18,7 @@ from bench import measure, stats
 from bench.core import Cell, Cost
 from bench.record import Parity, Record
 from bench.tier import Tier
-from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle
+from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Request, Score, Settle
 
 Ask = Callable[[Request], dict[str, Any]]
 Phase = Callable[[str], None]
@@ -51,7 +51,8 @@ class Weighing:
         self.ask: Ask = _not_open
         self.fields: dict[str, Any] = {"tier": tier.name, "warmup_s": [], "step_s": [], "blocks": []}
         self.repeats = 1
-        self.peaks_since = "opening"
+        self.peaks_since, self.meter = "opening", ""
+        self.joules: list[float] = []
         self.fastest_s = math.inf
 
     def begin(self, ask: Ask, opened: dict[str, Any]) -> None:
@@ -59,6 +60,7 @@ class Weighing:
         self.ask = ask
         self.fields |= {"environment": opened["environment"], "items_per_step": opened["items"]}
         self.clock_cost_s = float(opened["clock_cost_s"])
+        self.meter = str(opened.get("energy_meter", ""))
 
     def get_ready(self) -> None:
         """Everything before the first timed block. What one process has shown for all is not asked of the next."""
@@ -124,6 +126,7 @@ class Weighing:
         """What is told after the turns, and the end of this process."""
         self.first_tokens()
         self.queued()
+        self.energy()
         self.memory()
         self.count()
         self.ask(Close())
@@ -143,6 +146,16 @@ class Weighing:
             self.phase("queueing")
             found = [self.ask(Block(steps=steps, mode="queued"))["samples"][0] for _ in range(self.tier.queued_blocks)]
             self.fields["queued_step_s"] = [*self.fields.get("queued_step_s", []), *found]
+
+    def energy(self) -> None:
+        """Joules a step, where the hardware counts them: the median of all processes."""
+        if self.meter:
+            self.phase("counting joules")
+            steps = max(1, min(self._steps_a_block() * self.repeats, MOST_QUEUED))
+            joules = self.ask(Energy(steps=steps))["joules"]
+            self.joules += [] if joules is None else [joules]
+            self.fields["energy_j_per_step"] = stats.median(self.joules) if self.joules else None
+            self.note({"energy_meter": self.meter})
 
     def memory(self) -> None:
         """Peaks, the largest of all processes; and facts."""
