@@ -3,6 +3,9 @@
 Its clock moves only when it computes, by an amount that depends on nothing but the step's number, so that
 every figure of a run on `fake` is the same on every machine and nothing sleeps. It is a reference too, so
 that such runs need no framework.
+
+On `cuda` and `tpu` it is a device: a step returns before its work is done, and its allocator has a live peak, a
+reserved peak and an end, so that what is said of devices can be tested without one.
 """
 
 from __future__ import annotations
@@ -22,6 +25,15 @@ from bench.core import Arrays, Cell, Cost, Device, Files, ModelSpec, Precision, 
 STEP_S = 0.010
 WOBBLE_S = (0.0, 0.0002, -0.0001, 0.0001, -0.0002)
 COMPILE_S = 0.5
+DISPATCH_S = 0.0002
+"""Of a device: what the host takes to hand in a step."""
+ROWS_AT_ONCE = 32
+"""Of a device: as many rows take `STEP_S` together; more take as much longer, so that throughput has a knee."""
+BLOCK_BYTES = 2**14
+"""Of a device: its allocator holds whole blocks."""
+CAPACITY_VARIABLE = "WEIGHBRIDGE_FAKE_DEVICE_BYTES"
+CAPACITY_BYTES = 2**20
+EXHAUSTED = "fake device memory exhausted"
 FAULT_VARIABLE = "WEIGHBRIDGE_FAKE_FAULT"
 """`KIND` or `KIND@BATCH_SIZE`; KIND is one of `FAULTS`. Tests set it to see what becomes of a worker that fails."""
 
@@ -33,7 +45,7 @@ def _raise() -> None:
 
 
 def _exhaust() -> None:
-    raise RuntimeError("fake device memory exhausted")
+    raise RuntimeError(EXHAUSTED)
 
 
 def _hang() -> None:
@@ -64,7 +76,8 @@ class Fake(Reference):
 
     name = "fake"
     hidden = True
-    oom_signs = ("fake device memory exhausted",)
+    devices = ("cpu", "cuda", "tpu")
+    oom_signs = (EXHAUSTED,)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Loads an `mlp` without normalisation; another architecture is an error."""
@@ -72,7 +85,8 @@ class Fake(Reference):
             raise ValueError(f"fake computes only the mlp architecture, not {model.architecture}")
         dtype = np.float64 if cell.precision == "fp64" else np.float32
         arrays = {name: array.astype(dtype) for name, array in load_file(weights).items()}
-        return FakeSession(arrays, model.config, "" if cell.precision == "fp64" else fault(cell))
+        broken = "" if cell.precision == "fp64" else fault(cell)
+        return (FakeSession if cell.device == "cpu" else DeviceSession)(arrays, model.config, broken)
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Seeded normal weights, scaled by fan-in: they are fit for parity, and score nothing."""
@@ -122,6 +136,9 @@ class FakeSession(Session):
         if self.fault == "stall" and self.steps == STALL_AT_STEP:
             self.now_s += STALL_S
             time.sleep(STALL_S)
+        return self._forward(x)
+
+    def _forward(self, x: np.ndarray) -> np.ndarray:
         for index in range(self.depth):
             x = self.activation(self._linear(f"layers.{index}", x))
         y = self._linear("head", x)
@@ -150,6 +167,83 @@ class FakeSession(Session):
     def facts(self) -> dict[str, Any]:
         """Effective footing."""
         return {"threads": 1, "precision": str(self.weights["head.weight"].dtype), "steps": self.steps}
+
+
+class Allocator:
+    """Of a device's memory: bytes that live, their peak, and the peak of the blocks that hold them."""
+
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self.live = self.peak = self.held = 0
+
+    def take(self, size: int) -> None:
+        """Raises where the blocks that would hold it exceed the capacity."""
+        blocks = math.ceil((self.live + size) / BLOCK_BYTES) * BLOCK_BYTES
+        if blocks > self.capacity:
+            raise RuntimeError(f"{EXHAUSTED}: {size} bytes more than {self.live} do not fit in {self.capacity}")
+        self.live += size
+        self.peak, self.held = max(self.peak, self.live), max(self.held, blocks)
+
+    def give(self, size: int) -> None:
+        """Frees; its blocks stay held."""
+        self.live -= size
+
+
+class DeviceSession(FakeSession):
+    """Hands steps in and returns: a figure taken without `sync` is that of handing in."""
+
+    def __init__(self, weights: Arrays, config: dict[str, Any], fault: str) -> None:
+        super().__init__(weights, config, fault)
+        self.memory = Allocator(int(os.environ.get(CAPACITY_VARIABLE, CAPACITY_BYTES)))
+        self.memory.take(sum(array.nbytes for array in weights.values()))
+        self.busy_until_s = 0.0
+
+    def put(self, batch: Arrays) -> np.ndarray:
+        """features (B, F), which live as long as the session."""
+        x = super().put(batch)
+        self.memory.take(x.nbytes)
+        return x
+
+    def step(self, x: np.ndarray) -> np.ndarray:
+        """Queues the work behind what was handed in before. Compilation is the host's."""
+        if self.steps and self.fault:
+            FAULTS[self.fault]()
+        activations = self._activation_bytes(len(x))
+        self.memory.take(activations)
+        self.memory.give(activations)
+        self.now_s += DISPATCH_S + (0 if self.steps else COMPILE_S)
+        work_s = STEP_S * max(1.0, len(x) / ROWS_AT_ONCE) + WOBBLE_S[self.steps % len(WOBBLE_S)]
+        self.busy_until_s = max(self.busy_until_s, self.now_s) + work_s
+        self.steps += 1
+        return self._forward(x)
+
+    def _activation_bytes(self, rows: int) -> int:
+        biases = [array for name, array in self.weights.items() if name.endswith("bias")]
+        return rows * sum(array.nbytes for array in biases)
+
+    def sync(self, y: np.ndarray) -> None:
+        """Waits, on the fake clock."""
+        self.now_s = max(self.now_s, self.busy_until_s)
+
+    def get(self, y: np.ndarray) -> Arrays:
+        """Refuses what is not done yet: a suite that reads without waiting is wrong."""
+        if self.now_s < self.busy_until_s:
+            raise RuntimeError("read from the fake device before it was done")
+        return super().get(y)
+
+    def forget_peaks(self) -> bool:
+        """From here on, what lives now is the peak; blocks that nothing needs are given back."""
+        self.memory.peak = self.memory.live
+        self.memory.held = math.ceil(self.memory.live / BLOCK_BYTES) * BLOCK_BYTES
+        return True
+
+    def device_peak_bytes(self) -> int:
+        """Of live bytes."""
+        return self.memory.peak
+
+    def device_reserved_bytes(self) -> int:
+        """Of blocks."""
+        return self.memory.held
 
 
 def _gelu(x: np.ndarray) -> np.ndarray:

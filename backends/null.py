@@ -21,6 +21,7 @@ class Null(Fake):
     """Weights and oracle come from `fake`; a step computes nothing and returns `fake`'s outputs of its batch."""
 
     name = "null"
+    devices = ("cpu",)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """A session that answers with what `fake` computed once, at `put`."""

@@ -65,13 +65,19 @@ class CompiledSession(TorchSession):
 
         return int(counters["stats"]["unique_graphs"])
 
+    def attention(self) -> list[str]:
+        """Not told: to listen would compile anew."""
+        return []
+
     def facts(self) -> dict[str, Any]:
         """Eager's, and how the program was cut."""
         from torch._dynamo.utils import counters
+        from torch._inductor import config
 
         return {
             **super().facts(),
             "compile_scope": "forward",
+            "cuda_graphs": self.cell.device == "cuda" and config.triton.cudagraphs,
             "graphs": counters["stats"]["unique_graphs"],
             "frames_left_to_eager": counters["frames"]["total"] - counters["frames"]["ok"],
             "graph_breaks": sum(counters["graph_break"].values()),

@@ -169,8 +169,38 @@ def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
     set_precision(cell.precision)
     module = torch_models.build(model)
     torch_models.load_state(module, load_file(weights))
+    if cell.precision == "tf32" and cell.device == "cpu":
+        _round_products(module)
     module = module.eval().requires_grad_(False).to(cell.device, torch_dtype(cell.precision))
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+
+TF32_DROPPED_BITS = 13
+"""A float32 has 23 bits of mantissa, a TF32 10."""
+
+
+def round_tf32(tensor: Any) -> Any:
+    """To the nearest TF32, ties to even, still held in float32; infinity and NaN stay what they are."""
+    import torch
+
+    bits = tensor.contiguous().view(torch.int32)
+    odd = (bits >> TF32_DROPPED_BITS) & 1
+    rounded = (bits + ((1 << (TF32_DROPPED_BITS - 1)) - 1) + odd) & -(1 << TF32_DROPPED_BITS)
+    return torch.where(torch.isfinite(tensor), rounded.view(torch.float32), tensor)
+
+
+def _round_products(module: Any) -> None:
+    """Rounds what enters products of weights as a TF32 device does.
+
+    The yardstick of parity is the reference's error at the cell's precision, on the CPU, which has no TF32: without
+    this, every device's TF32 would be held to float32.
+    """
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.Linear | torch.nn.Conv2d):
+            part.weight = torch.nn.Parameter(round_tf32(part.weight.detach()))  # not in place: it may be tied
+            part.register_forward_pre_hook(lambda _, inputs: (round_tf32(inputs[0]), *inputs[1:]))
 
 
 COUNTER = "torch FlopCounter"
@@ -193,6 +223,7 @@ class TorchSession(Session):
 
         self.torch, self.module, self.cell, self.function = torch, module, cell, function
         self.dtype = torch_dtype(cell.precision)
+        self.sample: Any = None
         self.run = self.infer
         if cell.scenario == "generate":
             self.run = self.generate
@@ -200,7 +231,9 @@ class TorchSession(Session):
 
     def put(self, batch: Arrays) -> Any:
         """Floats go to the cell's precision; images are NHWC already, which is channels_last after a permute."""
-        return {name: self._tensor(array) if np.ndim(array) else int(array) for name, array in batch.items()}
+        x = {name: self._tensor(array) if np.ndim(array) else int(array) for name, array in batch.items()}
+        self.sample = self.sample or x
+        return x
 
     def _tensor(self, array: np.ndarray) -> Any:
         tensor = self.torch.from_numpy(np.ascontiguousarray(array))
@@ -243,13 +276,22 @@ class TorchSession(Session):
         narrow = tensor.is_floating_point() and tensor.dtype.itemsize < 4
         return (tensor.float() if narrow else tensor).cpu().numpy()
 
+    def forget_peaks(self) -> bool:
+        """Gives back what the cache holds and nothing uses, so that the reserved peak starts anew, too."""
+        if self.cell.device != "cuda":
+            return False
+        self.torch.cuda.synchronize()
+        self.torch.cuda.empty_cache()
+        self.torch.cuda.reset_peak_memory_stats()
+        return True
+
     def device_peak_bytes(self) -> int | None:
         """Peak of allocated device memory."""
-        return self.torch.cuda.max_memory_allocated() if self.cell.device == "cuda" else None
+        return self.torch.cuda.max_memory_allocated() or None if self.cell.device == "cuda" else None
 
     def device_reserved_bytes(self) -> int | None:
         """Peak of what the caching allocator held."""
-        return self.torch.cuda.max_memory_reserved() if self.cell.device == "cuda" else None
+        return self.torch.cuda.max_memory_reserved() or None if self.cell.device == "cuda" else None
 
     def cost(self, x: dict[str, Any]) -> Cost | None:
         """Counted by torch's FlopCounter; of bytes, weights, inputs and outputs."""
@@ -283,9 +325,29 @@ class TorchSession(Session):
         per_position = 2 * config.num_hidden_layers * config.num_key_value_heads * head * self.dtype.itemsize
         return self.cell.batch_size * length * per_position
 
+    def attention(self) -> list[str]:
+        """Which of torch's attention kernels a step dispatches to, as torch itself says; takes a step."""
+        from torch.utils._python_dispatch import TorchDispatchMode
+
+        seen: set[str] = set()
+
+        class Listener(TorchDispatchMode):
+            def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+                seen.update(name for name in (func.__name__.partition(".")[0],) if "attention" in name)
+                return func(*args, **(kwargs or {}))
+
+        if self.sample is not None:
+            x = {name: 1 if name == "new_tokens" else held for name, held in self.sample.items()}
+            with self.torch.no_grad(), Listener():  # in inference mode a listener hears only the function of all
+                self.sync(self.run(x))
+        return sorted(name.removeprefix("_scaled_dot_product_") for name in seen)
+
     def facts(self) -> dict[str, Any]:
         """Effective footing, read back from torch."""
+        half = self.torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
         return {
+            "attention": self.attention(),
+            "reduced_precision_reduction": half if self.cell.device == "cuda" else None,
             "threads": self.torch.get_num_threads(),
             "precision": str(self.dtype).removeprefix("torch."),
             "matmul_precision": self.torch.get_float32_matmul_precision(),

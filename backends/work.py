@@ -23,6 +23,7 @@ class Work(Fake):
     """Weights and oracle come from `fake`; a step works and returns `fake`'s outputs of its batch."""
 
     name = "work"
+    devices = ("cpu",)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """A session that answers with what `fake` computed once, at `put`."""

@@ -192,14 +192,32 @@ def ensure(
     for name, precision in (("oracle", "fp64"), ("reference", cell.precision)):
         if not (folder / f"{name}.safetensors").exists():
             session = reference.open(model, weights, msgspec.structs.replace(on_cpu, precision=precision))
-            save_whole(outputs_of(session, batch), folder / f"{name}.safetensors")
+            save_whole(
+                outputs_of(session, batch, ORACLE_ROWS if cell.scenario == "infer" else None),
+                folder / f"{name}.safetensors",
+            )
     if not (folder / "batch.safetensors").exists():
         save_whole(batch, folder / "batch.safetensors")
     return Artefacts(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
 
 
-def outputs_of(session: Session, batch: Arrays) -> Arrays:
-    """A session's outputs on one batch, on the host."""
+ORACLE_ROWS = 64
+"""Rows that the oracle takes at a time: in float64 it would need twice the memory of what it is to judge."""
+
+
+def outputs_of(session: Session, batch: Arrays, most_rows: int | None = None) -> Arrays:
+    """A session's outputs on one batch, on the host; at most so many rows at a time, where rows are independent."""
+    count = len(next(iter(batch.values()))) if most_rows else 0
+    if not most_rows or count <= most_rows:
+        return _outputs(session, batch)
+    parts = [
+        _outputs(session, {name: array[start : start + most_rows] for name, array in batch.items()})
+        for start in range(0, count, most_rows)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _outputs(session: Session, batch: Arrays) -> Arrays:
     y = session.step(session.put(batch))
     session.sync(y)
     return session.get(y)

@@ -70,6 +70,12 @@ def best(batches: Sequence[Shape], step_s: StepCost, compile_s: float, passes: i
     return ends[::-1]
 
 
+def total_s(batches: Sequence[Shape], lengths: Sequence[int], step_s: StepCost, compile_s: float, passes: int) -> float:
+    """Seconds of so many passes over batches padded to these lengths, and of a compilation a shape."""
+    shapes = [Shape(rows, bucket(length, lengths)) for rows, length in batches]
+    return passes * sum(map(step_s, shapes)) + compile_s * len(set(shapes))
+
+
 def _totals(rows: Sequence[list[int]], length: int, step_s: StepCost, compile_s: float, passes: int) -> list[float]:
     """For each start, what it costs to pad everything from there to the end to `length`."""
     costs: dict[int, float] = {}

@@ -13,9 +13,9 @@ from typing import Any
 
 import msgspec
 
-from bench import buckets
+from bench import buckets, server
 from bench.buckets import Shape, Strategy
-from bench.core import Cell, WeighbridgeError
+from bench.core import Cell
 from bench.group import Job, Watcher
 from bench.shapes import Churn, Passed
 from bench.study import Study, Trial
@@ -30,6 +30,8 @@ class Churned(Trial, frozen=True, kw_only=True):
     strategy: Strategy = "exact"
     lengths: list[int] = []
     """The buckets; none where every batch keeps its longest row's length."""
+    pads_rows: bool = False
+    """Whether rows were filled up to a power of two, too."""
     passed: Passed | None = None
 
     @property
@@ -69,14 +71,24 @@ def cost(passed: Passed) -> Cost:
     )
 
 
-def best_lengths(exact: Churned, passes: int) -> list[int]:
-    """The best buckets for a backend, by what its `exact` trial took; raises WeighbridgeError where that failed."""
-    passed = exact.passed
-    if passed is None:
-        raise WeighbridgeError(f"no exact trial of {exact.cell}: {exact.reason}")
+class Padding(msgspec.Struct, frozen=True):
+    """What batches are padded to."""
+
+    lengths: list[int]
+    rows: bool
+
+
+def best_padding(cell: Cell, passed: Passed, passes: int) -> Padding:
+    """The best for a backend, by what its `exact` trial took: buckets for rows as they come, or filled up."""
     step_s = buckets.fitted(passed.shapes, passed.steady_s)
     compile_s = cost(passed).compiling_s / len(set(passed.shapes))
-    return buckets.best(passed.shapes, step_s, compile_s, passes)
+    found: list[tuple[float, bool, list[int]]] = []
+    for fills in (False, True):
+        batches = [Shape(server.padded(rows, cell.batch_size) if fills else rows, at) for rows, at in passed.shapes]
+        lengths = buckets.best(batches, step_s, compile_s, passes)
+        found.append((buckets.total_s(batches, lengths, step_s, compile_s, passes), fills, lengths))
+    _, fills, lengths = min(found)
+    return Padding(lengths, fills)
 
 
 def weigh(
@@ -87,29 +99,32 @@ def weigh(
     study = Study(job, journal, watcher)
     found = {trial.key: trial for trial in known}
 
-    def trial(cell: Cell, strategy: Strategy, lengths: Callable[[], list[int]]) -> Iterator[Churned]:
+    def trial(cell: Cell, strategy: Strategy, padding: Padding) -> Iterator[Churned]:
         if (cell, strategy) not in found:
-            chosen = lengths()
-            given = {"strategy": strategy, "lengths": chosen}
-            (made,) = study.trials([cell], Churned, _converse(strategy, chosen, batches, watcher), given)
+            given = {"strategy": strategy, "lengths": padding.lengths, "pads_rows": padding.rows}
+            request = Churn(lengths=padding.lengths, pads_rows=padding.rows, batches=batches)
+            (made,) = study.trials([cell], Churned, _converse(strategy, request, watcher), given)
             found[cell, strategy] = made
             yield made
 
     for cell in cells:
-        yield from trial(cell, "exact", list)
-        exact = found[cell, "exact"]
-        if exact.status != "ok" or exact.passed is None:
+        yield from trial(cell, "exact", Padding([], False))
+        passed = found[cell, "exact"].passed
+        if passed is None:
             continue
-        longest = max(shape.length for shape in exact.passed.shapes)
-        yield from trial(cell, "one length", lambda longest=longest: [longest])
-        yield from trial(cell, "powers of two", lambda longest=longest: buckets.powers_of_two(longest))
-        yield from trial(cell, "best", lambda exact=exact: best_lengths(exact, passes))
+        compiles = job.backend(cell).compiles
+        longest = max(shape.length for shape in passed.shapes)
+        yield from trial(cell, "one length", Padding([longest], compiles))
+        yield from trial(cell, "powers of two", Padding(buckets.powers_of_two(longest), compiles))
+        best = best_padding(cell, passed, passes)
+        if best.rows or len(best.lengths) < len({shape.length for shape in passed.shapes}):  # else it is `exact`
+            yield from trial(cell, "best", best)
 
 
-def _converse(strategy: Strategy, lengths: list[int], batches: int, watcher: Watcher) -> Callable[..., dict[str, Any]]:
+def _converse(strategy: Strategy, request: Churn, watcher: Watcher) -> Callable[..., dict[str, Any]]:
     def converse(cell: Cell, ask: Ask) -> dict[str, Any]:
         watcher.phase(f"churning, {strategy}")
-        passed = msgspec.convert(ask(Churn(lengths=lengths, batches=batches)), Passed)
+        passed = msgspec.convert(ask(request), Passed)
         return {"passed": passed}
 
     return converse

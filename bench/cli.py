@@ -17,7 +17,18 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, cli_churn, cli_compare, cli_load, cli_machine, compare, data, doctor, registry
+from bench import (
+    application,
+    cli_churn,
+    cli_compare,
+    cli_load,
+    cli_machine,
+    cli_sweep,
+    compare,
+    data,
+    doctor,
+    registry,
+)
 from bench.console import TIER_HELP, Json, Many, err, out, print_json, sizes, words
 from bench.core import WeighbridgeError
 from bench.plan import Filters
@@ -214,6 +225,7 @@ cli_machine.register(app)
 cli_compare.register(app)
 cli_load.register(app)
 cli_churn.register(app)
+cli_sweep.register(app)
 
 
 def main() -> None:

@@ -218,8 +218,12 @@ class Session(ABC):
     def get(self, y: Any) -> Arrays:
         """Device -> host. Outputs keep the names the model gives them, in the reference's layout, at least float32."""
 
+    def forget_peaks(self) -> bool:
+        """Starts the device's peaks anew from what lives now; False where this backend cannot."""
+        return False
+
     def device_peak_bytes(self) -> int | None:
-        """Peak of live device memory since opening; None is "n/a", never 0."""
+        """Peak of live device memory since `forget_peaks` where that can be, else since opening; None is "n/a"."""
         return None
 
     def device_reserved_bytes(self) -> int | None:

@@ -68,6 +68,10 @@ class Display:
         self.live.console.print(Text(f"[{self.done}/{self.total}] {line}"), soft_wrap=True)
         self._draw()
 
+    def left_out(self, cells: int) -> None:
+        """So many will not be weighed after all."""
+        self.total -= cells
+
     def time_left_s(self) -> float | None:
         """The mean of the cells done in this session, times those left; None before the first."""
         here = self.done - self.skipped_before

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench import noise
+from bench import memory, noise
 from bench.artefacts import Artefacts, compile_cache
 from bench.core import Backend, Cell, Device, Task
 from bench.noise import Calibration, Sampler
@@ -64,6 +64,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """Task name -> its verified data folders. Raises WeighbridgeError where a package cannot be had."""
     free_bytes: Callable[[], int]
     """Host memory that can be had now."""
+    host_limit_bytes: int | None = None
+    """What one worker may take of the host's memory; None where it is not bounded. Those that are open together are
+    bounded by their share of what is free, too."""
     calibration: Calibration | None = None
     peaks: Mapping[Device, Peaks] = {}
 
@@ -172,7 +175,8 @@ class Group:
         with ExitStack() as stack:
             caches = [stack.enter_context(compile_cache(self.job.root)) for _ in entrants]
             for index in range(self.job.tier.processes):
-                with self.opened(entrants, caches, spare=self.job.tier.processes == 1):
+                spare = self.job.tier.processes == 1 and self.job.tier.thorough
+                with self.opened(entrants, caches, spare):
                     self.ready(entrants)
                     sampler = Sampler([entrant.worker for entrant in entrants])
                     stopped.append(take_turns(entrants, self.job.tier, self.rng, self._tell_turn(index)))
@@ -218,20 +222,26 @@ class Group:
     def opened(self, entrants: Sequence[Entrant], caches: Sequence[Path], spare: bool) -> Generator[None]:
         """Workers of all that have not failed, loaded side by side and then stopped; dead afterwards."""
         alive = [(entrant, cache) for entrant, cache in zip(entrants, caches, strict=True) if not entrant.failed()]
+        bound = self._bound(len(alive) * (1 + spare))
         with ExitStack() as stack:
             for index, (entrant, cache) in enumerate(alive):
                 self.watcher.started(entrant.cell)
                 self.watcher.phase("opening")
-                entrant.worker = stack.enter_context(self._worker(entrant, cache, f".{index}"))
+                entrant.worker = stack.enter_context(self._worker(entrant, cache, f".{index}", bound))
                 compiles = spare and self.job.backend(entrant.cell).compiles
                 entrant.spare = (
-                    stack.enter_context(self._worker(entrant, cache, f".{index}.warm")) if compiles else None
+                    stack.enter_context(self._worker(entrant, cache, f".{index}.warm", bound)) if compiles else None
                 )
             for entrant, _ in alive:
                 entrant.attempt(entrant.begin)
                 if entrant.spare and not entrant.failed():
                     self._await(entrant, entrant.spare)
             yield
+
+    def _bound(self, workers: int) -> int | None:
+        """What each of as many workers may take, so that all of them together leave the host's neighbours theirs."""
+        limit = self.job.host_limit_bytes
+        return None if limit is None else max(1, min(limit, self.job.free_bytes() // max(1, workers)))
 
     def _await(self, entrant: Entrant, spare: Worker) -> None:
         begin = time.monotonic()
@@ -243,10 +253,12 @@ class Group:
         entrant.wall_s += time.monotonic() - begin
 
     @contextmanager
-    def _worker(self, entrant: Entrant, cache: Path, suffix: str) -> Generator[Worker]:
+    def _worker(self, entrant: Entrant, cache: Path, suffix: str, bound: int | None) -> Generator[Worker]:
         """A worker that has been asked to open the cell, and is dead afterwards; its log stays where it failed."""
         cell, backend = entrant.cell, self.job.backend(entrant.cell)
         variables = {**thread_variables(), **backend.env(cell, cache), **entrant.variables}
+        variables |= memory.limit_variables(bound)
+        entrant.weighing.note({"host_limit_bytes": bound} if bound is not None else {})
         log = self.logs / f"{cell.id}{suffix}.log"
         with living(Worker(variables, log, entrant.left_s, self.watcher.progress)) as worker:
             worker.send(Open(cell=cell, artefacts=self.made, files=self.job.files(cell.task)))

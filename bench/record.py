@@ -119,6 +119,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None
     device_process_bytes: int | None = None
+    energy_j_per_step: float | None = None
+    """Of the whole package or device, what idles included; None where nothing counts it."""
     cost: Cost | None = None
     """What this backend counted; None where it cannot."""
     peaks: Peaks | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import artefacts, environment, store
+from bench import artefacts, environment, memory, store
 from bench.artefacts import Artefacts
 from bench.core import Backend, Cell, WeighbridgeError
 from bench.group import Group, Job, Watcher, living
@@ -88,6 +88,8 @@ class Run:
         reference: Backend = self.job.backends[self.job.reference]
         first = next(iter(groups.values()))
         variables = {**thread_variables(), **reference.env(first, self.job.root / "compiled")}
+        if self.job.host_limit_bytes is not None:  # the oracle is not what is weighed: it may take whatever is free
+            variables |= memory.limit_variables(self.job.free_bytes())
         log = self.logs / f"{first.id}.prepare.log"
         with living(Worker(variables, log, self.job.time_limit_s, self.watcher.progress)) as worker:
             for group, cell in groups.items():

@@ -1,7 +1,6 @@
 """The worker's end of shape churn: real rows of their own lengths, padded, stepped through twice.
 
-Inputs are staged before each step, untimed, and every step is synchronised. Rows are filled up, too, where the backend
-compiles a program a shape: batches of 1 to the cell's size become powers of two.
+Inputs are staged before each step, untimed, and every step is synchronised.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import numpy as np
 
 from bench import audit, buckets, measure
 from bench.buckets import Shape
-from bench.core import Arrays, Backend, Cell, Session
+from bench.core import Arrays, Cell, Session
 from bench.server import padded
 
 CHECKED = 3
@@ -25,6 +24,8 @@ class Churn(msgspec.Struct, frozen=True, tag="churn"):
     """Step through so many batches twice, padded to `lengths`; to their longest row where there are none."""
 
     lengths: list[int]
+    pads_rows: bool
+    """Whether rows are filled up to a power of two, too."""
     batches: int
     seed: int = 0
 
@@ -49,13 +50,13 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
 class Churning:
     """An open session, and a task's rows of varying length."""
 
-    def __init__(self, cell: Cell, backend: Backend, session: Session, rows: Sequence[Arrays]) -> None:
-        self.cell, self.backend, self.session, self.rows = cell, backend, session, rows
+    def __init__(self, cell: Cell, session: Session, rows: Sequence[Arrays]) -> None:
+        self.cell, self.session, self.rows = cell, session, rows
 
     def churn(self, request: Churn) -> Passed:
         """Both passes, then the check, since its unpadded shapes compile, too."""
         batches = list(self.batches(request.batches, request.seed))
-        shapes = [self.shape(batch, request.lengths) for batch in batches]
+        shapes = [self.shape(batch, request) for batch in batches]
         begin = self.session.programs()
         cold, compiled_at = self.passed(batches, shapes)
         between = self.session.programs()
@@ -76,13 +77,11 @@ class Churning:
             yield [self.rows[index % len(self.rows)] for index in range(at, at + size)]
             at += size
 
-    def shape(self, batch: Sequence[Arrays], lengths: Sequence[int]) -> Shape:
+    def shape(self, batch: Sequence[Arrays], request: Churn) -> Shape:
         """What a batch is run at."""
         longest = max(length_of(row) for row in batch)
-        if not lengths:
-            return Shape(len(batch), longest)
-        rows = padded(len(batch), self.cell.batch_size) if self.backend.compiles else len(batch)
-        return Shape(rows, buckets.bucket(longest, lengths))
+        rows = padded(len(batch), self.cell.batch_size) if request.pads_rows else len(batch)
+        return Shape(rows, buckets.bucket(longest, request.lengths))
 
     def passed(self, batches: Sequence[list[Arrays]], shapes: Sequence[Shape]) -> tuple[list[float], list[int]]:
         """Seconds of each step, and the steps that compiled."""

@@ -23,6 +23,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     most_turns: int = 100
     queued_blocks: int = 3
     first_tokens: int = 5
+    thorough: bool = True
+    """Whether score, operations and compilation from a filled cache are taken, too: a sweep leaves them out."""
 
 
 QUICK = Tier(name="quick", processes=1, bound=0.01, warm_cap_s=1.0, cap_s=2.5)

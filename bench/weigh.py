@@ -18,7 +18,7 @@ from bench import measure, stats
 from bench.core import Cell, Cost
 from bench.record import Parity, Record
 from bench.tier import Tier
-from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle
+from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Request, Score, Settle
 
 Ask = Callable[[Request], dict[str, Any]]
 Phase = Callable[[str], None]
@@ -51,6 +51,8 @@ class Weighing:
         self.ask: Ask = _not_open
         self.fields: dict[str, Any] = {"tier": tier.name, "warmup_s": [], "step_s": [], "blocks": []}
         self.repeats = 1
+        self.peaks_since, self.meter = "opening", ""
+        self.joules: list[float] = []
         self.fastest_s = math.inf
 
     def begin(self, ask: Ask, opened: dict[str, Any]) -> None:
@@ -58,14 +60,15 @@ class Weighing:
         self.ask = ask
         self.fields |= {"environment": opened["environment"], "items_per_step": opened["items"]}
         self.clock_cost_s = float(opened["clock_cost_s"])
+        self.meter = str(opened.get("energy_meter", ""))
 
     def get_ready(self) -> None:
         """Everything before the first timed block. What one process has shown for all is not asked of the next."""
         self.first()
         self.check()
-        if "score" not in self.fields:
+        if "score" not in self.fields and self.tier.thorough:
             self.score()
-        self.ask(Settle())
+        self.peaks_since = "steady state" if self.ask(Settle()).get("device_reset") else "opening"
         self.warm()
         self.fields["blocks"].append([])
 
@@ -123,6 +126,7 @@ class Weighing:
         """What is told after the turns, and the end of this process."""
         self.first_tokens()
         self.queued()
+        self.energy()
         self.memory()
         self.count()
         self.ask(Close())
@@ -143,17 +147,28 @@ class Weighing:
             found = [self.ask(Block(steps=steps, mode="queued"))["samples"][0] for _ in range(self.tier.queued_blocks)]
             self.fields["queued_step_s"] = [*self.fields.get("queued_step_s", []), *found]
 
+    def energy(self) -> None:
+        """Joules a step, where the hardware counts them: the median of all processes."""
+        if self.meter:
+            self.phase("counting joules")
+            steps = max(1, min(self._steps_a_block() * self.repeats, MOST_QUEUED))
+            joules = self.ask(Energy(steps=steps))["joules"]
+            self.joules += [] if joules is None else [joules]
+            self.fields["energy_j_per_step"] = stats.median(self.joules) if self.joules else None
+            self.note({"energy_meter": self.meter})
+
     def memory(self) -> None:
         """Peaks, the largest of all processes; and facts."""
         answer = self.ask(Memory())
         for name in PEAKS:
             known = [value for value in (answer[name], self.fields.get(name)) if value is not None]
             self.fields[name] = max(known, default=None)
-        self.note(answer["facts"])
+        since = {} if answer["device_peak_bytes"] is None else {"device_peaks_since": self.peaks_since}
+        self.note({**answer["facts"], **since})
 
     def count(self) -> None:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""
-        if "cost" not in self.fields:
+        if "cost" not in self.fields and self.tier.thorough:
             self.phase("counting")
             self.fields["cost"] = msgspec.convert(self.ask(Count())["cost"], Cost | None)
 

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 
-from bench import artefacts, environment, measure, memory, parity, registry, scores
+from bench import artefacts, energy, environment, measure, memory, parity, registry, scores
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
@@ -72,6 +72,12 @@ class Block(msgspec.Struct, frozen=True, tag="block"):
     lead_in: int = 0
 
 
+class Energy(msgspec.Struct, frozen=True, tag="energy"):
+    """Count the joules of blocks of `steps` queued steps. Asked only where `open` named a meter."""
+
+    steps: int
+
+
 class Memory(msgspec.Struct, frozen=True, tag="memory"):
     """Tell the peaks, and what was effective."""
 
@@ -84,7 +90,9 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
     """Give everything back and end."""
 
 
-Request = Prepare | Open | First | Check | Score | Settle | Block | Memory | Count | Close | Churn | LoadRequest
+Request = (
+    Prepare | Open | First | Check | Score | Settle | Block | Energy | Memory | Count | Close | Churn | LoadRequest
+)
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -121,6 +129,7 @@ class Worker:
         self.x_first_token: Any = None
         self.clock_cost_s = 0.0
         self.service: Service
+        self.meters: list[energy.Counter] = []
 
     def answer(self, request: Request) -> dict[str, Any]:
         """Dispatch on the request's type."""
@@ -137,9 +146,11 @@ class Worker:
                 return scores.remembered(self.cell, self.backend, self.artefacts.folder, self.score)
             case Settle():
                 measure.forget_garbage()
-                return {"reset": memory.reset_host_peak()}
+                return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
             case Block():
                 return self.block(request)
+            case Energy(steps=steps):
+                return {"joules": energy.per_step(self.meters, lambda: self._queued(steps))}
             case Memory():
                 return self.memory()
             case Count():
@@ -150,7 +161,7 @@ class Worker:
                 return self.service.reply(request)
             case Churn():
                 rows = self.task.varying(self.files, self.cell.preset) if self.task.varying else []
-                churning = Churning(self.cell, self.backend, self.session, rows)
+                churning = Churning(self.cell, self.session, rows)
                 return msgspec.to_builtins(churning.churn(request))
             case Stream() | Offline() | Serve() | Audit():
                 return self.service.reply(request)
@@ -177,7 +188,9 @@ class Worker:
         if self.cell.scenario == "generate":
             self.x_first_token = self.session.put({**batch, "new_tokens": np.int64(1)})  # type: ignore[dict-item]
         self.clock_cost_s = measure.clock_cost_s(self.session)
+        self.meters = energy.counters(self.cell.device)
         return {
+            "energy_meter": ", ".join(meter.name for meter in self.meters),
             "environment": environment.describe(self.backend.distributions),
             "items": self._items(batch),
             "clock_cost_s": self.clock_cost_s,
@@ -227,6 +240,10 @@ class Worker:
         x = self.x_first_token if request.mode == "first_token" else self.x
         measure.lead_in(self.session, x, request.lead_in)
         return {"samples": measure.latency_block(self.session, x, request.steps, request.repeats)}
+
+    def _queued(self, steps: int) -> int:
+        measure.queued_block(self.session, self.x, steps)
+        return steps
 
     def memory(self) -> dict[str, Any]:
         """Peaks since the last `settle`, and facts."""
@@ -305,4 +322,5 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
 
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))
+    memory.bound_host()
     serve(sys.stdin, take_stdout())

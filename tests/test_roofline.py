@@ -96,7 +96,7 @@ def test_peaks_are_measured_in_a_process_of_their_own_and_kept(tmp_path: Path, m
 UNMEASURABLE = [
     ("cpu", "fp33", "did you mean"),
     ("gpu", "fp32", "no device"),
-    ("tpu", "fp32", "does not run on tpu"),
+    ("tpu", "fp32", "shows no tpu device"),
 ]
 
 

@@ -39,7 +39,13 @@ class Flax(Backend):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "tf32", "bf16", "fp16")
     compiles = True
-    oom_signs = ("RESOURCE_EXHAUSTED", "Out of memory", "Failed to allocate", "std::bad_alloc")
+    oom_signs = (
+        "RESOURCE_EXHAUSTED",
+        "Out of memory",
+        "Failed to allocate",
+        "std::bad_alloc",
+        "YNNPACK operation failed",  # a CPU's products name no cause: docs/sweep.md tells how it was found
+    )
 
     def why_not(self, cell: Cell) -> str | None:
         """TF32 needs an NVIDIA device."""
@@ -48,8 +54,13 @@ class Flax(Backend):
         return super().why_not(cell)
 
     def env(self, cell: Cell, cache: Path) -> dict[str, str]:
-        """One platform, IEEE products, a compile cache that keeps everything, and memory taken as it is needed."""
+        """One platform, IEEE products, a compile cache that keeps everything, and memory taken as it is needed.
+
+        All of a device's, as torch may: JAX's allocator ends at three quarters of it where nothing is said.
+        """
+        whole = {} if "XLA_PYTHON_CLIENT_MEM_FRACTION" in os.environ else {"XLA_CLIENT_MEM_FRACTION": "1.0"}
         return {
+            **(whole if cell.device == "cuda" else {}),
             "JAX_PLATFORMS": cell.device,
             "JAX_DEFAULT_MATMUL_PRECISION": MATMUL.get(cell.precision, "highest"),
             "JAX_COMPILATION_CACHE_DIR": str(cache),
@@ -155,12 +166,12 @@ class FlaxSession(Session):
 
     def device_peak_bytes(self) -> int | None:
         """Peak of live bytes; a CPU keeps no account."""
-        return self._account().get("peak_bytes_in_use")
+        return self._account().get("peak_bytes_in_use") or None
 
     def device_reserved_bytes(self) -> int | None:
         """Peak of what the allocator held; a CPU keeps no account."""
         account = self._account()
-        return account.get("peak_pool_bytes", account.get("bytes_reserved"))
+        return account.get("peak_pool_bytes") or account.get("peak_bytes_reserved") or None
 
     def _account(self) -> dict[str, int]:
         return self.parts.device.memory_stats() or {}
@@ -169,11 +180,14 @@ class FlaxSession(Session):
         """Effective footing, read back from JAX."""
         import jax
 
+        from backends.flax_nnx import layers
+
         return {
             "threads": len(os.sched_getaffinity(0)),
             "precision": str(self.parts.dtype),
             "matmul_precision": jax.config.jax_default_matmul_precision,  # pyright: ignore[reportAttributeAccessIssue]
             "layout": "NHWC",
+            "attention": layers.chosen_attention(),
             "scope": {"infer": "model forward", "generate": "prefill and decode"}[self.cell.scenario],
             "graph_breaks": 0,
             "cuda_graphs": "--xla_gpu_enable_command_buffer=" not in os.environ.get("XLA_FLAGS", "")

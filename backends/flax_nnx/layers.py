@@ -10,7 +10,9 @@ H W height and width, C O channels in and out, h w window.
 
 from __future__ import annotations
 
+import os
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -151,12 +153,40 @@ def avg_pool(x_BHWC: Array, stride: int) -> Array:
     return total / jnp.broadcast_to(count, total.shape)
 
 
+ATTENTION_VARIABLE = "WEIGHBRIDGE_JAX_ATTENTION"
+"""`cudnn` asks for cuDNN's fused attention, which takes half types on NVIDIA devices only."""
+
+
+def chosen_attention() -> str:
+    """Which attention a twin is traced with: `einsum`, ours, unless the user chose `cudnn`."""
+    return os.environ.get(ATTENTION_VARIABLE, "einsum")
+
+
 def attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None = None) -> Array:
     """Scaled dot-product attention; N = K G, so grouped queries need no repeated keys. -> (B, S, N, D)
 
-    `mask` is boolean, True where a query may look, of rank 5 and broadcastable to (B, K, G, S, T). Three things halve
-    its time on CPU: products of rank 4, with L = G S queries a key head; values on the left, so that the long axis
-    ends the product; and the division by the softmax's total last, on D figures a query in place of T.
+    `mask` is boolean, True where a query may look, of rank 5 and broadcastable to (B, K, G, S, T).
+    """
+    if chosen_attention() == "cudnn":
+        return fused_attention(q_BSND, k_BTKD, v_BTKD, mask, "cudnn")
+    return _einsum_attention(q_BSND, k_BTKD, v_BTKD, mask)
+
+
+def fused_attention(
+    q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None, implementation: Literal["xla", "cudnn"]
+) -> Array:
+    """JAX's own, with the mask in its rank: (B, N, S, T)."""
+    if mask is not None:
+        batch, groups = mask.shape[0], q_BSND.shape[2] // k_BTKD.shape[2]
+        heads = (mask.shape[0], k_BTKD.shape[2], groups, *mask.shape[3:])
+        mask = jnp.broadcast_to(mask, heads).reshape(batch, -1, *mask.shape[3:])
+    return jax.nn.dot_product_attention(q_BSND, k_BTKD, v_BTKD, mask=mask, implementation=implementation)
+
+
+def _einsum_attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None = None) -> Array:
+    """Ours. Three things halve its time on CPU: products of rank 4, with L = G S queries a key head; values on the
+    left, so that the long axis ends the product; and the division by the softmax's total last, on D figures a query
+    in place of T.
     """
     (batch, queries, heads, width), (keys, key_heads) = q_BSND.shape, k_BTKD.shape[1:3]
     split = (batch, queries, key_heads, heads // key_heads, width)

@@ -21,12 +21,12 @@ def notes(passes: int) -> tuple[str, ...]:
     """How to read the table."""
     return (
         "One work, the same batches of real lengths for every row. exact: a batch has its longest row's length, and as "
-        "many rows as came. Else lengths are padded to the next bucket, and rows to a power of two where the backend "
-        "compiles a program a shape.",
+        "many rows as came. Else lengths are padded to the next bucket, and, where it says so, rows to a power of two.",
         "Time lost compiling: what steps that compiled took longer than the same steps in the second pass. Padding: "
         "the share of positions that hold no token. tokens/s: real ones, in the second pass.",
         f"In all: the time lost and {passes:,} second passes. `best` is the set of buckets with the least such total "
-        "by a cost model fitted to the exact trial's steps; its row was measured, like every other.",
+        "by a cost model fitted to the exact trial's steps; its row was measured, like every other. It is left "
+        "out where it is a bucket for every length that occurs: that is exact.",
         "Error: the largest relative difference that padding made in outputs of real tokens, on three batches.",
     )
 
@@ -66,7 +66,8 @@ def _lengths(trial: Churned) -> str:
 
 
 def _buckets(trial: Churned) -> str:
-    return ", ".join(map(str, trial.lengths))
+    rows = "; rows too" if trial.pads_rows else ""
+    return ", ".join(map(str, trial.lengths)) + rows
 
 
 def row(trial: Churned, passes: int) -> list[str]:

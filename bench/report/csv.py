@@ -16,7 +16,7 @@ FIELDS = (
     "reason", "step_s", "ratio", "ratio_low", "ratio_high", "verdict", "pairing", "noise_floor", "items_per_s",
     "first_token_s", "token_s", "compile_s", "warm_compile_s", "break_even_calls", "warm_break_even_calls", "samples",
     "settled", "stopped_by", "host_peak_bytes", "device_peak_bytes", "metric", "score", "parity_ratio", "parity_limit",
-    "parity_passed", "family", "tier", "started",
+    "parity_passed", "family", "tier", "started", "energy_j_per_step",
 )  # fmt: skip
 TEXTS = (
     "run", "machine", "task", "preset", "backend", "scenario", "precision", "device", "status", "reason", "verdict",
@@ -44,7 +44,7 @@ def line(row: Row) -> list[object]:
         record.warm_compile_s, row.break_even_calls, row.warm_break_even_calls, len(record.step_s), record.settled,
         record.stopped_by, record.host_peak_bytes, record.device_peak_bytes, inert(row.metric), row.score,
         parity.ratio if parity else None, parity.limit if parity else None, parity.passed if parity else None,
-        inert(row.family), inert(record.tier), inert(record.started),
+        inert(row.family), inert(record.tier), inert(record.started), record.energy_j_per_step,
     ]  # fmt: skip
 
 

@@ -128,6 +128,7 @@ def timed(row: Row) -> list[tuple[str, str]]:
         ("beside the reference", BESIDE.get(row.pairing, "–")),
         ("ended by", record.stopped_by or "–"),
         ("warm-up", f"{len(record.warmup_s)} steps, {seconds(sum(record.warmup_s))}"),
+        ("energy a step", "n/a" if record.energy_j_per_step is None else number(record.energy_j_per_step, "J")),
     ]  # fmt: skip
     if record.noise:
         elsewhere = record.noise.cpus_elsewhere

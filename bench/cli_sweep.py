@@ -1,0 +1,171 @@
+"""The command that sweeps batch sizes: throughput against batch size, up to a full memory."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from bench import application, compare, curve, environment, store, sweep
+from bench.application import Done, Options, Planned
+from bench.console import TIER_HELP, Json, Many, err, out, print_json, words
+from bench.core import WeighbridgeError
+from bench.curve import Curve
+from bench.display import Display
+from bench.files import write_whole
+from bench.plan import Filters
+from bench.report import sweep as told
+from bench.report.overview import Overview
+from bench.tier import tier
+
+UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+LEAST_LIMIT = 2**26
+"""64 MiB: below that not even an interpreter with numpy starts."""
+MAY_WRAP = ("cell", "ratio", "status")
+EXPECTED = ("ok", "oom", "timeout")
+"""Ends that a sweep looks for; any other is a failure."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command to the command line."""
+    app.command("sweep")(sweep_command)
+
+
+def sweep_command(
+    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
+    tasks: Many = "",
+    backends: Many = "",
+    scenarios: Many = "infer",
+    precisions: Many = "",
+    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
+    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    most: Annotated[int, typer.Option(help="The largest batch size; they double from 1.", min=1)] = 1024,
+    memory_limit: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE", help="Host memory of a worker, as 4GiB; default on cpu: its share of what is free."
+        ),
+    ] = "",
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")] = False,
+    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    time_limit: Annotated[float, typer.Option(help="Seconds a batch size may take.", min=0.001)] = 600.0,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the cells that it may come to, and stop.")] = False,
+    json: Json = False,
+) -> None:
+    """Throughput against batch size, doubling until memory or time runs out; names the knee. Writes sweep.md, too."""
+    limit = limit_bytes(memory_limit)
+    filters = Filters(
+        tasks=words(tasks),
+        backends=words(backends),
+        scenarios=words(scenarios),
+        precisions=words(precisions),
+        batch_sizes=[1],
+        presets=words(preset),
+        device=device,
+    )
+    planned = application.prepare(suite, filters)
+    if plan:
+        cells = sweep.planned(planned.cells, most)
+        return print_json(cells) if json else _print([[str(cell)] for cell in cells], ["cell"])
+    options = Options(
+        out=out_folder,
+        resume=resume or retry_failed,
+        retry_failed=retry_failed,
+        time_limit_s=time_limit,
+        tier=tier(tier_name),
+    )
+    try:
+        done = weigh(planned, options, most, limit)
+    except KeyboardInterrupt:
+        err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
+        raise typer.Exit(130) from None
+    found = curve.curves(compare.rows(done.records, planned.reference), most)
+    print_json(summaries(found)) if json else _show(found)
+    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', 'sweep.md', *application.REPORTS))})"))
+    if any(record.status not in EXPECTED for record in done.records):
+        raise typer.Exit(1)
+    return None
+
+
+def limit_bytes(text: str) -> int | None:
+    """`4GiB`, `512 MiB` or plain bytes; None where nothing was said."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)?", text.strip())
+    if not found or found[2] not in (None, *UNITS):
+        raise WeighbridgeError(f"--memory-limit takes a size such as 4GiB, 512MiB or 4000000000, not {text!r}")
+    limit = int(float(found[1]) * UNITS[found[2] or ""])
+    if limit < LEAST_LIMIT:
+        raise WeighbridgeError(f"--memory-limit {text} is below 64MiB, in which no worker starts; choose a larger one")
+    return limit
+
+
+def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> Done:
+    """Sweeps what is not done yet and writes the reports; they are written after an interrupt, too."""
+    folder = application.run_folder(options)
+    every = sweep.planned(planned.cells, most)
+    with store.writing(folder) as journal:
+        todo = set(application.to_do(journal, every, options, err))
+        records = store.load(journal) if journal.exists() else []
+        known = {record.cell: record for record in records if record.cell in set(every) - todo}
+        with Display(err, done=len(known), total=len(every)) as display:
+            job = application.job(planned, options.time_limit_s, options.tier)
+            if limit is None and all(cell.device == "cpu" for cell in planned.cells):
+                limit = environment.free_bytes()
+            job = msgspec.structs.replace(job, host_limit_bytes=limit)
+            walk = sweep.Sweep(job, journal, display, most, display.left_out)
+            try:
+                known |= {record.cell: record for record in walk.weigh(planned.cells, known)}
+            finally:
+                _report(folder, journal, planned.reference, most)
+    return Done(folder=folder, records=[known[cell] for cell in every if cell in known])
+
+
+def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
+    if journal.exists():
+        rows = compare.rows(store.load(journal), reference)
+        application.write_reports(folder, Overview(rows, reference))
+        write_whole(folder / "sweep.md", told.markdown(curve.curves(rows, most)).encode())
+
+
+def summaries(curves: Sequence[Curve]) -> list[dict[str, object]]:
+    """For `--json`."""
+    return [
+        {
+            "cell": msgspec.structs.replace(each.first, batch_size=1),
+            "items_per_s": {str(size): rate for size, rate in each.rates.items()},
+            "knee": each.knee,
+            "best": each.best,
+            "ended_by": each.end,
+            "reason": each.reason,
+        }
+        for each in curves
+    ]
+
+
+def _show(curves: Sequence[Curve]) -> None:
+    for title, alike in groupby(curves, key=lambda each: told.title(each.first)):
+        out.print(Text(title, style="bold cyan"))
+        _print([line for each in alike for line in told.lines(each)], told.COLUMNS)
+    for each in curves:
+        out.print(Text(told.sentence(each)))
+
+
+def _print(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", no_wrap=heading not in MAY_WRAP)
+    for row in rows:
+        table.add_row(*(Text(text) for text in row))
+    out.print(table)

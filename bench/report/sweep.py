@@ -1,0 +1,86 @@
+"""A batch sweep in words and figures: per backend the knee, the best batch size, and what ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from bench.compare import Row
+from bench.core import Cell
+from bench.curve import ENOUGH, Curve
+from bench.report import table
+from bench.report.figures import percent, seconds, size
+from bench.report.markdown import escape
+from bench.report.trade import memory
+
+COLUMNS = ("backend", "batch", "throughput", "of best", "step", "ratio", "peak memory", "status")
+MEANING = (
+    f"The knee is the smallest batch size with {percent(ENOUGH)} of the backend's best throughput seen here. Every"
+    " batch size is a cell of its own, shown to be right before it was timed; none was halved. Host memory was bounded"
+    " where a line says so: what failed under a bound may fit in a larger memory."
+)
+
+
+def title(cell: Cell) -> str:
+    """What a sweep's backends share."""
+    return f"{cell.task} {cell.preset}, {cell.scenario} {cell.precision} {cell.device}"
+
+
+def sentence(curve: Curve) -> str:
+    """`torch: knee at batch 8 (96 texts/s, 94 % of the best, 102 texts/s at batch 32); ended by oom at 256: ...`"""
+    return f"{curve.first.backend}: {_found(curve)}; ended by {curve.end}{_bound(curve)}" + (
+        f": {curve.reason}" if curve.reason else ""
+    )
+
+
+def _found(curve: Curve) -> str:
+    if curve.knee is None or curve.best is None:
+        return "no batch size ran"
+    rates = {row.record.cell.batch_size: table.rate(row) for row in curve.rows}
+    if curve.knee == curve.best:
+        return f"knee and best at batch {curve.knee} ({rates[curve.knee]})"
+    share = percent(curve.rates[curve.knee] / curve.rates[curve.best])
+    return f"knee at batch {curve.knee} ({rates[curve.knee]}, {share} of the best, {rates[curve.best]} at {curve.best})"
+
+
+def _bound(curve: Curve) -> str:
+    """The bound of the worker that was last: what it says of memory holds under it."""
+    limit = curve.rows[-1].record.facts.get("host_limit_bytes")
+    return f", host memory bounded to {size(limit)}" if isinstance(limit, int) else ""
+
+
+def lines(curve: Curve) -> list[list[str]]:
+    """A line a batch size, as `COLUMNS`."""
+    return [_line(curve, row) for row in curve.rows]
+
+
+def _line(curve: Curve, row: Row) -> list[str]:
+    cell, share = row.record.cell, None
+    if cell.batch_size in curve.rates and curve.best is not None:
+        share = curve.rates[cell.batch_size] / curve.rates[curve.best]
+    marks = [word for word, at in (("knee", curve.knee), ("best", curve.best)) if at == cell.batch_size]
+    return [
+        cell.backend,
+        str(cell.batch_size),
+        table.rate(row),
+        "–" if share is None else percent(share),
+        seconds(row.step_s),
+        table.ratio(row),
+        size(memory(row)),
+        ", ".join([row.record.status, *marks]),
+    ]
+
+
+def markdown(curves: Sequence[Curve]) -> str:
+    """sweep.md."""
+    parts = ["# Batch sweep", "", MEANING]
+    for name, alike in groupby(curves, key=lambda curve: title(curve.first)):
+        found = list(alike)
+        parts += ["", f"## {escape(name)}", "", *(f"- {escape(sentence(curve))}" for curve in found), ""]
+        parts += [_written(COLUMNS), _written(["---"] * len(COLUMNS))]
+        parts += [_written([escape(text) for text in line]) for curve in found for line in lines(curve)]
+    return "\n".join([*parts, ""])
+
+
+def _written(texts: Sequence[str]) -> str:
+    return f"| {' | '.join(texts)} |"
