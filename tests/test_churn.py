@@ -1,0 +1,194 @@
+"""Shape churn on a session of known costs, in its own time; and the real rows of the tasks that have them."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from bench import application, audit, churn, cli_churn, data, registry
+from bench.buckets import Shape
+from bench.churn import Churned, cost, total_s
+from bench.cli import app
+from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
+from bench.record import Parity
+from bench.report import churn as told
+from bench.shapes import Churn, Churning, Passed, filled, length_of
+from bench.weigh import Ask
+from tests.conftest import Silent, make_cell
+
+COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001
+RNG = np.random.default_rng(0)
+ROWS: list[Arrays] = [{"ids": RNG.integers(1, 9, length)} for length in RNG.integers(3, 60, 200)]
+
+
+class Compiling(Session):
+    """Sums each row; a shape that it has not met costs a compilation, on its own clock."""
+
+    def __init__(self, compiles: bool = True, leaks: bool = False) -> None:
+        self.compiles, self.leaks, self.met, self.now_s = compiles, leaks, set[tuple[int, ...]](), 0.0
+
+    def put(self, batch: Arrays) -> np.ndarray:
+        self.now_s += 100.0  # staging is not timed
+        return batch["ids"]
+
+    def step(self, x: np.ndarray) -> Arrays:
+        self.now_s += FIXED_S + POSITION_S * x.size
+        if self.compiles and x.shape not in self.met:
+            self.now_s += COMPILE_S
+        self.met.add(x.shape)
+        tokens = np.cumsum(x, 1)[:, :, None].astype(np.float32)
+        total = x.sum(1, keepdims=True) + (x.shape[1] if self.leaks else 0)
+        return {"total": total.astype(np.float32), "tokens": tokens}
+
+    def sync(self, y: Any) -> None: ...
+
+    def get(self, y: Arrays) -> Arrays:
+        return y
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def programs(self) -> int | None:
+        return len(self.met) if self.compiles else None
+
+
+def passed(lengths: list[int], pads_rows: bool = False, **session: bool) -> Passed:
+    churning = Churning(make_cell(batch_size=4), Compiling(**session), ROWS)
+    return churning.churn(Churn(lengths=lengths, pads_rows=pads_rows, batches=30))
+
+
+def test_every_new_shape_is_counted_and_its_compilation_told_apart() -> None:
+    found = passed([])
+    shapes = set(found.shapes)
+    assert found.programs == [len(shapes), 0]
+    assert len(found.compiled_at) == len(shapes) > 20
+    assert cost(found).compiling_s == pytest.approx(COMPILE_S * len(shapes))
+    assert cost(found).steady_s == pytest.approx(
+        sum(FIXED_S + POSITION_S * shape.positions for shape in found.shapes), rel=1e-6
+    )
+
+
+def test_buckets_compile_less_and_waste_more() -> None:
+    exact, buckets, one = passed([]), passed([32, 64], pads_rows=True), passed([64], pads_rows=True)
+    counts = [each.programs[0] for each in (exact, buckets, one) if each.programs]
+    assert counts == sorted(counts, reverse=True)
+    assert counts[2] == 3  # batches of 1, 2 and 4 rows
+    assert cost(exact).waste < cost(buckets).waste < cost(one).waste
+    assert exact.tokens == buckets.tokens == one.tokens
+
+
+def test_without_padding_only_shorter_rows_of_a_batch_are_waste() -> None:
+    single = Churning(make_cell(batch_size=1), Compiling(), ROWS).churn(Churn(lengths=[], pads_rows=False, batches=30))
+    assert cost(single).waste == 0
+
+
+def test_what_does_not_compile_loses_nothing() -> None:
+    found = cost(passed([], compiles=False))
+    assert (found.programs, found.compiling_s) == (None, 0)
+
+
+def test_padding_that_changes_outputs_is_seen_and_what_stands_after_a_row_is_not() -> None:
+    assert passed([64], pads_rows=True).error == 0
+    leaking = passed([64], leaks=True)
+    assert leaking.error is not None
+    assert leaking.error > audit.TOLERANCE["fp32"]
+
+
+def test_rows_are_filled_with_zeros_and_batches_with_their_first_row() -> None:
+    batch = filled([{"ids": np.array([1, 2])}, {"ids": np.array([3])}], Shape(4, 3))["ids"]
+    assert batch.tolist() == [[1, 2, 0], [3, 0, 0], [1, 2, 0], [1, 2, 0]]
+    assert batch.dtype == np.int64
+
+
+class Toy(Backend):
+    """Says that it compiles."""
+
+    name, compiles = "toy", True
+
+    def open(self, *args: Any) -> Session:
+        raise NotImplementedError
+
+
+class Studies:
+    """In the place of worker processes: every trial on a new session, some of which fail."""
+
+    fails_at = ""
+
+    def __init__(self, job: object, journal: Path, watcher: object) -> None: ...
+
+    def trials(
+        self, cells: Sequence[Cell], kind: type[Churned], converse: Callable[[Cell, Ask], Any], given: Mapping[str, Any]
+    ) -> Iterator[Churned]:
+        for cell in cells:
+            if given["strategy"] == self.fails_at:
+                yield kind(cell=cell, status="oom", reason="full", **given)
+                continue
+            churning = Churning(cell, Compiling(), ROWS)
+            found = converse(cell, lambda request, churning=churning: msgspec.to_builtins(churning.churn(request)))
+            yield kind(cell=cell, status="ok", parity=PARITY, **given, **found)
+
+
+PARITY = Parity(ratio=1.0, limit=2.0, passed=True)
+
+
+def trials(monkeypatch: pytest.MonkeyPatch, passes: int, known: Sequence[Churned] = ()) -> list[Churned]:
+    monkeypatch.setattr(churn, "Study", Studies)
+    cell = make_cell("toy", batch_size=4)
+    job = msgspec.structs.replace(application.job(application.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()})
+    return list(churn.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
+
+
+@pytest.mark.parametrize("passes", [1, 20, 300])
+def test_the_best_set_that_was_chosen_is_the_best_that_was_measured(
+    passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = trials(monkeypatch, passes)
+    assert [trial.strategy for trial in found] == ["exact", "one length", "powers of two", "best"]
+    best = total_s(found[-1], passes)
+    assert best <= min(total_s(trial, passes) for trial in found) * 1.001
+    assert "best (" in told.sentence(found, passes)
+
+
+def test_where_compiling_is_repaid_many_times_over_exact_is_best_and_not_done_twice(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    assert [trial.strategy for trial in trials(monkeypatch, 10**9)] == ["exact", "one length", "powers of two"]
+
+
+def test_what_is_known_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trials(monkeypatch, 20)
+    assert trials(monkeypatch, 20, first) == []
+    assert [trial.strategy for trial in trials(monkeypatch, 20, first[:2])] == ["powers of two", "best"]
+
+
+def test_a_strategy_that_fails_is_a_row_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Studies, "fails_at", "one length")
+    found = trials(monkeypatch, 20)
+    assert [trial.status for trial in found] == ["ok", "oom", "ok", "ok"]
+    assert told.row(found[1], 20)[:2] == ["one length", "oom: full"]
+    assert not all(map(cli_churn.right, found))
+    assert "oom: full" in told.markdown(found, 20)
+
+
+def test_a_task_of_one_shape_is_a_wrong_request() -> None:
+    ended = CliRunner().invoke(app, ["churn", "--tasks", "tabular-regression"])
+    assert isinstance(ended.exception, WeighbridgeError)
+    assert "all have one shape; choose semantic-search or text-generation" in str(ended.exception)
+
+
+@pytest.mark.parametrize("name", ["semantic-search", "text-generation"])
+def test_real_rows_vary_are_the_same_every_time_and_fit_the_model(name: str) -> None:
+    task = registry.task(name)
+    assert task.varying is not None
+    files = data.files(task.packages)
+    rows, again = task.varying(files, "small"), task.varying(files, "small")
+    lengths = [length_of(row) for row in rows]
+    assert len(rows) > 500
+    assert len(set(lengths)) > 50
+    assert 1 <= min(lengths) < max(lengths) <= 256
+    assert all(np.array_equal(a["input_ids"], b["input_ids"]) for a, b in zip(rows, again, strict=True))
+    assert rows[0].keys() == task.data(files, "eval", "small").inputs.keys()
