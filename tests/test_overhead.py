@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 
 from bench import application, data, stats
+from bench.core import arrays_hash
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.record import Record
@@ -47,8 +49,8 @@ def plain_loop(record: Record) -> dict[str, float]:
     """What the bare script prints, on the very files that the record was taken with."""
     root = data.cache_folder() / "artefacts"
     weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
-    batches = list((root / "oracle").glob("semantic-search-small-*/batch.safetensors"))
-    batch = max(batches, key=lambda path: path.stat().st_mtime)
+    batches = (root / "oracle").glob("semantic-search-small-*/batch.safetensors")
+    batch = next(path for path in batches if arrays_hash(load_file(path)) == record.facts["batch_hash"])
     variables = {**os.environ, **{name: str(value) for name, value in record.environment["threads"].items()}}
     command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]
     ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
