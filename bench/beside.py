@@ -62,6 +62,7 @@ def main() -> None:
     module, name, result, *arguments = sys.argv[1:]
     found = getattr(importlib.import_module(module), name)(*arguments)
     Path(result).write_bytes(msgspec.msgpack.encode(found))
+    os._exit(0)  # to free what was read object by object takes a tenth of the time that reading took
 
 
 if __name__ == "__main__":

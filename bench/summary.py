@@ -205,11 +205,15 @@ def packed(path: str) -> tuple[list[Summary], int]:
 
 @contextmanager
 def no_collection() -> Generator[None]:
-    """Millions of objects that all stay, and hold no cycle, are looked through again and again by the collector."""
+    """Millions of objects that all stay, and hold no cycle, are looked through again and again by the collector.
+
+    They are frozen at the end: the first object made afterwards would have it look through them after all.
+    """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
+            gc.freeze()
             gc.enable()
