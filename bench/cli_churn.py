@@ -53,8 +53,9 @@ def churn_command(
     )  # fmt: skip
     planned = application.prepare("quick", filters)
     options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
-    folder, trials = weigh(planned, options, batches, passes)
-    write_whole(folder / "churn.md", told.markdown(trials, passes).encode())
+    folder, every = weigh(planned, options, batches, passes)
+    write_whole(folder / "churn.md", told.markdown(every, passes).encode())
+    trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, passes)
     err.print(Text(f"Wrote {folder}/ ({JOURNAL}, churn.md)"))
     if not all(map(right, trials)):
@@ -78,7 +79,7 @@ def _tasks(names: list[str]) -> list[str]:
 def weigh(
     planned: application.Planned, options: application.Options, batches: int, passes: int
 ) -> tuple[Path, list[Churned]]:
-    """Does what is not done yet; returns the folder and the trials of all cells that were asked for."""
+    """Does what is not done yet; returns the folder and every trial of its journal."""
     with application.study_journal(options, JOURNAL) as journal:
         known = study.load(journal, Churned)
         job = application.job(planned, options.time_limit_s, QUICK)
@@ -90,7 +91,7 @@ def weigh(
             except KeyboardInterrupt:
                 err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
                 raise typer.Exit(130) from None
-        return journal.parent, [trial for trial in study.load(journal, Churned) if trial.cell in planned.cells]
+        return journal.parent, study.load(journal, Churned)
 
 
 def show(trials: list[Churned], passes: int) -> None:

@@ -68,8 +68,9 @@ def load_command(
         bound_s=None if bound_ms is None else bound_ms / 1000,
     )  # fmt: skip
     options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit, tier=chosen)
-    folder, trials = weigh(planned, options, asked)
-    write_whole(folder / "load.md", words_of.markdown(trials, planned.reference).encode())
+    folder, every = weigh(planned, options, asked)
+    write_whole(folder / "load.md", words_of.markdown(every, planned.reference).encode())
+    trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, planned.reference)
     err.print(Text(f"Wrote {folder}/ ({JOURNAL}, load.md)"))
     if not all(trial.right and not (trial.server and trial.server.lost) for trial in trials):
@@ -85,7 +86,7 @@ def _kinds(text: str) -> list[Kind]:
 
 
 def weigh(planned: application.Planned, options: application.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
-    """Drives what is not done yet; returns the folder and the records of all cells that were asked for."""
+    """Drives what is not done yet; returns the folder and every record of its journal, the reference's first."""
     with application.study_journal(options, JOURNAL) as journal:
         done = {trial.cell for trial in study.load(journal, Loaded)}
         todo = [cell for cell in planned.cells if cell not in done]
@@ -98,8 +99,8 @@ def weigh(planned: application.Planned, options: application.Options, asked: Ask
             except KeyboardInterrupt:
                 err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
                 raise typer.Exit(130) from None
-        wanted = set(planned.cells)
-        return journal.parent, [trial for trial in study.load(journal, Loaded) if trial.cell in wanted]
+        every = study.load(journal, Loaded)
+        return journal.parent, sorted(every, key=lambda trial: trial.cell.backend != planned.reference)
 
 
 def show(trials: list[Loaded], reference: str) -> None:

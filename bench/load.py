@@ -31,8 +31,6 @@ SAMPLES_A_QUERY = 8
 """MultiStream's."""
 CONFIRMING = 3
 """A confirming run of a server is as many times as long as one of the search."""
-CEILING = 1.1
-"""No server exceeds the offline rate by more: its batches are no larger."""
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,7 +169,7 @@ class Conversation:
             probe = self.probe(self.asked.rate, False, 0, abandons=False)
             search = Search(best=probe if probe.passed else None, probes=[probe])
         else:
-            search = rate.highest(self.probe, CEILING * (offline or self.offline()).rate)
+            search = rate.highest(self.probe, (offline or self.offline()).rate)
         return Serving(
             bound_s=self.bound_s, percentile=PERCENTILE["server"], policy=self.policy, sizes=sizes, search=search,
             lost=self.lost,

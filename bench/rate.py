@@ -9,8 +9,8 @@ import msgspec
 
 RESOLUTION = 0.05
 """Rates closer than this, relative, are not told apart."""
-LOWEST_SHARE = 1 / 8
-"""Of the rate that no server exceeds: below it the search ends. Who cannot hold that is too slow by itself."""
+LOWEST_SHARE, HIGHEST_SHARE = 1 / 8, 8.0
+"""Of the guess: outside the search ends. Who cannot hold an eighth of the offline rate is too slow by itself."""
 MOST_CONFIRMATIONS = 5
 
 
@@ -49,8 +49,8 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     probes: list[Probe]
 
 
-def highest(probe: Callable[[float, bool, int], Probe], ceiling: float, resolution: float = RESOLUTION) -> Search:
-    """The highest rate that passes, between `ceiling` and an eighth of it, to `resolution`.
+def highest(probe: Callable[[float, bool, int], Probe], guess: float, resolution: float = RESOLUTION) -> Search:
+    """The highest rate that passes, to `resolution`; from half of `guess` upwards until one fails, or downwards.
 
     `probe(rate, confirms, seed)` runs the server. A rate must pass twice, the second time longer and with other
     arrivals: the highest of many runs is the luckiest one, too. A confirmation that fails lowers the rate.
@@ -61,7 +61,7 @@ def highest(probe: Callable[[float, bool, int], Probe], ceiling: float, resoluti
         probes.append(probe(rate, confirms, len(probes)))
         return probes[-1]
 
-    rate = _bisected(lambda rate: ask(rate, False).passed, ceiling, resolution)
+    rate = _bisected(lambda rate: ask(rate, False).passed, guess, resolution)
     for _ in range(MOST_CONFIRMATIONS):
         if rate is None:
             break
@@ -71,9 +71,15 @@ def highest(probe: Callable[[float, bool, int], Probe], ceiling: float, resoluti
     return Search(best=None, probes=probes)
 
 
-def _bisected(passes: Callable[[float], bool], ceiling: float, resolution: float) -> float | None:
-    held, failed = 0.0, ceiling
-    while failed > ceiling * LOWEST_SHARE and failed > held * (1 + resolution):
-        rate = math.sqrt(held * failed) if held else failed / 2
+def _bisected(passes: Callable[[float], bool], guess: float, resolution: float) -> float | None:
+    held, failed, rate = 0.0, math.inf, guess / 2
+    while guess * LOWEST_SHARE <= rate <= guess * HIGHEST_SHARE and failed > held * (1 + resolution):
         held, failed = (rate, failed) if passes(rate) else (held, rate)
+        rate = _between(held, failed)
     return held or None
+
+
+def _between(held: float, failed: float) -> float:
+    if not held:
+        return failed / 2
+    return held * math.sqrt(2) if math.isinf(failed) else math.sqrt(held * failed)

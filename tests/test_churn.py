@@ -138,7 +138,9 @@ PARITY = Parity(ratio=1.0, limit=2.0, passed=True)
 def trials(monkeypatch: pytest.MonkeyPatch, passes: int, known: Sequence[Churned] = ()) -> list[Churned]:
     monkeypatch.setattr(churn, "Study", Studies)
     cell = make_cell("toy", batch_size=4)
-    job = msgspec.structs.replace(application.job(application.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()})
+    job = msgspec.structs.replace(
+        application.job(application.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()}
+    )
     return list(churn.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
 
 
