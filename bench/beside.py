@@ -7,6 +7,7 @@ MessagePack in a file. Nothing is pickled, and nothing is forked from a parent t
 from __future__ import annotations
 
 import importlib
+import mmap
 import os
 import subprocess
 import sys
@@ -43,7 +44,8 @@ def beside(
             _, told = child.communicate()
             if child.returncode:
                 raise WeighbridgeError((told.strip().splitlines() or ["a reading process died"])[-1])
-            return msgspec.msgpack.decode(result.read_bytes(), type=returns)
+            with result.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                return msgspec.msgpack.decode(content, type=returns)
 
         try:
             yield wait

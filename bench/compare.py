@@ -9,7 +9,7 @@ another are divided, and the row says so. Run against run is `bench.gate`.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -85,7 +85,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
     """One row a record, in order."""
-    sides = [side(record) for record in records]
+    return rows_of([side(record) for record in records], reference, run)
+
+
+def rows_of(sides: Collection[Side], reference: str, run: str = "") -> list[Row]:
+    """One row a side, in order."""
     references = {each.group: each for each in sides if each.record.cell.backend == reference}
     named = (str(each.record.environment.get("machine", "")) for each in sides)
     machine = next(filter(None, named), "")

@@ -51,8 +51,9 @@ def _unwritten(rows: list[Row]) -> Read:
 
 def part(path: Path, reference: str, run: str, begin: int, end: int) -> list[Row]:
     """The rows of the lines that begin in this range of bytes; the last one of each cell."""
-    records = {record.cell: record for line in store.lines(path, begin, end) if (record := store.parse(line))}
-    return compare.rows(records.values(), reference, run)
+    read = filter(None, map(store.parse, store.lines(path, begin, end)))
+    sides = {record.cell: compare.side(record) for record in read}  # each while its samples are in the cache
+    return compare.rows_of(sides.values(), reference, run)
 
 
 def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> Read:

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
+from operator import truediv
 from typing import Literal
 
 import msgspec
@@ -52,14 +53,18 @@ NOTHING = Interval(math.nan, math.nan, math.nan)
 
 def median(samples: Sequence[float]) -> float:
     """The median; NaN of nothing. Plain Python: numpy takes ten times as long on the few figures of a block."""
-    n = len(samples)
+    return _middle(sorted(samples))
+
+
+def _middle(ordered: Sequence[float]) -> float:
+    """The median of samples in order of size."""
+    n = len(ordered)
     if not n:
         return math.nan
-    ordered = sorted(samples)
     return ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2
 
 
-def block_medians(samples: Sequence[float], blocks: Sequence[Sequence[int]]) -> list[list[float]]:
+def block_medians(samples: list[float], blocks: Sequence[Sequence[int]]) -> list[list[float]]:
     """Samples in order, cut into blocks of these sizes, process by process: the median of each block."""
     wanted = sum(map(sum, blocks))
     if blocks and wanted != len(samples):
@@ -69,7 +74,9 @@ def block_medians(samples: Sequence[float], blocks: Sequence[Sequence[int]]) -> 
     for process in blocks:
         medians: list[float] = []
         for size in process:
-            medians.append(median(samples[start : start + size]))
+            block = samples[start : start + size]
+            block.sort()
+            medians.append(_middle(block))
             start += size
         found.append(medians)
     return found
@@ -87,9 +94,9 @@ def interval(processes: Processes) -> Interval:
         return NOTHING
     if len(kept) == 1:
         low, high = _ranks(len(pooled))
-        return Interval(median(pooled), pooled[low], pooled[high])
+        return Interval(_middle(pooled), pooled[low], pooled[high])
     low, high = np.quantile(_resampled_medians(kept), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(median(pooled), float(low), float(high))
+    return Interval(_middle(pooled), float(low), float(high))
 
 
 @lru_cache
@@ -135,9 +142,7 @@ def _resampled_medians(processes: Processes) -> NDArray[np.float64]:
 
 def paired_ratios(over: Processes, under: Processes) -> list[list[float]]:
     """`over / under` of blocks that were timed in the same turn; what one side lacks is left out."""
-    return [
-        [a / b for a, b in zip(ours, theirs, strict=False)] for ours, theirs in zip(over, under, strict=False)
-    ]  # fmt: skip
+    return [list(map(truediv, ours, theirs)) for ours, theirs in zip(over, under, strict=False)]
 
 
 def unpaired_ratio(over: Interval, under: Interval) -> Interval:

@@ -106,16 +106,30 @@ def parse(line: bytes) -> Record | None:
         if found.schema != SCHEMA:
             return msgspec.convert(migrated(line, found.schema), Record)
         fields = msgspec.structs.asdict(found)
-        for name in SHARED:
-            fields[name] = _shared(name, bytes(fields[name]))
+        for name, values in _shared.items():
+            fields[name] = values.of(fields[name])
         return Record(**fields)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-@lru_cache(maxsize=4096)
-def _shared(name: str, text: bytes) -> Any:
-    return msgspec.json.decode(text, type=SHARED[name])
+class _Shared:
+    """The values of a field, by their texts. A text is mostly the last one again, which is told without hashing it."""
+
+    def __init__(self, kind: Any) -> None:
+        self._by_text = lru_cache(maxsize=4096)(msgspec.json.Decoder(kind).decode)
+        self._last: tuple[msgspec.Raw, Any] = (msgspec.Raw(), None)
+
+    def of(self, text: msgspec.Raw) -> Any:
+        """The value of a text; equal texts have the same one."""
+        last, value = self._last
+        if text != last:
+            value = self._by_text(bytes(text))
+            self._last = (text, value)
+        return value
+
+
+_shared = {name: _Shared(kind) for name, kind in SHARED.items()}
 
 
 def migrated(line: bytes, schema: int) -> dict[str, Any] | None:

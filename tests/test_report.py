@@ -111,6 +111,12 @@ def test_no_text_in_a_spreadsheet_begins_a_formula(text: str) -> None:
     assert str(csv.inert(text))[0] not in "=+-@\t\r"
 
 
+@given(st.lists(st.text(), min_size=1))
+def test_a_line_is_read_back_as_it_was_written_but_for_formulas(texts: list[str]) -> None:
+    (read,) = csv_reader.reader(io.StringIO(csv.written([*texts, None, 1.5]), newline=""))
+    assert read == [*(str(csv.inert(text)) for text in texts), "", "1.5"]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [(None, "–"), (1234.5, "1,234"), (0.01234, "0.0123"), (99.94, "99.9"), (1.0, "1.00"), (100.0, "100")],

@@ -136,3 +136,17 @@ def test_reading_an_old_journal_leaves_it_as_it_is_and_a_retry_moves_its_record(
 def test_every_older_schema_leads_to_this_one() -> None:
     assert sorted(store.MIGRATIONS) == list(range(1, SCHEMA))
     assert isinstance(store.parse(old_line()), Record)
+
+
+def test_equal_environments_are_one_object_and_different_ones_stay_apart() -> None:
+    lines = [store.encoder.encode(make_record(environment={"machine": name})) for name in "aabab"]
+    found = [record.environment for line in lines if (record := store.parse(line))]
+    assert [each["machine"] for each in found] == list("aabab")
+    assert found[0] is found[1] is found[3]
+
+
+def test_a_shared_field_of_the_wrong_type_spoils_its_own_line_only() -> None:
+    whole = make_record(environment={"machine": "a"})
+    line = store.encoder.encode(whole)
+    torn = line.replace(b'{"machine":"a"}', b"[1]")
+    assert [store.parse(each) for each in (line, torn, torn, line)] == [whole, None, None, whole]
