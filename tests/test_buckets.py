@@ -32,8 +32,8 @@ def test_without_a_price_every_length_is_a_bucket_and_at_a_high_one_there_is_one
     batches = [Shape(2, length) for length in (3, 5, 8, 8)]
     assert best(batches, step_s, 0.0, 1) == [3, 5, 8]
     assert best(batches, step_s, 1e6, 1) == [8]
-    assert best(batches, step_s, 0.5, 1) == [8]
-    assert best(batches, step_s, 0.5, 1000) == [3, 5, 8]
+    assert best(batches, step_s, 5.0, 1) == [8]
+    assert best(batches, step_s, 5.0, 1000) == [3, 5, 8]
 
 
 @given(SHAPES)

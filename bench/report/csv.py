@@ -27,7 +27,7 @@ TEXTS = (
 encoder = msgspec.json.Encoder()
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 UNSAFE = re.compile(rb'"[=+\-@]|\\')
-"""In JSON: a text that may begin a formula, or one with a quote, a backslash or a sign of control, which are escaped."""
+"""In JSON: a text that may begin a formula, or one that holds what JSON escapes and CSV writes otherwise."""
 
 
 def values(row: Row) -> dict[str, object]:
