@@ -83,7 +83,8 @@ def weigh(
     with application.study_journal(options, JOURNAL) as journal:
         known = study.load(journal, Churned)
         job = application.job(planned, options.time_limit_s, QUICK)
-        with Display(err, done=len(known), total=STRATEGIES * len(planned.cells)) as display:
+        done = sum(trial.cell in planned.cells for trial in known)
+        with Display(err, done=done, total=STRATEGIES * len(planned.cells)) as display:
             try:
                 for trial in churn.weigh(job, journal, display, planned.cells, batches, passes, known):
                     reason = f": {trial.reason}" if trial.reason else ""
