@@ -101,8 +101,10 @@ def show(trials: list[Churned], passes: int) -> None:
         out.print(Text(str(cell), style="bold"))
         out.print(Text(f"  {sentence}"))
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in told.HEADINGS:
+        for heading in told.NARROW:
             table.add_column(heading, overflow="fold")
         for line in rows:
-            table.add_row(*map(Text, line))
+            table.add_row(*map(Text, told.narrow(line)))
         out.print(table)
+        for line in told.below([trial for trial in trials if trial.cell == cell]):
+            out.print(Text(f"  {line}"))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from bench import application, audit, churn, cli_churn, data, registry
@@ -194,3 +195,16 @@ def test_real_rows_vary_are_the_same_every_time_and_fit_the_model(name: str) -> 
     assert 1 <= min(lengths) < max(lengths) <= 256
     assert all(np.array_equal(a["input_ids"], b["input_ids"]) for a, b in zip(rows, again, strict=True))
     assert rows[0].keys() == task.data(files, "eval", "small").inputs.keys()
+
+
+def test_the_terminals_table_fits_eighty_columns_and_names_buckets_and_reasons_below(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Studies, "fails_at", "one length")
+    monkeypatch.setattr(cli_churn, "out", Console(width=80))
+    cli_churn.show(trials(monkeypatch, 20), 20)
+    printed = capsys.readouterr().out
+    assert max(map(len, printed.splitlines())) <= 80
+    assert "powers of two: 16, 32, 64; rows too" in printed
+    assert "one length: oom, full" in printed
+    assert any("powers of two" in line and "tokens" not in line and " % " in line for line in printed.splitlines())

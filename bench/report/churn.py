@@ -65,6 +65,21 @@ def _lengths(trial: Churned) -> str:
     )
 
 
+NARROW = ("strategy", "shapes", "compiled", "time lost compiling", "second pass", "tokens/s", "padding", "in all")
+"""Of HEADINGS, what fits eighty columns; buckets stand below, and the rest in churn.md."""
+
+
+def narrow(line: Sequence[str]) -> list[str]:
+    """A row under NARROW; of a strategy that failed, the reason is in the sentence below."""
+    return [line[HEADINGS.index(heading)] for heading in NARROW]
+
+
+def below(trials: Sequence[Churned]) -> list[str]:
+    """What the narrow table leaves out: buckets, and why a strategy has no figures."""
+    told = [f"{trial.strategy}: {_buckets(trial)}" for trial in trials if trial.passed and trial.lengths]
+    return told + [f"{trial.strategy}: {trial.status}, {trial.reason}" for trial in trials if not trial.passed]
+
+
 def _buckets(trial: Churned) -> str:
     rows = "; rows too" if trial.pads_rows else ""
     return ", ".join(map(str, trial.lengths)) + rows
