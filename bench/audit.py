@@ -7,8 +7,9 @@ and over is at most 10 % faster than different ones; more would mean that answer
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -84,7 +85,13 @@ def error(found: Arrays, expected: Arrays) -> float:
     """The largest of all outputs: RMS of the difference by RMS of what is expected; infinity where shapes differ."""
     if found.keys() != expected.keys() or any(found[name].shape != expected[name].shape for name in found):
         return float("inf")
-    return max(_error(found[name], expected[name]) for name in found)
+    return worst(_error(found[name], expected[name]) for name in found)
+
+
+def worst(errors: Iterable[float]) -> float:
+    """The largest; infinity where there is none or one is no number, which `max` passes over unless it comes first."""
+    known = list(errors)
+    return max(known) if known and not any(map(math.isnan, known)) else math.inf
 
 
 def _error(found: np.ndarray, expected: np.ndarray) -> float:
@@ -102,12 +109,12 @@ def audited(
 ) -> Audited:
     """Both tests. No output under load is a failure, not a pass."""
     errors = [error(outputs, scored[sample]) for sample, outputs in loaded]
-    worst = max(errors, default=float("inf"))
+    largest = worst(errors)
     equal = _decisions(loaded, scored, decision) if decision and loaded else None
     speedup = statistics.median(v / s for s, v in zip(repeats.same_s, repeats.varied_s, strict=True))
     return Audited(
-        samples=len(loaded), error=worst if np.isfinite(worst) else None, tolerance=TOLERANCE[precision],
-        decisions_equal=equal, same_outputs=bool(worst <= TOLERANCE[precision] and equal in (None, 1.0)),
+        samples=len(loaded), error=largest if math.isfinite(largest) else None, tolerance=TOLERANCE[precision],
+        decisions_equal=equal, same_outputs=bool(largest <= TOLERANCE[precision] and equal in (None, 1.0)),
         repeat_speedup=speedup, no_memory=speedup <= FASTEST_REPEAT,
     )  # fmt: skip
 

@@ -63,7 +63,7 @@ class Churning:
         steady, _ = self.passed(batches, shapes)
         end = self.session.programs()
         counts = None if begin is None or between is None or end is None else [between - begin, end - between]
-        worst = max(self.error(batch, shape) for batch, shape in self.some(batches, shapes))
+        worst = audit.worst(self.error(batch, shape) for batch, shape in self.some(batches, shapes))
         return Passed(
             shapes=shapes, tokens=sum(length_of(row) for batch in batches for row in batch), cold_s=cold,
             steady_s=steady, compiled_at=compiled_at, programs=counts, error=worst if np.isfinite(worst) else None,

@@ -74,3 +74,16 @@ def test_a_log_keeps_copies_of_the_first_answers() -> None:
     y += 1
     log.note([4], {"y": y})
     assert not log.outputs[4]["y"].any()
+
+
+@pytest.mark.parametrize("place", range(len(SAMPLES)))
+def test_one_sample_that_is_no_number_fails_wherever_it_stands(place: int) -> None:
+    loaded = [(at, {"logits": SCORED[at]["logits"] * (np.nan if at == place else 1)}) for at in SAMPLES]
+    found = audited(loaded, SCORED, "fp32", "", EQUAL)
+    assert not found.same_outputs
+    assert found.error is None
+
+
+def test_one_output_that_is_no_number_fails_beside_one_that_is_right() -> None:
+    expected = {"a": np.ones(2), "b": np.ones(2)}
+    assert error({"a": np.ones(2), "b": np.full(2, np.nan)}, expected) == np.inf
