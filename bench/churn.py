@@ -96,7 +96,7 @@ def weigh(
     known: Sequence[Churned] = (),
 ) -> Iterator[Churned]:  # fmt: skip
     """Every strategy of every cell; what is `known` is not done again. `passes` is how often the work will be done."""
-    study = Study(job, journal, watcher)
+    study = Study(job, journal, watcher, cold=True)
     found = {trial.key: trial for trial in known}
 
     def trial(cell: Cell, strategy: Strategy, padding: Padding) -> Iterator[Churned]:

@@ -34,7 +34,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     parity: Parity | None = None
     first_s: float | None = None
-    """Seconds of the first step, with compilation where there is any."""
+    """Seconds of the first step, with compilation where there is any; None where a study begins cold."""
     facts: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     about: Provenance | None = None
@@ -54,10 +54,14 @@ Converse = Callable[[Cell, Ask], dict[str, Any]]
 
 
 class Study:
-    """One walk over cells, appending to one journal."""
+    """One walk over cells, appending to one journal.
 
-    def __init__(self, job: Job, journal: Path, watcher: Watcher) -> None:
-        self.job, self.journal, self.watcher = job, journal, watcher
+    `cold`: the study asks before anything was computed, since a first step would compile a program that its figures
+    are to count. Parity is shown afterwards, and what was asked of a wrong result is thrown away.
+    """
+
+    def __init__(self, job: Job, journal: Path, watcher: Watcher, cold: bool = False) -> None:
+        self.job, self.journal, self.watcher, self.cold = job, journal, watcher, cold
         self.run = Run(job, journal, watcher)
 
     def trials(
@@ -94,7 +98,7 @@ class Study:
         return {**fields, "status": "ok"}
 
     def _talk(self, cell: Cell, made: Artefacts, converse: Converse, fields: dict[str, Any]) -> None:
-        """Opens, shows parity, asks what the study asks, and closes. No figure is taken of a wrong result."""
+        """Opens, shows parity, asks what the study asks, and closes. No figure of a wrong result is kept."""
         self.watcher.started(cell)
         backend = self.job.backend(cell)
         with ExitStack() as stack:
@@ -105,11 +109,14 @@ class Study:
             opened = worker.ask(Open(cell=cell, artefacts=made, files=self.job.files(cell.task)))
             weighing = Weighing(cell, self.job.tier, self.watcher.phase)
             weighing.begin(worker.ask, opened)
-            weighing.first()
-            fields |= {"environment": opened["environment"], "first_s": weighing.fields["compile_s"]}
+            fields["environment"] = opened["environment"]
+            told = converse(cell, worker.ask) if self.cold else None
+            if told is None:
+                weighing.first()
+                fields["first_s"] = weighing.fields["compile_s"]
             weighing.check()
             fields["parity"] = weighing.fields["parity"]
-            fields |= converse(cell, worker.ask)
+            fields |= converse(cell, worker.ask) if told is None else told
             hashes = {"weights_hash": made.weights_hash, "batch_hash": made.batch_hash}
             fields["facts"] = {**worker.ask(Memory())["facts"], **hashes}
             worker.ask(Close())

@@ -119,7 +119,8 @@ class Studies:
 
     fails_at = ""
 
-    def __init__(self, job: object, journal: Path, watcher: object) -> None: ...
+    def __init__(self, job: object, journal: Path, watcher: object, cold: bool) -> None:
+        assert cold
 
     def trials(
         self, cells: Sequence[Cell], kind: type[Churned], converse: Callable[[Cell, Ask], Any], given: Mapping[str, Any]

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from backends.fake import COMPILE_S
 from bench import application, study
 from bench.core import Cell
 from bench.plan import Filters
@@ -56,3 +57,24 @@ def test_lines_of_another_kind_are_left_out(tmp_path: Path) -> None:
     found = trials(tmp_path)
     path.write_bytes(b'{"cell": 3}\nnot json\n' + msgspec.json.encode(found[0]) + b"\n")
     assert study.load(path, Steps) == found[:1]
+
+
+def asked_of(cold: bool, tmp_path: Path) -> Steps:
+    planned = application.prepare("fake", Filters(batch_sizes=[2]))
+    walk = Study(application.job(planned, 60.0, QUICK), tmp_path / "steps.jsonl", Silent(), cold=cold)
+    (found,) = walk.trials(planned.cells, Steps, three)
+    return found
+
+
+def test_a_cold_study_meets_the_first_step_itself_and_shows_parity_all_the_same(tmp_path: Path) -> None:
+    cold, warm = asked_of(True, tmp_path), asked_of(False, tmp_path)
+    assert cold.samples[0] > COMPILE_S > warm.samples[0]
+    assert cold.parity is not None
+    assert cold.parity.passed
+    assert (cold.first_s, warm.first_s is None) == (None, False)
+
+
+def test_a_cold_study_keeps_no_figure_of_a_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "wrong@2")
+    found = asked_of(True, tmp_path)
+    assert (found.status, found.samples) == ("parity_failed", [])
