@@ -17,7 +17,7 @@ from bench.core import Arrays, Cell, Session
 from bench.server import padded
 
 CHECKED = 3
-"""Batches whose outputs are held to those without padding."""
+"""Batches whose outputs are held to those without buckets; these, to those of a row alone."""
 
 
 class Churn(msgspec.Struct, frozen=True, tag="churn"):
@@ -63,7 +63,8 @@ class Churning:
         steady, _ = self.passed(batches, shapes)
         end = self.session.programs()
         counts = None if begin is None or between is None or end is None else [between - begin, end - between]
-        worst = audit.worst(self.error(batch, shape) for batch, shape in self.some(batches, shapes))
+        error = self.error if request.lengths else self.error_alone
+        worst = audit.worst(error(batch, shape) for batch, shape in self.some(batches, shapes))
         return Passed(
             shapes=shapes, tokens=sum(length_of(row) for batch in batches for row in batch), cold_s=cold,
             steady_s=steady, compiled_at=compiled_at, programs=counts, error=worst if np.isfinite(worst) else None,
@@ -99,7 +100,7 @@ class Churning:
     def some(self, batches: list[list[Arrays]], shapes: list[Shape]) -> list[tuple[list[Arrays], Shape]]:
         """Batches at even distances."""
         chosen = range(0, len(batches), max(1, len(batches) // CHECKED))
-        return [(batches[at], shapes[at]) for at in chosen]
+        return [(batches[at], shapes[at]) for at in chosen][:CHECKED]
 
     def error(self, batch: list[Arrays], shape: Shape) -> float:
         """What padding changed in the outputs of real rows and positions."""
@@ -107,6 +108,14 @@ class Churning:
         found, expected = (self.outputs(batch, each) for each in (shape, exact))
         real = {name: _real(array, expected[name].shape) for name, array in found.items()}
         return audit.error(self._of_tokens(real, batch), self._of_tokens(expected, batch))
+
+    def error_alone(self, batch: list[Arrays], shape: Shape) -> float:
+        """What company changed in the outputs of the shortest row, which was padded most: held to those of it alone."""
+        at = min(range(len(batch)), key=lambda index: length_of(batch[index]))
+        row, alone = [batch[at]], Shape(1, length_of(batch[at]))
+        found, expected = self.outputs(batch, shape), self.outputs(row, alone)
+        real = {name: _real(array[at : at + 1], expected[name].shape) for name, array in found.items()}
+        return audit.error(self._of_tokens(real, row), self._of_tokens(expected, row))
 
     def outputs(self, batch: list[Arrays], shape: Shape) -> Arrays:
         """On the host."""

@@ -99,6 +99,13 @@ def test_padding_that_changes_outputs_is_seen_and_what_stands_after_a_row_is_not
     assert leaking.error > audit.TOLERANCE["fp32"]
 
 
+def test_padding_within_a_batch_is_seen_without_buckets_too() -> None:
+    assert passed([]).error == 0
+    leaking = passed([], leaks=True)
+    assert leaking.error is not None
+    assert leaking.error > audit.TOLERANCE["fp32"]
+
+
 def test_rows_are_filled_with_zeros_and_batches_with_their_first_row() -> None:
     batch = filled([{"ids": np.array([1, 2])}, {"ids": np.array([3])}], Shape(4, 3))["ids"]
     assert batch.tolist() == [[1, 2, 0], [3, 0, 0], [1, 2, 0], [1, 2, 0]]

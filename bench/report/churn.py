@@ -27,7 +27,8 @@ def notes(passes: int) -> tuple[str, ...]:
         f"In all: the time lost and {passes:,} second passes. `best` is the set of buckets with the least such total "
         "by a cost model fitted to the exact trial's steps; its row was measured, like every other. It is left "
         "out where it is a bucket for every length that occurs: that is exact.",
-        "Error: the largest relative difference that padding made in outputs of real tokens, on three batches.",
+        "Error: the largest relative difference that padding made in outputs of real tokens, on three batches: by buckets, "
+        "held to the batch without them; of exact, the shortest row of a batch, held to that row alone.",
     )
 
 
