@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from bench import buckets, server
 from bench.buckets import Shape, Strategy
 from bench.core import Cell
 from bench.group import Job, Watcher
+from bench.record import DEFAULT_FLOOR
 from bench.shapes import Churn, Passed
 from bench.study import Study, Trial
 from bench.weigh import Ask
@@ -32,6 +34,8 @@ class Churned(Trial, frozen=True, kw_only=True):
     """The buckets; none where every batch keeps its longest row's length."""
     pads_rows: bool = False
     """Whether rows were filled up to a power of two, too."""
+    passes: int | None = None
+    """Over which `best` was sought; None of the other strategies, which do not depend on it."""
     passed: Passed | None = None
 
     @property
@@ -97,11 +101,12 @@ def weigh(
 ) -> Iterator[Churned]:  # fmt: skip
     """Every strategy of every cell; what is `known` is not done again. `passes` is how often the work will be done."""
     study = Study(job, journal, watcher, cold=True)
-    found = {trial.key: trial for trial in known}
+    found = {trial.key: trial for trial in known if trial.passes in (None, passes)}
 
     def trial(cell: Cell, strategy: Strategy, padding: Padding) -> Iterator[Churned]:
         if (cell, strategy) not in found:
-            given = {"strategy": strategy, "lengths": padding.lengths, "pads_rows": padding.rows}
+            given: dict[str, Any] = {"strategy": strategy, "lengths": padding.lengths, "pads_rows": padding.rows}
+            given |= {"passes": passes} if strategy == "best" else {}
             request = Churn(lengths=padding.lengths, pads_rows=padding.rows, batches=batches)
             (made,) = study.trials([cell], Churned, _converse(strategy, request, watcher), given)
             found[cell, strategy] = made
@@ -130,17 +135,40 @@ def _converse(strategy: Strategy, request: Churn, watcher: Watcher) -> Callable[
     return converse
 
 
-def fastest(trials: Sequence[Churned], passes: int) -> Churned:
-    """The strategy with the least measured total: compiling once, and so many steady passes."""
-    return min(trials, key=lambda trial: total_s(trial, passes))
-
-
 def total_s(trial: Churned, passes: int) -> float:
     """Seconds of so many passes, the first of which compiles."""
     if trial.passed is None:
         return float("inf")
     found = cost(trial.passed)
     return found.compiling_s + passes * found.steady_s
+
+
+def drift(a: Churned, b: Churned) -> float | None:
+    """How much longer steps of equal shapes took in one trial than in the other, in the second pass: a share.
+
+    Padding cannot be the cause, since there is the same; None where no step has the same shape.
+    """
+    if a.passed is None or b.passed is None:
+        return None
+    pairs = zip(a.passed.shapes, b.passed.shapes, a.passed.steady_s, b.passed.steady_s, strict=False)
+    same = [(ours, theirs) for shape, other, ours, theirs in pairs if shape == other]
+    if not same:
+        return None
+    ours, theirs = (sum(part) for part in zip(*same, strict=True))
+    return max(ours, theirs) / min(ours, theirs) - 1
+
+
+def noise(trials: Sequence[Churned]) -> float:
+    """What a difference between these trials must exceed to be one: their largest drift, at least the machine's."""
+    drifts = [drift(a, b) for a, b in combinations(trials, 2)]
+    return max([DEFAULT_FLOOR, *(found for found in drifts if found is not None)])
+
+
+def as_fast(trials: Sequence[Churned], passes: int) -> list[Churned]:
+    """The fastest, and those that are no slower beyond the noise; the fastest first."""
+    ranked = sorted((trial for trial in trials if trial.passed), key=lambda trial: total_s(trial, passes))
+    most = (1 + noise(ranked)) * total_s(ranked[0], passes)
+    return [trial for trial in ranked if total_s(trial, passes) <= most]
 
 
 def median_length(trial: Churned) -> float:

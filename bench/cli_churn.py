@@ -82,6 +82,7 @@ def weigh(
     """Does what is not done yet; returns the folder and every trial of its journal."""
     with application.study_journal(options, JOURNAL) as journal:
         known = study.load(journal, Churned)
+        _same_work(journal, known, batches)
         job = application.job(planned, options.time_limit_s, QUICK)
         done = sum(trial.cell in planned.cells for trial in known)
         with Display(err, done=done, total=STRATEGIES * len(planned.cells)) as display:
@@ -93,6 +94,16 @@ def weigh(
                 err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
                 raise typer.Exit(130) from None
         return journal.parent, study.load(journal, Churned)
+
+
+def _same_work(journal: Path, known: list[Churned], batches: int) -> None:
+    """Totals of other work are not compared with these."""
+    for trial in known:
+        if trial.passed and len(trial.passed.shapes) != batches:
+            there = len(trial.passed.shapes)
+            raise WeighbridgeError(
+                f"{journal} holds work of {there} batches, not {batches}; add --batches {there} or choose another --out"
+            )
 
 
 def show(trials: list[Churned], passes: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench import churn
-from bench.churn import Churned, cost, fastest, total_s
+from bench.churn import Churned, as_fast, cost, noise, total_s
 from bench.core import Cell
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
@@ -27,8 +27,10 @@ def notes(passes: int) -> tuple[str, ...]:
         f"In all: the time lost and {passes:,} second passes. `best` is the set of buckets with the least such total "
         "by a cost model fitted to the exact trial's steps; its row was measured, like every other. It is left "
         "out where it is a bucket for every length that occurs: that is exact.",
-        "Error: the largest relative difference that padding made in outputs of real tokens, on three batches: by buckets, "
-        "held to the batch without them; of exact, the shortest row of a batch, held to that row alone.",
+        "Strategies cannot be told apart where their totals differ by less than steps of equal shapes do between two "
+        "of the cell's processes, which padding cannot explain; at least by 2 %.",
+        "Error: the largest relative difference that padding made in outputs of real tokens, on three batches: by "
+        "buckets, held to the batch without them; of exact, the shortest row of a batch, held to that row alone.",
     )
 
 
@@ -40,17 +42,24 @@ def tables(trials: Sequence[Churned], passes: int) -> Iterator[tuple[Cell, str, 
 
 
 def sentence(trials: Sequence[Churned], passes: int) -> str:
-    """Which strategy has the least total, and what it saves."""
+    """Which strategy has the least total and what it saves, or which cannot be told apart."""
     measured = [trial for trial in trials if trial.passed]
     if not measured:
         return "nothing was measured"
-    first = fastest(measured, passes)
+    first, *rivals = as_fast(measured, passes)
     exact = next((trial for trial in measured if trial.strategy == "exact"), first)
     saved = (
         "" if first is exact else f", {percent(1 - total_s(first, passes) / total_s(exact, passes))} less than exact"
     )
     given_up = exact.facts.get("frames_left_to_eager", 0)
     left = f"; exact: {given_up} frames were left to eager, past the recompile limit" if given_up else ""
+    if rivals:
+        names = " and ".join(f"{trial.strategy}{_lengths(trial)}" for trial in (first, *rivals))
+        apart = total_s(rivals[-1], passes) / total_s(first, passes) - 1
+        return (
+            f"{names} cannot be told apart over {passes:,} passes: {percent(apart)} lies between them, and up to "
+            f"{percent(noise(measured))} between steps of equal shapes in two processes{left}"
+        )
     return f"{first.strategy}{_lengths(first)} is fastest over {passes:,} passes{saved}{left}"
 
 
