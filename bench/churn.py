@@ -165,10 +165,15 @@ def noise(trials: Sequence[Churned]) -> float:
 
 
 def as_fast(trials: Sequence[Churned], passes: int) -> list[Churned]:
-    """The fastest, and those that are no slower beyond the noise; the fastest first."""
+    """The fastest, and those of other shapes that are no slower beyond the noise; the fastest first."""
     ranked = sorted((trial for trial in trials if trial.passed), key=lambda trial: total_s(trial, passes))
-    most = (1 + noise(ranked)) * total_s(ranked[0], passes)
-    return [trial for trial in ranked if total_s(trial, passes) <= most]
+    first, most = ranked[0], (1 + noise(ranked)) * total_s(ranked[0], passes)
+    others = [trial for trial in ranked[1:] if _shapes(trial) != _shapes(first)]
+    return [first, *(trial for trial in others if total_s(trial, passes) <= most)]
+
+
+def _shapes(trial: Churned) -> list[Shape]:
+    return trial.passed.shapes if trial.passed else []
 
 
 def median_length(trial: Churned) -> float:

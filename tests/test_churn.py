@@ -10,11 +10,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench import application, audit, churn, cli_churn, data, registry
+from bench import application, audit, churn, cli_churn, data, registry, store
 from bench.buckets import Shape
 from bench.churn import Churned, cost, total_s
 from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
+from bench.plan import Filters
 from bench.record import Parity
 from bench.report import churn as told
 from bench.shapes import Churn, Churning, Passed, filled, length_of
@@ -161,7 +162,7 @@ def test_the_best_set_that_was_chosen_is_the_best_that_was_measured(
     assert [trial.strategy for trial in found] == ["exact", "one length", "powers of two", "best"]
     best = total_s(found[-1], passes)
     assert best <= min(total_s(trial, passes) for trial in found) * 1.001
-    assert "is fastest over" in told.sentence(found, passes)
+    assert told.sentence(found, passes).startswith(churn.as_fast(found, passes)[0].strategy)
 
 
 def test_where_compiling_is_repaid_many_times_over_exact_is_best_and_not_done_twice(
@@ -216,3 +217,50 @@ def test_the_terminals_table_fits_eighty_columns_and_names_buckets_and_reasons_b
     assert "powers of two: 16, 32, 64; rows too" in printed
     assert "one length: oom, full" in printed
     assert any("powers of two" in line and "tokens" not in line and " % " in line for line in printed.splitlines())
+
+
+def timed(strategy: str, shapes: list[Shape], steady_s: list[float]) -> Churned:
+    made = Passed(
+        shapes=shapes, tokens=9, cold_s=steady_s, steady_s=steady_s, compiled_at=[], programs=[0, 0], error=0.0
+    )
+    return Churned(cell=make_cell("toy"), status="ok", strategy=strategy, passed=made)  # type: ignore[arg-type]
+
+
+SAME, SHORT, LONG = Shape(1, 8), Shape(1, 10), Shape(1, 16)
+
+
+def test_what_is_no_more_than_equal_shapes_differ_by_is_no_difference() -> None:
+    exact = timed("exact", [SAME, SHORT], [1.00, 0.100])
+    best = timed("best", [SAME, LONG], [0.95, 0.102])
+    assert churn.drift(exact, best) == churn.drift(best, exact) == pytest.approx(1 / 0.95 - 1)
+    assert [trial.strategy for trial in churn.as_fast([exact, best], 100)] == ["best", "exact"]
+    assert "best and exact cannot be told apart over 100 passes: 4.6 % lies between them" in told.sentence(
+        [exact, best], 100
+    )
+
+
+def test_what_is_more_is_one() -> None:
+    exact, one = timed("exact", [SAME, SHORT], [1.0, 0.1]), timed("one length", [SAME, LONG], [1.01, 0.3])
+    assert churn.noise([exact, one]) == pytest.approx(0.02)
+    assert told.sentence([exact, one], 100) == "exact is fastest over 100 passes"
+
+
+def test_without_equal_shapes_the_floor_of_the_machine_stands_in() -> None:
+    exact, one = timed("exact", [SHORT], [1.0]), timed("one length", [LONG], [1.015])
+    assert churn.drift(exact, one) is None
+    assert len(churn.as_fast([exact, one], 100)) == 2
+
+
+def test_a_best_that_was_sought_over_other_passes_is_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = trials(monkeypatch, 20)
+    (again,) = trials(monkeypatch, 1, first)
+    assert (again.strategy, again.passes) == ("best", 1)
+    assert again.lengths != first[-1].lengths
+
+
+def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
+    trial = timed("exact", [SAME, SHORT], [1.0, 0.1])
+    store.append(tmp_path / churn.JOURNAL, trial)
+    planned = application.prepare("fake", Filters())
+    with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
+        cli_churn.weigh(planned, application.Options(out=tmp_path, resume=True), 40, 100)
