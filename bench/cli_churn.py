@@ -113,7 +113,7 @@ def show(trials: list[Churned], passes: int) -> None:
         out.print(Text(f"  {sentence}"))
         table = Table(box=None, header_style="bold", pad_edge=False)
         for heading in told.NARROW:
-            table.add_column(heading, overflow="fold")
+            table.add_column(heading, overflow="fold", no_wrap=heading == "strategy")
         for line in rows:
             table.add_row(*map(Text, told.narrow(line)))
         out.print(table)
