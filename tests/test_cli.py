@@ -21,13 +21,13 @@ def weighbridge(*words: str, cwd: Path | None = None) -> subprocess.CompletedPro
     )
 
 
-def test_the_list_names_four_tasks_and_three_available_backends() -> None:
+def test_the_list_names_four_tasks_and_four_available_backends() -> None:
     listing = json.loads(weighbridge("list", "--json").stdout)
     assert [row["task"] for row in listing["tasks"]] == [
         "image-classification", "semantic-search", "tabular-regression", "text-generation",
     ]  # fmt: skip
     assert {row["backend"]: row["available"] for row in listing["backends"]} == {
-        "flax": True, "torch": True, "torch-compile": True,
+        "flax": True, "torch": True, "torch-compile": True, "torch-compile-dynamic": True,
     }  # fmt: skip
     assert "fake" in weighbridge("list", "--all").stdout
 
@@ -91,6 +91,7 @@ def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
     findings = json.loads(weighbridge("doctor", "--json").stdout)
     assert {row["backend"]: row["cpu"] for row in findings["backends"]} == {
         "flax": "available", "torch": "available", "torch-compile": "available",
+        "torch-compile-dynamic": "available",
     }  # fmt: skip
     assert findings["machine"]["versions"]["torch"]
     assert findings["problems"] == []
