@@ -91,7 +91,7 @@ def test_one_prefill_serves_long_and_short_requests(tmp_path: Path) -> None:
     session = opened(LLAMA, tmp_path, "generate")
     for count in (60, 1, 60, 2, 1):
         result(session, request(count))
-    kinds = sorted(key[0] for key in session.programs)  # type: ignore[index]
+    kinds = sorted(key[0] for key in session.compiled)  # type: ignore[index]
     assert kinds == ["decode", "decode", "prefill"]
 
 
