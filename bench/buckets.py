@@ -29,6 +29,17 @@ StepCost = Callable[[Shape], float]
 """Seconds of a step of a shape, once compiled."""
 
 
+def fixed(strategy: Strategy, longest: int) -> list[int]:
+    """The bucket lengths of a strategy that needs no search; none of `exact`."""
+    match strategy:
+        case "one length":
+            return [longest]
+        case "powers of two":
+            return powers_of_two(longest)
+        case "exact" | "best":
+            return []
+
+
 def powers_of_two(longest: int) -> list[int]:
     """16, 32, ... and the first that is not shorter than `longest`."""
     found = [16]

@@ -1,12 +1,11 @@
 """Shape churn: the same work with the real lengths of a task's data, padded by one strategy after the other.
 
 Each strategy of a cell has a process and an empty compile cache of its own. The first pass over the batches meets every
-shape for the first time; the second meets none. The difference, where programs were compiled, is what churn costs.
+shape for the first time; the others meet none. The difference, where programs were compiled, is what churn costs.
 """
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from pathlib import Path
@@ -24,6 +23,8 @@ from bench.study import Study, Trial
 from bench.weigh import Ask
 
 JOURNAL = "churn.jsonl"
+HOPELESS = ("skipped", "parity_failed")
+"""After these, no other padding can do better."""
 
 
 class Churned(Trial, frozen=True, kw_only=True):
@@ -50,24 +51,24 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     cold_s: float
     steady_s: float
     compiling_s: float
-    """What steps that compiled took longer than the same steps of the second pass."""
+    """What steps that compiled took longer than the same steps of the later passes."""
     programs: int | None
     """Compiled in the first pass; None where nothing is compiled."""
     again: int | None
-    """Compiled in the second pass: none, unless programs are thrown away."""
+    """Compiled in later passes: none, unless programs are thrown away."""
     waste: float
     tokens_per_s: float
-    """Real ones, in the second pass."""
+    """Real ones, in a later pass."""
 
 
 def cost(passed: Passed) -> Cost:
     """Of one trial."""
-    steady_s = sum(passed.steady_s)
-    grown = passed.compiled_at
+    steps_s = passed.steps_s
+    steady_s = sum(steps_s)
     return Cost(
         cold_s=sum(passed.cold_s),
         steady_s=steady_s,
-        compiling_s=sum(max(0.0, passed.cold_s[at] - passed.steady_s[at]) for at in grown),
+        compiling_s=sum(max(0.0, passed.cold_s[at] - steps_s[at]) for at in passed.compiled_at),
         programs=passed.programs[0] if passed.programs else None,
         again=passed.programs[1] if passed.programs else None,
         waste=buckets.waste(passed.tokens, passed.shapes),
@@ -82,10 +83,15 @@ class Padding(msgspec.Struct, frozen=True):
     rows: bool
 
 
+def price_s(passed: Passed) -> float:
+    """What one more shape costs a backend that made a program for each; nothing where programs serve any shape."""
+    found, shapes = cost(passed), len(set(passed.shapes))
+    return found.compiling_s / shapes if (found.programs or 0) >= shapes else 0.0
+
+
 def best_padding(cell: Cell, passed: Passed, passes: int) -> Padding:
     """The best for a backend, by what its `exact` trial took: buckets for rows as they come, or filled up."""
-    step_s = buckets.fitted(passed.shapes, passed.steady_s)
-    compile_s = cost(passed).compiling_s / len(set(passed.shapes))
+    step_s, compile_s = buckets.fitted(passed.shapes, passed.steps_s), price_s(passed)
     found: list[tuple[float, bool, list[int]]] = []
     for fills in (False, True):
         batches = [Shape(server.padded(rows, cell.batch_size) if fills else rows, at) for rows, at in passed.shapes]
@@ -107,30 +113,31 @@ def weigh(
         if (cell, strategy) not in found:
             given: dict[str, Any] = {"strategy": strategy, "lengths": padding.lengths, "pads_rows": padding.rows}
             given |= {"passes": passes} if strategy == "best" else {}
-            request = Churn(lengths=padding.lengths, pads_rows=padding.rows, batches=batches)
-            (made,) = study.trials([cell], Churned, _converse(strategy, request, watcher), given)
+            request = Churn(strategy=strategy, lengths=padding.lengths, pads_rows=padding.rows, batches=batches)
+            (made,) = study.trials([cell], Churned, _converse(request, watcher), given)
             found[cell, strategy] = made
             yield made
 
     for cell in cells:
         yield from trial(cell, "exact", Padding([], False))
-        passed = found[cell, "exact"].passed
-        if passed is None:
+        exact = found[cell, "exact"]
+        if exact.status in HOPELESS:
             continue
         compiles = job.backend(cell).compiles
-        longest = max(shape.length for shape in passed.shapes)
-        yield from trial(cell, "one length", Padding([longest], compiles))
-        yield from trial(cell, "powers of two", Padding(buckets.powers_of_two(longest), compiles))
-        best = best_padding(cell, passed, passes)
-        if best.rows or len(best.lengths) < len({shape.length for shape in passed.shapes}):  # else it is `exact`
+        yield from trial(cell, "one length", Padding([], compiles))
+        yield from trial(cell, "powers of two", Padding([], compiles))
+        if exact.passed is None:
+            continue
+        best = best_padding(cell, exact.passed, passes)
+        if best.rows or len(best.lengths) < len({shape.length for shape in exact.passed.shapes}):  # else it is `exact`
             yield from trial(cell, "best", best)
 
 
-def _converse(strategy: Strategy, request: Churn, watcher: Watcher) -> Callable[..., dict[str, Any]]:
+def _converse(request: Churn, watcher: Watcher) -> Callable[..., dict[str, Any]]:
     def converse(cell: Cell, ask: Ask) -> dict[str, Any]:
-        watcher.phase(f"churning, {strategy}")
+        watcher.phase(f"churning, {request.strategy}")
         passed = msgspec.convert(ask(request), Passed)
-        return {"passed": passed}
+        return {"passed": passed, "lengths": passed.lengths}
 
     return converse
 
@@ -144,13 +151,13 @@ def total_s(trial: Churned, passes: int) -> float:
 
 
 def drift(a: Churned, b: Churned) -> float | None:
-    """How much longer steps of equal shapes took in one trial than in the other, in the second pass: a share.
+    """How much longer steps of equal shapes took in one trial than in the other, once compiled: a share.
 
     Padding cannot be the cause, since there is the same; None where no step has the same shape.
     """
     if a.passed is None or b.passed is None:
         return None
-    pairs = zip(a.passed.shapes, b.passed.shapes, a.passed.steady_s, b.passed.steady_s, strict=False)
+    pairs = zip(a.passed.shapes, b.passed.shapes, a.passed.steps_s, b.passed.steps_s, strict=False)
     same = [(ours, theirs) for shape, other, ours, theirs in pairs if shape == other]
     if not same:
         return None
@@ -168,19 +175,10 @@ def as_fast(trials: Sequence[Churned], passes: int) -> list[Churned]:
     """The fastest, and those of other shapes that are no slower beyond the noise; the fastest first."""
     ranked = sorted((trial for trial in trials if trial.passed), key=lambda trial: total_s(trial, passes))
     first, most = ranked[0], (1 + noise(ranked)) * total_s(ranked[0], passes)
-    others = [trial for trial in ranked[1:] if _shapes(trial) != _shapes(first)]
+    others = [trial for trial in ranked[1:] if shapes_of(trial) != shapes_of(first)]
     return [first, *(trial for trial in others if total_s(trial, passes) <= most)]
 
 
-def _shapes(trial: Churned) -> list[Shape]:
+def shapes_of(trial: Churned) -> list[Shape]:
+    """As they were run."""
     return trial.passed.shapes if trial.passed else []
-
-
-def median_length(trial: Churned) -> float:
-    """Of batches: their longest row."""
-    return statistics.median(shape.length for shape in trial.passed.shapes) if trial.passed else 0.0
-
-
-def shapes_of(trial: Churned) -> set[Shape]:
-    """The different ones."""
-    return set(trial.passed.shapes) if trial.passed else set()

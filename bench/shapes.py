@@ -1,4 +1,4 @@
-"""The worker's end of shape churn: real rows of their own lengths, padded, stepped through twice.
+"""The worker's end of shape churn: real rows of their own lengths, padded, stepped through again and again.
 
 Inputs are staged before each step, untimed, and every step is synchronised.
 """
@@ -6,45 +6,58 @@ Inputs are staged before each step, untimed, and every step is synchronised.
 from __future__ import annotations
 
 import random
+import statistics
 from collections.abc import Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from bench import audit, buckets, measure
-from bench.buckets import Shape
+from bench.buckets import Shape, Strategy
 from bench.core import Arrays, Cell, Session
 from bench.server import padded
 
 CHECKED = 3
 """Batches whose outputs are held to those without buckets; these, to those of a row alone."""
+STEADY = 3
+"""Passes after the first: a step's seconds are their median, so that one neighbour's burst is no part of it."""
 
 
 class Churn(msgspec.Struct, frozen=True, tag="churn"):
-    """Step through so many batches twice, padded to `lengths`; to their longest row where there are none."""
+    """Step through so many batches, padded as the strategy says; `lengths` are those of `best`."""
 
-    lengths: list[int]
+    strategy: Strategy
     pads_rows: bool
     """Whether rows are filled up to a power of two, too."""
     batches: int
+    lengths: list[int] = []
     seed: int = 0
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
-    """Two passes over the same batches. Seconds."""
+    """A first pass, and STEADY more over the same batches. Seconds."""
+
+    lengths: list[int]
+    """The buckets; none where every batch keeps its longest row's length."""
 
     shapes: list[Shape]
     """As they were run."""
     tokens: int
     """Real ones in one pass."""
     cold_s: list[float]
-    steady_s: list[float]
+    steady_s: list[list[float]]
+    """A list a pass."""
     compiled_at: list[int]
     """Steps of the first pass in which a program was compiled."""
     programs: list[int] | None
-    """Compiled in the first and in the second pass; None where nothing is compiled."""
+    """Compiled in the first pass and in the others; None where nothing is compiled."""
     error: float | None
     """The largest relative error that padding made in real outputs (see `bench.audit.error`); None: not finite."""
+
+    @property
+    def steps_s(self) -> list[float]:
+        """Seconds of each step, once compiled: the median of its passes."""
+        return [statistics.median(step) for step in zip(*self.steady_s, strict=True)]
 
 
 class Churning:
@@ -54,20 +67,23 @@ class Churning:
         self.cell, self.session, self.rows = cell, session, rows
 
     def churn(self, request: Churn) -> Passed:
-        """Both passes, then the check, since its unpadded shapes compile, too."""
+        """Every pass, then the check, since its unpadded shapes compile, too."""
         batches = list(self.batches(request.batches, request.seed))
-        shapes = [self.shape(batch, request) for batch in batches]
+        longest = max(length_of(row) for batch in batches for row in batch)
+        lengths = request.lengths or buckets.fixed(request.strategy, longest)
+        shapes = [self.shape(batch, lengths, request.pads_rows) for batch in batches]
         begin = self.session.programs()
         cold, compiled_at = self.passed(batches, shapes)
         between = self.session.programs()
-        steady, _ = self.passed(batches, shapes)
+        steady = [self.passed(batches, shapes)[0] for _ in range(STEADY)]
         end = self.session.programs()
         counts = None if begin is None or between is None or end is None else [between - begin, end - between]
-        error = self.error if request.lengths else self.error_alone
+        error = self.error if lengths else self.error_alone
         worst = audit.worst(error(batch, shape) for batch, shape in self.some(batches, shapes))
+        tokens = sum(length_of(row) for batch in batches for row in batch)
         return Passed(
-            shapes=shapes, tokens=sum(length_of(row) for batch in batches for row in batch), cold_s=cold,
-            steady_s=steady, compiled_at=compiled_at, programs=counts, error=worst if np.isfinite(worst) else None,
+            lengths=lengths, shapes=shapes, tokens=tokens, cold_s=cold, steady_s=steady, compiled_at=compiled_at,
+            programs=counts, error=worst if np.isfinite(worst) else None,
         )  # fmt: skip
 
     def batches(self, count: int, seed: int) -> Iterator[list[Arrays]]:
@@ -78,11 +94,11 @@ class Churning:
             yield [self.rows[index % len(self.rows)] for index in range(at, at + size)]
             at += size
 
-    def shape(self, batch: Sequence[Arrays], request: Churn) -> Shape:
+    def shape(self, batch: Sequence[Arrays], lengths: Sequence[int], pads_rows: bool) -> Shape:
         """What a batch is run at."""
         longest = max(length_of(row) for row in batch)
-        rows = padded(len(batch), self.cell.batch_size) if request.pads_rows else len(batch)
-        return Shape(rows, buckets.bucket(longest, request.lengths))
+        rows = padded(len(batch), self.cell.batch_size) if pads_rows else len(batch)
+        return Shape(rows, buckets.bucket(longest, lengths))
 
     def passed(self, batches: Sequence[list[Arrays]], shapes: Sequence[Shape]) -> tuple[list[float], list[int]]:
         """Seconds of each step, and the steps that compiled."""

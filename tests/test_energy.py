@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from backends.fake import Fake
-from bench import compare, energy, weigh
+from bench import compare, energy
 from bench.core import Cell
 from bench.energy import Counter
 from bench.report import csv
@@ -200,7 +200,6 @@ def test_without_a_meter_nobody_is_asked(cell: Cell) -> None:
     assert "Energy" not in script.kinds()
     assert record.energy_j_per_step is None
     assert "energy_meter" not in record.facts
-    assert weigh.MOST_QUEUED > 1
 
 
 def test_the_spreadsheet_has_a_figure_or_nothing() -> None:

@@ -11,7 +11,7 @@ from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
 
 HEADINGS = (
-    "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "second pass", "tokens/s",
+    "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "later pass", "tokens/s",
     "padding", "in all", "error",
 )  # fmt: skip
 MOST_BUCKETS = 8
@@ -22,9 +22,9 @@ def notes(passes: int) -> tuple[str, ...]:
     return (
         "One work, the same batches of real lengths for every row. exact: a batch has its longest row's length, and as "
         "many rows as came. Else lengths are padded to the next bucket, and, where it says so, rows to a power of two.",
-        "Time lost compiling: what steps that compiled took longer than the same steps in the second pass. Padding: "
-        "the share of positions that hold no token. tokens/s: real ones, in the second pass.",
-        f"In all: the time lost and {passes:,} second passes. `best` is the set of buckets with the least such total "
+        "Time lost compiling: what steps that compiled took longer than the same steps later. A later pass: the sum of "
+        "each step's median over three. Padding: the share of positions that hold no token. tokens/s: real ones.",
+        f"In all: the time lost and {passes:,} later passes. `best` is the set of buckets with the least such total "
         "by a cost model fitted to the exact trial's steps; its row was measured, like every other. It is left "
         "out where it is a bucket for every length that occurs: that is exact.",
         "Strategies cannot be told apart where their totals differ by less than steps of equal shapes do between two "
@@ -75,7 +75,7 @@ def _lengths(trial: Churned) -> str:
     )
 
 
-NARROW = ("strategy", "shapes", "compiled", "time lost compiling", "second pass", "tokens/s", "padding", "in all")
+NARROW = ("strategy", "shapes", "compiled", "time lost compiling", "later pass", "tokens/s", "padding", "in all")
 """Of HEADINGS, what fits eighty columns; buckets stand below, and the rest in churn.md."""
 
 
@@ -103,7 +103,7 @@ def row(trial: Churned, passes: int) -> list[str]:
     again = f" + {found.again} again" if found.again else ""
     error = trial.passed.error
     return [
-        trial.strategy, _buckets(trial) or "–", str(len(churn.shapes_of(trial))),
+        trial.strategy, _buckets(trial) or "–", str(len(set(churn.shapes_of(trial)))),
         "–" if found.programs is None else f"{found.programs}{again}",
         "–" if found.programs is None else seconds(found.compiling_s),
         seconds(found.cold_s), seconds(found.steady_s), number(found.tokens_per_s), percent(found.waste),
