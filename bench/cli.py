@@ -29,7 +29,21 @@ from bench import (
     doctor,
     registry,
 )
-from bench.console import TIER_HELP, Json, Many, err, out, print_json, sizes, words
+from bench.console import (
+    Device,
+    Json,
+    Many,
+    OutFolder,
+    Preset,
+    Resume,
+    RetryFailed,
+    TierName,
+    err,
+    out,
+    print_json,
+    sizes,
+    words,
+)
 from bench.core import WeighbridgeError
 from bench.plan import Filters
 from bench.report import terminal
@@ -148,14 +162,12 @@ def run(
     scenarios: Many = "",
     precisions: Many = "",
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
-    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")] = False,
-    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    preset: Preset = "",
+    device: Device = "",
+    out_folder: OutFolder = None,
+    resume: Resume = False,
+    retry_failed: RetryFailed = False,
+    tier_name: TierName = "quick",
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
     json: Json = False,

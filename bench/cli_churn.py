@@ -14,7 +14,7 @@ from rich.text import Text
 
 from bench import application, audit, churn, registry, study
 from bench.churn import JOURNAL, Churned
-from bench.console import Json, Many, err, out, print_json, sizes, words
+from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, sizes, words
 from bench.core import WeighbridgeError
 from bench.display import Display
 from bench.files import write_whole
@@ -34,16 +34,14 @@ def churn_command(
     tasks: Annotated[str, typer.Option(help="Names, separated by commas; default: all with varying lengths.")] = "",
     backends: Annotated[str, typer.Option(help="Names, separated by commas.")] = "torch,torch-compile,flax",
     precisions: Many = "",
-    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    preset: Preset = "",
+    device: Device = "",
     batch_sizes: Annotated[str, typer.Option(help="The largest batch; default: the task's.")] = "",
     batches: Annotated[int, typer.Option(help="How many batches the work has.", min=2)] = 40,
     passes: Annotated[int, typer.Option(help="How often the work will be done: compiling is paid once.", min=1)] = 100,
     time_limit: Annotated[float, typer.Option(help="Seconds a strategy may take.", min=0.001)] = 1800.0,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
+    out_folder: OutFolder = None,
+    resume: Resume = False,
     json: Json = False,
 ) -> None:
     """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; the best."""

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import application, load, study
-from bench.console import TIER_HELP, Json, Many, err, out, print_json, sizes, words
+from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, sizes, words
 from bench.display import Display
 from bench.files import write_whole
 from bench.load import EFFORT, JOURNAL, Asked, Kind, Loaded
@@ -36,8 +36,8 @@ def load_command(
         str, typer.Option(help="Of single_stream, multi_stream, offline, server; default: all four.")
     ] = "",
     precisions: Many = "",
-    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    preset: Preset = "",
+    device: Device = "",
     batch_sizes: Annotated[str, typer.Option(help="The largest batch of the server; default: the task's.")] = "",
     bound_ms: Annotated[
         float | None, typer.Option(help="What the server's p99 must hold; default: the task's.", min=0.001)
@@ -49,12 +49,10 @@ def load_command(
     linger_ms: Annotated[
         float, typer.Option(help="How long a query waits for others to fill its batch.", min=0.0)
     ] = 0.0,
-    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    tier_name: TierName = "quick",
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 3600.0,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
+    out_folder: OutFolder = None,
+    resume: Resume = False,
     json: Json = False,
 ) -> None:
     """Drives inference cells by MLPerf's scenarios, and searches the highest rate that a server holds."""

@@ -8,7 +8,7 @@ import typer
 from rich.text import Text
 
 from bench import application, calibrate, data, noise, peaks
-from bench.console import TIER_HELP, Json, Many, err, out, print_json, words
+from bench.console import Device, Json, Many, TierName, err, out, print_json, words
 from bench.display import Display
 from bench.plan import Filters
 from bench.report.figures import interval, scaled
@@ -25,9 +25,9 @@ def calibrate_command(
     suite: Annotated[str, typer.Option(help="The suite whose reference cells are compared with themselves.")] = "quick",
     tasks: Many = "",
     scenarios: Many = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    device: Device = "",
     pairs: Annotated[int, typer.Option(help="How many comparisons.", min=5)] = 20,
-    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    tier_name: TierName = "quick",
     json: Json = False,
 ) -> None:
     """Measures this machine's noise floor: the reference against itself, over and over. `run` goes by it."""
@@ -50,7 +50,7 @@ def calibrate_command(
 
 
 def peaks_command(
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "cpu",
+    device: Device = "cpu",
     precisions: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fp32",
     reference: Annotated[str, typer.Option(help="Whose product and copy are measured.")] = "torch",
     json: Json = False,

@@ -15,7 +15,20 @@ from rich.text import Text
 
 from bench import application, compare, curve, environment, store, sweep
 from bench.application import Done, Options, Planned
-from bench.console import TIER_HELP, Json, Many, err, out, print_json, words
+from bench.console import (
+    Device,
+    Json,
+    Many,
+    OutFolder,
+    Preset,
+    Resume,
+    RetryFailed,
+    TierName,
+    err,
+    out,
+    print_json,
+    words,
+)
 from bench.core import WeighbridgeError
 from bench.curve import Curve
 from bench.display import Display
@@ -44,8 +57,8 @@ def sweep_command(
     backends: Many = "",
     scenarios: Many = "infer",
     precisions: Many = "",
-    preset: Annotated[str, typer.Option(help="small, base, ...")] = "",
-    device: Annotated[str, typer.Option(help="cpu, cuda, tpu.")] = "",
+    preset: Preset = "",
+    device: Device = "",
     most: Annotated[int, typer.Option(help="The largest batch size; they double from 1.", min=1)] = 1024,
     memory_limit: Annotated[
         str,
@@ -53,12 +66,10 @@ def sweep_command(
             metavar="SIZE", help="Host memory of a worker, as 4GiB; default on cpu: its share of what is free."
         ),
     ] = "",
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")] = False,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")] = False,
-    tier_name: Annotated[str, typer.Option("--tier", help=TIER_HELP)] = "quick",
+    out_folder: OutFolder = None,
+    resume: Resume = False,
+    retry_failed: RetryFailed = False,
+    tier_name: TierName = "quick",
     time_limit: Annotated[float, typer.Option(help="Seconds a batch size may take.", min=0.001)] = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells that it may come to, and stop.")] = False,
     json: Json = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -14,8 +15,13 @@ from bench.core import WeighbridgeError
 out, err = Console(), Console(stderr=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-TIER_HELP = "quick, standard or strict: 1, 3 or 5 processes a cell."
 Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
+Preset = Annotated[str, typer.Option(help="small, base, ...")]
+Device = Annotated[str, typer.Option(help="cpu, cuda, tpu.")]
+TierName = Annotated[str, typer.Option("--tier", help="quick, standard or strict: 1, 3 or 5 processes a cell.")]
+OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
 
 
 def print_json(value: Any) -> None:
