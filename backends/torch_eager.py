@@ -31,10 +31,8 @@ from bench.core import (
 OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
 DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
 REQUIRES = ("torch", "timm", "transformers")
-UNUSED_LEAVES = ("position_ids", "num_batches_tracked")
 SCOPES = {"infer": "model forward", "generate": "prefill and decode"}
 """What one timed step holds; every backend's says the same or gets no ratio."""
-UNUSED_BRANCHES = ("pooler.",)
 
 
 def torch_dtype(precision: str) -> Any:
@@ -84,11 +82,12 @@ class TorchEager(Reference):
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Trained by the recipe, unpacked from a data package, or drawn from a seed."""
+        from backends.torch_nn import checkpoints
         from backends.torch_nn.training import seeded, train
 
         match model.weights:
             case Packaged(package=package, path=path):
-                return packaged_weights(model, files[package] / path)
+                return checkpoints.weights(model, files[package] / path)
             case Seeded(seed=seed):
                 return seeded(model, seed)
             case _:
@@ -131,76 +130,21 @@ def _wait(device: Device) -> None:
         torch.cuda.synchronize()
 
 
-def packaged_weights(model: ModelSpec, path: Path) -> Arrays:
-    """The tensors of a safetensors or GGUF file, in float32, less those that the architecture does not use."""
-    if path.suffix == ".gguf":
-        return gguf_weights(model, path)
-    from safetensors.numpy import load_file
-
-    return {
-        name: array.astype(np.float32)
-        for name, array in load_file(path).items()
-        if not name.startswith(UNUSED_BRANCHES) and name.rpartition(".")[2] not in UNUSED_LEAVES
-    }
-
-
-def gguf_weights(model: ModelSpec, path: Path) -> Arrays:
-    """A GGUF checkpoint through transformers, which dequantises it and undoes its order of rotary pairs.
-
-    The configuration is ours: reading it out of the file's metadata would take as long as reading the weights.
-    """
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    from backends.torch_nn import models as torch_models
-
-    config = LlamaConfig(**model.config)
-    module = LlamaForCausalLM.from_pretrained(path.parent, config=config, gguf_file=path.name, dtype=torch.float32)
-    return torch_models.state(module)
-
-
 def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
     """A module in eval mode that holds `weights`, at the cell's precision and on its device."""
     import torch
     from safetensors.numpy import load_file
 
     from backends.torch_nn import models as torch_models
+    from backends.torch_nn import tf32
 
     set_precision(cell.precision)
     module = torch_models.build(model)
     torch_models.load_state(module, load_file(weights))
     if cell.precision == "tf32" and cell.device == "cpu":
-        _round_products(module)
+        tf32.round_products(module)
     module = module.eval().requires_grad_(False).to(cell.device, torch_dtype(cell.precision))
     return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-
-
-TF32_DROPPED_BITS = 13
-"""A float32 has 23 bits of mantissa, a TF32 10."""
-
-
-def round_tf32(tensor: Any) -> Any:
-    """To the nearest TF32, ties to even, still held in float32; infinity and NaN stay what they are."""
-    import torch
-
-    bits = tensor.contiguous().view(torch.int32)
-    odd = (bits >> TF32_DROPPED_BITS) & 1
-    rounded = (bits + ((1 << (TF32_DROPPED_BITS - 1)) - 1) + odd) & -(1 << TF32_DROPPED_BITS)
-    return torch.where(torch.isfinite(tensor), rounded.view(torch.float32), tensor)
-
-
-def _round_products(module: Any) -> None:
-    """Rounds what enters products of weights as a TF32 device does.
-
-    The yardstick of parity is the reference's error at the cell's precision, on the CPU, which has no TF32: without
-    this, every device's TF32 would be held to float32.
-    """
-    import torch
-
-    for part in module.modules():
-        if isinstance(part, torch.nn.Linear | torch.nn.Conv2d):
-            part.weight = torch.nn.Parameter(round_tf32(part.weight.detach()))  # not in place: it may be tied
-            part.register_forward_pre_hook(lambda _, inputs: (round_tf32(inputs[0]), *inputs[1:]))
 
 
 COUNTER = "torch FlopCounter"

@@ -16,7 +16,8 @@ from torch import nn
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.backend import Flax
-from backends.torch_eager import TorchEager, TorchSession, round_tf32
+from backends.torch_eager import TorchEager, TorchSession
+from backends.torch_nn.tf32 import round_tf32
 from bench.core import Arrays, ModelSpec, Seeded, Session
 from tests.conftest import make_cell
 

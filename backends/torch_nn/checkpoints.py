@@ -1,0 +1,38 @@
+"""Weights out of the files that people publish."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file
+
+from backends.torch_nn import models
+from bench.core import Arrays, ModelSpec
+
+UNUSED_LEAVES = ("position_ids", "num_batches_tracked")
+UNUSED_BRANCHES = ("pooler.",)
+
+
+def weights(model: ModelSpec, path: Path) -> Arrays:
+    """The tensors of a safetensors or GGUF file, in float32, less those that the architecture does not use."""
+    if path.suffix == ".gguf":
+        return _gguf_weights(model, path)
+    return {
+        name: array.astype(np.float32)
+        for name, array in load_file(path).items()
+        if not name.startswith(UNUSED_BRANCHES) and name.rpartition(".")[2] not in UNUSED_LEAVES
+    }
+
+
+def _gguf_weights(model: ModelSpec, path: Path) -> Arrays:
+    """A GGUF checkpoint through transformers, which dequantises it and undoes its order of rotary pairs.
+
+    The configuration is ours: reading it out of the file's metadata would take as long as reading the weights.
+    """
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(**model.config)
+    module = LlamaForCausalLM.from_pretrained(path.parent, config=config, gguf_file=path.name, dtype=torch.float32)
+    return models.state(module)
