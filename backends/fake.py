@@ -166,7 +166,8 @@ class FakeSession(Session):
 
     def facts(self) -> dict[str, Any]:
         """Effective footing."""
-        return {"threads": 1, "precision": str(self.weights["head.weight"].dtype), "steps": self.steps}
+        precision = str(self.weights["head.weight"].dtype)
+        return {"threads": 1, "precision": precision, "scope": "model forward", "prepacked": [], "steps": self.steps}
 
 
 class Allocator:

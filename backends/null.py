@@ -51,3 +51,7 @@ class NullSession(Session):
     def get(self, y: np.ndarray) -> Arrays:
         """As `fake` gives it."""
         return self.fake.get(y)
+
+    def facts(self) -> dict[str, Any]:
+        """As `fake` gives them."""
+        return self.fake.facts()

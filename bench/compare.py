@@ -20,12 +20,9 @@ from bench.record import DEFAULT_FLOOR, Pairing, Record
 from bench.roofline import Roofline, roofline
 
 GATE = 0.99
-FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope")
-"""Facts that must agree where both sides state them; each backend reads them back from its framework. What is
-natural to a backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, allocator) is disclosed, and bars
-nothing."""
-STATED_BY_BOTH = ("weights_hash", "batch_hash")
-"""Of those, the ones that bar also where only one side states them."""
+FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")
+"""Facts that both sides must state, and alike; each backend reads them back from its framework. What is natural to a
+backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, prepacked) is disclosed, and bars nothing."""
 UNSTATED = "(not stated)"
 SEQUENTIAL_FLOOR = 0.18
 """Medians of sequential runs of the same program differed by up to 18 % (MEASURING.md, rule 4)."""
@@ -53,6 +50,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Around `ratio`; None where there is no ratio, too few blocks for an interval, or it is the reference's own."""
     verdict: stats.Verdict | None = None
     """None where there is no ratio, and of the reference."""
+    lean: stats.Lean = ""
+    """Where a ratio points that is UNSURE, as that of one process a side always is."""
     floor: float = DEFAULT_FLOOR
     """The noise floor that the verdict was held against: the larger of both records'."""
     pairing: Pairing = ""
@@ -143,33 +142,48 @@ def row(ours: Side, reference: Side | None, run: str = "", machine: str = "") ->
 
 def against(this: Side, that: Side) -> dict[str, Any]:
     """Ratio, interval, verdict and break-even of a record that may be compared."""
-    record, reference, ours, theirs = this.record, that.record, this.blocks, that.blocks
+    record, reference = this.record, that.record
     together = record.started == reference.started  # a retry measures anew, and beside nobody of the first time
     paired = together and record.pairing == reference.pairing == "interleaved"
-    ratios = stats.paired_ratios(theirs, ours)
-    ratio = stats.interval(ratios) if paired else stats.unpaired_ratio(stats.interval(theirs), stats.interval(ours))
-    pairs = sum(map(len, ratios))
-    lone = not paired and min(len(ours), len(theirs)) < 2
-    floor = max(_floor(record), _floor(reference))
-    verdict = lone_verdict(ratio, floor, pairs) if lone else stats.verdict(ratio, floor, pairs)
+    ratio, sure = turns(this, that) if paired else medians(this, that)
+    floor = max(_floor(record), _floor(reference), 0.0 if paired else SEQUENTIAL_FLOOR)
+    verdict = stats.verdict(ratio, floor, sure)
     return {
         "ratio": ratio.value,
-        "interval": ratio if pairs >= stats.FEWEST_BLOCKS else None,
+        "interval": ratio,
         "verdict": verdict,
+        "lean": stats.lean(ratio, floor) if verdict == "UNSURE" else "",
         "floor": floor,
         "pairing": "interleaved" if paired else "sequential",
         **break_even(this, that, verdict),
     }
 
 
+def turns(this: Side, that: Side) -> tuple[stats.Interval, bool]:
+    """Of blocks that took turns, and whether a verdict may be given of it.
+
+    Turns in which either side had a busy neighbour are left out; where that leaves too few, all are shown, unsure.
+    """
+    ratios = stats.paired_ratios(_quiet(that), _quiet(this))
+    if stats.enough(ratios):
+        return stats.interval(ratios), True
+    return stats.interval(stats.paired_ratios(that.blocks, this.blocks)), False
+
+
+def medians(this: Side, that: Side) -> tuple[stats.Interval, bool]:
+    """Of medians that were taken one after the other."""
+    quiet = [stats.known(_quiet(side)) for side in (that, this)]
+    sure = all(map(stats.enough, quiet))
+    over, under = quiet if sure else (that.blocks, this.blocks)
+    return stats.unpaired_ratio(stats.interval(over), stats.interval(under)), sure
+
+
+def _quiet(side: Side) -> list[list[float]]:
+    return stats.without(side.blocks, side.record.crowded)
+
+
 def _floor(record: Record) -> float:
     return record.noise.floor if record.noise else DEFAULT_FLOOR
-
-
-def lone_verdict(ratio: stats.Interval, floor: float, blocks: int) -> stats.Verdict:
-    """Of two single processes timed one after another: the interval knows nothing of what differs between them."""
-    word = stats.verdict(ratio, max(floor, SEQUENTIAL_FLOOR), blocks)
-    return word if word in ("FASTER", "SLOWER") else "UNSURE"
 
 
 def break_even(this: Side, that: Side, verdict: stats.Verdict) -> dict[str, BreakEven]:
@@ -246,7 +260,7 @@ def why_no_ratio(this: Side, that: Side | None, passed: bool) -> str:
         return "score under 99 % of the reference's"
     if record.parity is None or not record.parity.passed:
         return "parity not shown"
-    return "" if record.facts is reference.facts else unequal_footing(record.facts, reference.facts)
+    return unequal_footing(record.facts, reference.facts)
 
 
 def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
@@ -256,11 +270,13 @@ def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
 
 def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """In what two cells were not treated alike; empty where in nothing."""
-    differing = [name for name in FOOTING if _differ(ours, theirs, name)]
-    return "; ".join(f"{name} {ours.get(name, UNSTATED)} against {theirs.get(name, UNSTATED)}" for name in differing)
+    pairs = [(name, _stated(ours, name), _stated(theirs, name)) for name in FOOTING]
+    return "; ".join(
+        f"{name} {our} against {their}" for name, our, their in pairs if our != their or our is UNSTATED
+    )
 
 
-def _differ(ours: Mapping[str, Any], theirs: Mapping[str, Any], name: str) -> bool:
-    if name in ours and name in theirs:
-        return ours[name] != theirs[name]
-    return name in STATED_BY_BOTH and (name in ours or name in theirs)
+def _stated(facts: Mapping[str, Any], name: str) -> Any:
+    """What is not known is not stated."""
+    value = facts.get(name)
+    return UNSTATED if value is None else value

@@ -239,7 +239,11 @@ class Session(ABC):
         return None
 
     def facts(self) -> dict[str, Any]:
-        """What was effective, not what was asked for: threads, precision, layout, graph breaks, ... JSON-able."""
+        """What was effective, not what was asked for, read back from what ran. JSON-able.
+
+        `threads`, `precision` and `scope` are footing: a backend that does not state one of them gets no ratio.
+        `prepacked` lists what was done once to the weights at `open` and changes speed: laid anew, joined, frozen.
+        """
         return {}
 
     def clock(self) -> float:
@@ -266,6 +270,11 @@ class Backend(ABC):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
     compiles: ClassVar[bool] = False
     """Whether a first call compiles, so that a second process is worth a warm-cache figure."""
+    program_a_shape: ClassVar[bool] = False
+    """Whether every new shape compiles a program anew: under load such a backend's batches are padded to few sizes."""
+    camp: ClassVar[str] = ""
+    """Whose users would run it: backends of one framework are one camp, and the best of the reference's camp is what
+    the others are held against, beside the reference itself. Empty: a camp of its own."""
     hidden: ClassVar[bool] = False
     """Whether listings leave it out: it serves tests and calibration."""
     oom_signs: ClassVar[tuple[str, ...]] = ()

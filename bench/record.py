@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
 from bench.core import Cell, Cost, Device, Precision, Preset, Target, Task
 
-Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed"]
+Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed", "implausible"]
+"""`implausible`: faster than it can be, or what was timed is not what was checked; the reason says which."""
 Pairing = Literal["interleaved", "sequential", ""]
 """Whether the cells of a group took turns; empty where nothing was timed."""
 StoppedBy = Literal["converged", "time cap", ""]
 
-SCHEMA = 2
-"""Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`."""
+SCHEMA = 3
+"""Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`. 3: `queued_blocks`,
+`minor_faults`, `crowded`, `host_import_bytes`, `contenders`; `implausible`; the host's allocator is footing."""
 
 
 DEFAULT_FLOOR = 0.02
@@ -73,10 +76,12 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     baseline: Target
     family: str = ""
     """Of the task; empty in records of before it was written down."""
+    contenders: list[str] = []
+    """The backends, not hidden ones, that could have been weighed on this cell here; empty where it is not known."""
 
 
-def provenance(task: Task, preset: Preset) -> Provenance:
-    """What a record says of a task."""
+def provenance(task: Task, preset: Preset, contenders: Sequence[str] = ()) -> Provenance:
+    """What a record says of a task, and of who could have been weighed on it."""
     weights = str(task.models[preset].weights.__struct_config__.tag)
     return Provenance(
         source=task.source,
@@ -86,6 +91,7 @@ def provenance(task: Task, preset: Preset) -> Provenance:
         target=task.target,
         baseline=task.baseline,
         family=task.family,
+        contenders=list(contenders),
     )
 
 
@@ -107,6 +113,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     pairing: Pairing = ""
     stopped_by: StoppedBy = ""
     queued_step_s: list[float] = []
+    """Seconds a step of each block of queued steps, process by process."""
+    queued_blocks: list[int] = []
+    """Per process, how many of `queued_step_s` are its own: one a turn. Empty in records whose queued blocks were no
+    part of the turns."""
+    minor_faults: list[list[float]] = []
+    """Per process, minor page faults a step of each block."""
+    crowded: list[list[bool]] = []
+    """Per process, whether each block had a busy neighbour: such a block is kept and counts for no verdict."""
     first_token_s: list[float] = []
     settled: bool | None = None
     items_per_step: int = 0
@@ -115,6 +129,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """None where a figure is not finite."""
     parity: Parity | None = None
     host_peak_bytes: int | None = None
+    host_import_bytes: int | None = None
+    """Resident after the backend's packages were imported, before a model was loaded: what of the peak is libraries."""
     compile_host_peak_bytes: int | None = None
     device_peak_bytes: int | None = None
     device_reserved_bytes: int | None = None

@@ -1,17 +1,17 @@
-"""Statistics of raw samples: medians, intervals by hierarchical bootstrap, verdicts. Pure.
+"""Statistics of raw samples: medians, intervals over processes, verdicts. Pure.
 
-The unit that is resampled is never a step: steps of one process share its memory layout, and steps of one block
-share the machine's mood. Processes are drawn first, then blocks within each (MEASURING.md, rules 5 and 6), and
-the statistic is the median of all blocks drawn.
+The unit is never a step: steps of one process share its memory layout, and steps of one block share the machine's
+mood. Of several processes the interval is Student's over the logarithms of their medians, since a process is the
+sample that varies most (MEASURING.md, rules 5 and 29) and three of them are too few for a bootstrap: docs/design/007.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import chain
-from operator import truediv
+from itertools import chain, repeat
 from typing import Literal
 
 import msgspec
@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 STEADY_SAMPLES = 10
 CONFIDENCE = 0.95
 LARGE_N = 500
-RESAMPLES = 2000
+FEWEST_PROCESSES = 3
+"""Under three processes a side no verdict is given: what one process alone shows is a lean."""
 FEWEST_BLOCKS = 5
 """Under five blocks even the whole range of what was seen covers a median with less than 94 % (1 - 2/2^n)."""
 
 Verdict = Literal["FASTER", "SLOWER", "SAME", "UNSURE"]
+Lean = Literal["FASTER", "SLOWER", ""]
 Processes = Sequence[Sequence[float]]
 """One figure a block (seconds a step, or a ratio), block by block, process by process."""
 
@@ -83,20 +85,42 @@ def block_medians(samples: list[float], blocks: Sequence[Sequence[int]]) -> list
 
 
 def interval(processes: Processes) -> Interval:
-    """The median of all blocks, and its 95 % percentile interval under a bootstrap of processes, then blocks.
+    """What the processes have in common, and its 95 % interval. NaN and infinity in, nothing out.
 
-    Of one process the bootstrap distribution of a median is known in closed form (Efron 1979; Maritz & Jarrett
-    1978), and no number is drawn. NaN and infinity in, nothing out.
+    Of several: the geometric mean of their medians, and Student's interval around it; it is never narrower than what
+    the blocks inside of the processes leave open. Of one process: the median of its blocks and the percentile interval
+    of that median's bootstrap distribution, which is known in closed form (Efron 1979; Maritz & Jarrett 1978).
     """
-    kept = [process for process in processes if len(process)]
-    pooled = sorted(kept[0] if len(kept) == 1 else chain.from_iterable(kept))
-    if not pooled or not math.isfinite(sum(pooled)):
+    kept = [sorted(process) for process in processes if len(process)]
+    if not kept or not all(process[0] > 0 and math.isfinite(process[-1]) for process in kept):
         return NOTHING
+    inside = [_of_one(process) for process in kept]
     if len(kept) == 1:
-        low, high = _ranks(len(pooled))
-        return Interval(_middle(pooled), pooled[low], pooled[high])
-    low, high = np.quantile(_resampled_medians(kept), [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Interval(_middle(pooled), float(low), float(high))
+        return inside[0]
+    logs = [math.log(each.value) for each in inside]
+    centre = math.fsum(logs) / len(logs)
+    between = students_t(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    within = math.hypot(*(math.log(each.high / each.low) / 2 for each in inside)) / len(inside)
+    half = max(between, within)
+    return Interval(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
+
+
+def _of_one(ordered: Sequence[float]) -> Interval:
+    """Of one process, whose blocks come in order of size."""
+    low, high = _ranks(len(ordered))
+    return Interval(_middle(ordered), ordered[low], ordered[high])
+
+
+STUDENTS_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+    2.110, 2.101, 2.093, 2.086,
+)  # fmt: skip
+"""The 97.5 % points of Student's distribution for 1 to 20 degrees of freedom (held against scipy by a test)."""
+
+
+def students_t(freedom: int) -> float:
+    """The 97.5 % point; beyond the table that of 20 degrees, which is 6 % too wide at most."""
+    return STUDENTS_T[min(freedom, len(STUDENTS_T)) - 1]
 
 
 @lru_cache
@@ -128,21 +152,32 @@ def at_least(successes: int, n: int) -> NDArray[np.float64]:
     return np.append(np.minimum(terms.sum(axis=0), 1.0), 1.0)
 
 
-def _resampled_medians(processes: Processes) -> NDArray[np.float64]:
-    """Medians of `RESAMPLES` hierarchical draws, the same ones at every call."""
-    rng = np.random.default_rng(0)
-    count, sizes = len(processes), np.array([len(process) for process in processes])
-    offsets = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    values = np.concatenate([np.asarray(process, np.float64) for process in processes])
-    chosen = rng.integers(count, size=(RESAMPLES, count))
-    within = rng.random((RESAMPLES, count, int(sizes.min())))
-    index = offsets[chosen][:, :, None] + (within * sizes[chosen][:, :, None]).astype(np.int64)
-    return np.median(values[index].reshape(RESAMPLES, -1), axis=1)
-
-
 def paired_ratios(over: Processes, under: Processes) -> list[list[float]]:
-    """`over / under` of blocks that were timed in the same turn; what one side lacks is left out."""
-    return [list(map(truediv, ours, theirs)) for ours, theirs in zip(over, under, strict=False)]
+    """`over / under` of blocks that were timed in the same turn; what one side lacks, or holds as NaN, is left out."""
+    return [
+        [a / b for a, b in zip(ours, theirs, strict=False) if not math.isnan(a + b)]
+        for ours, theirs in zip(over, under, strict=False)
+    ]
+
+
+def without(processes: Processes, left_out: Sequence[Sequence[bool]]) -> list[list[float]]:
+    """The same blocks, NaN where they are to be left out."""
+    marks = chain(left_out, repeat(()))
+    return [
+        [math.nan if out else value for value, out in zip(process, chain(marked, repeat(False)), strict=False)]
+        for process, marked in zip(processes, marks, strict=False)
+    ]
+
+
+def known(processes: Processes) -> list[list[float]]:
+    """Without what is NaN."""
+    return [[value for value in process if not math.isnan(value)] for process in processes]
+
+
+def enough(processes: Processes) -> bool:
+    """Whether a verdict can be given of so many processes and blocks."""
+    counts = [len(process) for process in processes if len(process)]
+    return len(counts) >= FEWEST_PROCESSES and sum(counts) >= FEWEST_BLOCKS
 
 
 def unpaired_ratio(over: Interval, under: Interval) -> Interval:
@@ -155,15 +190,23 @@ def unpaired_ratio(over: Interval, under: Interval) -> Interval:
     return Interval(math.exp(a - b), math.exp(low), math.exp(high))
 
 
-def verdict(ratio: Interval, floor: float, blocks: int) -> Verdict:
-    """One word for a ratio above 1 where faster: outside the noise floor as a whole, inside as a whole, or neither."""
-    if blocks < FEWEST_BLOCKS:
+def verdict(ratio: Interval, floor: float, enough: bool) -> Verdict:
+    """One word for a ratio above 1 where faster: outside the noise floor as a whole, inside as a whole, or neither.
+
+    UNSURE where there were not `enough` processes and blocks for any other word.
+    """
+    if not enough:
         return "UNSURE"
     if ratio.low > 1 + floor:
         return "FASTER"
     if ratio.high < 1 / (1 + floor):
         return "SLOWER"
     return "SAME" if ratio.low >= 1 / (1 + floor) and ratio.high <= 1 + floor else "UNSURE"
+
+
+def lean(ratio: Interval, floor: float) -> Lean:
+    """Where a ratio without a verdict points: the side of the noise floor that its value lies on; empty inside."""
+    return "FASTER" if ratio.value > 1 + floor else "SLOWER" if ratio.value < 1 / (1 + floor) else ""
 
 
 def break_even_calls(extra_compile_s: float, saved_s_a_call: float) -> float | None:

@@ -95,7 +95,13 @@ def _from_1(old: dict[str, Any]) -> dict[str, Any]:
     return {**old, **new}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(old: dict[str, Any]) -> dict[str, Any]:
+    """Schema 3 made the host's allocator footing; until then every worker had it as it came."""
+    timed = {"host_allocator": "as it comes"} if old.get("step_s") else {}
+    return {**old, "facts": {**timed, **old.get("facts", {})}}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 """From each older schema to the next, on decoded JSON."""
 
 

@@ -1,4 +1,7 @@
-"""How long to measure: quick, standard, strict."""
+"""How long to measure: quick, standard, strict.
+
+A process is the sample that varies most, so that no tier has fewer than the three that a verdict wants.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +22,16 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """Timed seconds a cell and process, after which turns end whether the interval has converged or not."""
     block_s: float = 0.2
     longest_block: int = 500
-    fewest_turns: int = 6
+    fewest_turns: int = 3
     most_turns: int = 100
-    queued_blocks: int = 3
     first_tokens: int = 5
     thorough: bool = True
     """Whether score, operations and compilation from a filled cache are taken, too: a sweep leaves them out."""
 
 
-QUICK = Tier(name="quick", processes=1, bound=0.01, warm_cap_s=1.0, cap_s=2.5)
-STANDARD = Tier(name="standard", processes=3, bound=0.005, warm_cap_s=1.0, cap_s=3.0, queued_blocks=2)
-STRICT = Tier(name="strict", processes=5, bound=0.003, warm_cap_s=2.0, cap_s=15.0)
+QUICK = Tier(name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, first_tokens=2)
+STANDARD = Tier(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0)
+STRICT = Tier(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0)
 TIERS = {tier.name: tier for tier in (QUICK, STANDARD, STRICT)}
 
 

@@ -243,7 +243,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
 def unpaired(rows: Sequence[Row]) -> list[str]:
     """One line that names the rows which did not take turns with the reference, where there are any."""
     cells = [str(row.record.cell) for row in rows if row.pairing == "sequential"]
-    lone = f"of one process each, only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
+    lone = f"only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
     return [f"timed after the reference, not in turns with it ({lone}): {', '.join(cells)}"] if cells else []
 
 
