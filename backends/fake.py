@@ -60,7 +60,16 @@ def _kill() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-FAULTS = {"raise": _raise, "oom": _exhaust, "hang": _hang, "kill": _kill, "wrong": _nothing, "stall": _nothing}
+FAULTS = {
+    "raise": _raise, "oom": _exhaust, "hang": _hang, "kill": _kill,
+    **dict.fromkeys(("wrong", "wrong later", "stall", "remember", "remember all", "early", "threadless"), _nothing),
+}  # fmt: skip
+"""`remember` answers the last batch again, `remember all` any that it has met, without computing; `early` says that a
+step is done when a tenth of it is; `wrong later` computes something else once it has been checked; `threadless` does
+not say how many threads it has."""
+CHECKED_STEPS = 4
+"""A first step, and one a batch: from then on `wrong later` is wrong."""
+EARLY = 0.1
 STALL_S, STALL_AT_STEP = 0.2, 1000
 """`stall`: once, at this step, time stands still: here, and on the clock that a load generator shares."""
 
@@ -121,7 +130,8 @@ class FakeSession(Session):
     def __init__(self, weights: Arrays, config: dict[str, Any], fault: str) -> None:
         self.weights, self.depth, self.fault = weights, len(config["hidden"]), fault
         self.activation = ACTIVATIONS[config.get("activation", "gelu")]
-        self.now_s, self.steps = 0.0, 0
+        self.now_s, self.steps, self.owed_s = 0.0, 0, 0.0
+        self.met: set[bytes] = set()
 
     def put(self, batch: Arrays) -> np.ndarray:
         """features (B, F)."""
@@ -131,18 +141,28 @@ class FakeSession(Session):
         """(B, F) -> (B, O)."""
         if self.steps and self.fault:
             FAULTS[self.fault]()
-        self.now_s += STEP_S + WOBBLE_S[self.steps % len(WOBBLE_S)] + (0 if self.steps else COMPILE_S)
+        self.now_s += self._step_s(x) + (0 if self.steps else COMPILE_S)
         self.steps += 1
         if self.fault == "stall" and self.steps == STALL_AT_STEP:
             self.now_s += STALL_S
             time.sleep(STALL_S)
         return self._forward(x)
 
+    def _step_s(self, x: np.ndarray) -> float:
+        """As long as a step takes, or, of one that cheats, seems to take."""
+        step_s, known = STEP_S + WOBBLE_S[self.steps % len(WOBBLE_S)], x.tobytes() in self.met
+        if self.fault.startswith("remember"):
+            self.met = (self.met if self.fault == "remember all" else set()) | {x.tobytes()}
+        seems_s = step_s * EARLY if known or self.fault == "early" else step_s
+        self.owed_s = step_s - seems_s if self.fault == "early" else 0.0
+        return seems_s
+
     def _forward(self, x: np.ndarray) -> np.ndarray:
         for index in range(self.depth):
             x = self.activation(self._linear(f"layers.{index}", x))
         y = self._linear("head", x)
-        return y * 1.001 if self.fault == "wrong" else y
+        late = self.fault == "wrong later" and self.steps > CHECKED_STEPS
+        return y * 1.001 if late or self.fault == "wrong" else y
 
     def _linear(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
@@ -151,7 +171,8 @@ class FakeSession(Session):
         """Nothing is asynchronous here."""
 
     def get(self, y: np.ndarray) -> Arrays:
-        """As the `mlp` architecture names it."""
+        """As the `mlp` architecture names it; work that is still owed is done now."""
+        self.now_s, self.owed_s = self.now_s + self.owed_s, 0.0
         return {"prediction": y[:, 0] if y.shape[1] == 1 else y}
 
     def clock(self) -> float:
@@ -167,7 +188,8 @@ class FakeSession(Session):
     def facts(self) -> dict[str, Any]:
         """Effective footing."""
         precision = str(self.weights["head.weight"].dtype)
-        return {"threads": 1, "precision": precision, "scope": "model forward", "prepacked": [], "steps": self.steps}
+        threads = None if self.fault == "threadless" else 1
+        return {"threads": threads, "precision": precision, "scope": "model forward", "prepacked": [], "steps": self.steps}
 
 
 class Allocator:

@@ -16,6 +16,7 @@ import msgspec
 from rich.console import Console
 
 from bench import compare, data, environment, halves, noise, peaks, registry, store
+from bench.allocator import Allocator
 from bench.compare import Row
 from bench.core import Backend, Cell, Device, Precision, Reference, Task, WeighbridgeError
 from bench.display import Display
@@ -28,7 +29,7 @@ from bench.report.overview import Overview
 from bench.run import Run, why_not
 from bench.tier import QUICK, Tier
 
-FAILURES = ("oom", "timeout", "crashed", "parity_failed")
+FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +47,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     retry_failed: bool = False
     time_limit_s: float = 600.0
     tier: Tier = QUICK
+    allocator: Allocator = "keep"
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,18 +77,17 @@ def weigh(planned: Planned, options: Options, console: Console) -> Done:
         todo = to_do(journal, planned.cells, options, console)
         with Display(console, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
             try:
-                records = run(planned, todo, journal, options.time_limit_s, display, options.tier)
+                records = run(planned, todo, journal, display, options)
             finally:
                 _report(folder, planned.reference)
     wanted = {cell.id for cell in planned.cells}
     return Done(folder=folder, records=[record for record in records if record.cell.id in wanted])
 
 
-def run(
-    planned: Planned, todo: Sequence[Cell], journal: Path, time_limit_s: float, watcher: Watcher, tier: Tier = QUICK
-) -> list[Record]:
+def run(planned: Planned, todo: Sequence[Cell], journal: Path, watcher: Watcher, options: Options) -> list[Record]:
     """Weighs `todo` into `journal`; returns every record that the journal then holds."""
-    for _ in Run(job(planned, time_limit_s, tier), journal, watcher).weigh(todo):
+    nouns = job(planned, options.time_limit_s, options.tier, options.allocator)
+    for _ in Run(nouns, journal, watcher).weigh(todo):
         pass
     return store.load(journal) if journal.exists() else []
 
@@ -115,7 +116,7 @@ def _peak_cell(reference: str, device: str, precision: str) -> Cell:
     return msgspec.convert({**fields, "scenario": "infer", "batch_size": 1}, Cell)
 
 
-def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK) -> Job:
+def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Allocator = "keep") -> Job:
     """The nouns that a run needs, looked up by name."""
     backends: dict[str, Backend] = {name: registry.backend(name) for name in {c.backend for c in planned.cells}}
     reference: Reference = registry.reference(planned.reference)
@@ -124,6 +125,8 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK) -> Job:
     return Job(
         reference=planned.reference,
         tier=tier,
+        allocator=allocator,
+        visible=[each for each in registry.backends().values() if not each.hidden],
         time_limit_s=time_limit_s,
         root=data.cache_folder() / "artefacts",
         backends={**backends, planned.reference: reference},

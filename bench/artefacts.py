@@ -49,16 +49,16 @@ class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
         names = ("batch", "reference", "oracle")
         return self.weights.exists() and all((self.folder / f"{name}.safetensors").exists() for name in names)
 
-    def batch(self) -> Arrays:
-        """The fixed batch that every backend of the group is fed."""
+    def rows(self) -> Arrays:
+        """The fixed rows that every backend of the group is fed, cut into batches by `turned`."""
         return load_file(self.folder / "batch.safetensors")
 
     def reference(self) -> Arrays:
-        """The reference's outputs at the cell's precision."""
+        """The reference's outputs on those rows at the cell's precision."""
         return load_file(self.folder / "reference.safetensors")
 
     def oracle(self) -> Arrays:
-        """The reference's outputs in float64."""
+        """The reference's outputs on those rows in float64."""
         return load_file(self.folder / "oracle.safetensors")
 
 
@@ -147,13 +147,25 @@ def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
     return {name: array[chosen] if array.ndim else array for name, array in examples.items()}
 
 
-def make_batch(task: Task, cell: Cell, files: Files) -> Arrays:
-    """The fixed batch of a cell's group."""
+BATCHES = 3
+"""Steps take turns through as many batches of one shape: who remembers an answer must not be timed remembering it."""
+
+
+def make_rows(task: Task, cell: Cell, files: Files) -> Arrays:
+    """The fixed rows of a cell's group: a batch, and where that is small, as many rows as there are batches."""
+    count = max(cell.batch_size, BATCHES)
     if cell.scenario == "generate":
         if task.prompts is None:
             raise ValueError(f"task {task.name} has no prompts to generate from")
-        return rows(task.prompts(files, cell.preset), cell.batch_size, cell.seed)
-    return rows(task.data(files, "eval", cell.preset).inputs, cell.batch_size, cell.seed)
+        return rows(task.prompts(files, cell.preset), count, cell.seed)
+    return rows(task.data(files, "eval", cell.preset).inputs, count, cell.seed)
+
+
+def turned(arrays: Arrays, size: int) -> list[Arrays]:
+    """Batches of `size` rows, each of which begins a row later; of inputs, or of outputs on them."""
+    count = max(len(array) for array in arrays.values() if array.ndim)
+    starts = [np.arange(start, start + size) % count for start in range(BATCHES)]
+    return [{name: array[chosen] if array.ndim else array for name, array in arrays.items()} for chosen in starts]
 
 
 def ensure_weights(
@@ -183,7 +195,7 @@ def ensure(
     """All artefacts of a cell's group; what the cache does not hold is made now, by the reference, on the CPU."""
     weights = ensure_weights(root, task, cell, files, reference, progress)
     weights_hash = file_hash(weights)
-    batch = make_batch(task, cell, files)
+    batch = make_rows(task, cell, files)
     batch_hash = arrays_hash(batch)
     on_cpu = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
     model = task.models[cell.preset]

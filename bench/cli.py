@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import (
+    allocator,
     application,
     cli_churn,
     cli_compare,
@@ -30,6 +31,7 @@ from bench import (
     registry,
 )
 from bench.console import (
+    AllocatorName,
     Device,
     Json,
     Many,
@@ -168,6 +170,7 @@ def run(
     resume: Resume = False,
     retry_failed: RetryFailed = False,
     tier_name: TierName = "quick",
+    allocator_name: AllocatorName = "keep",
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
     json: Json = False,
@@ -192,6 +195,7 @@ def run(
         retry_failed=retry_failed,
         time_limit_s=time_limit,
         tier=tier(tier_name),
+        allocator=allocator.chosen(allocator_name),
     )
     try:
         done = application.weigh(planned, options, err)

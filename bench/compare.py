@@ -271,9 +271,7 @@ def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
 def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """In what two cells were not treated alike; empty where in nothing."""
     pairs = [(name, _stated(ours, name), _stated(theirs, name)) for name in FOOTING]
-    return "; ".join(
-        f"{name} {our} against {their}" for name, our, their in pairs if our != their or our is UNSTATED
-    )
+    return "; ".join(f"{name} {our} against {their}" for name, our, their in pairs if our != their or our is UNSTATED)
 
 
 def _stated(facts: Mapping[str, Any], name: str) -> Any:

@@ -18,7 +18,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Preset = Annotated[str, typer.Option(help="small, base, ...")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, tpu.")]
-TierName = Annotated[str, typer.Option("--tier", help="quick, standard or strict: 1, 3 or 5 processes a cell.")]
+TierName = Annotated[str, typer.Option("--tier", help="quick, standard or strict: 3, 5 or 9 processes a cell.")]
+AllocatorName = Annotated[
+    str,
+    typer.Option("--allocator", help="Of all workers: keep (their pages), stock, huge, jemalloc or tcmalloc."),
+]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]

@@ -24,14 +24,38 @@ OWN_DISTRIBUTIONS = ("weighbridge", "numpy", "safetensors", "msgspec", "tokenize
 
 
 @cache
-def cpu_model() -> str:
-    """The processor's name as the system gives it."""
+def cpu_info(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
+    """What the system tells of the first processor; empty where it tells nothing."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = path.read_text().split("\n\n")[0].splitlines()
     except OSError:
-        lines = []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
+        return {}
+    pairs = (line.partition(":") for line in lines)
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+@cache
+def cpu_model() -> str:
+    """The processor's name; where that says no model, as virtual machines' do, with family and model number."""
+    info = cpu_info()
+    name = info.get("model name") or platform.processor() or platform.machine()
+    if any(map(str.isdigit, name)) or "cpu family" not in info:
+        return name
+    return f"{name} family {info['cpu family']} model {info.get('model', '')}".rstrip()
+
+
+INSTRUCTIONS = {
+    "avx2": "AVX2", "avx512f": "AVX-512", "avx512_bf16": "AVX-512 BF16", "amx_tile": "AMX", "asimd": "NEON",
+    "sve": "SVE",
+}  # fmt: skip
+"""Flags of /proc/cpuinfo that decide how fast matrix products can be, and what they are called."""
+
+
+def instruction_set() -> str:
+    """`AVX2`, or `AVX2, AVX-512, AMX`: what the processor shows; empty where the system does not tell."""
+    info = cpu_info()
+    flags = info.get("flags", info.get("Features", "")).split()
+    return ", ".join(name for flag, name in INSTRUCTIONS.items() if flag in flags)
 
 
 def usable_cpus() -> list[int]:
@@ -169,6 +193,7 @@ def describe(distributions: Iterable[str] = ()) -> dict[str, Any]:
         "machine": machine_name(),
         "cpu": cpu_model(),
         "cpus": usable_cpus(),
+        "instruction_set": instruction_set(),
         "cpu_mhz": cpu_mhz(),
         "temperature_c": temperature_c(),
         "memory_bytes": psutil.virtual_memory().total,

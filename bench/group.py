@@ -15,16 +15,18 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench import memory, noise
+from bench import allocator, memory, noise, stats
+from bench.allocator import Allocator
 from bench.artefacts import Artefacts, compile_cache
 from bench.core import Backend, Cell, Device, Task
 from bench.noise import Calibration, Sampler
 from bench.process import Worker, WorkerFailed, thread_variables
 from bench.record import Pairing, Peaks, Record, Status
+from bench.roofline import beyond
 from bench.tier import Tier
 from bench.turns import take_turns
-from bench.weigh import ParityError, Weighing
-from bench.worker import First, Open
+from bench.weigh import ImplausibleError, ParityError, Weighing
+from bench.worker import Open
 
 FRAMEWORK_BYTES = 1 << 30
 """What a process with a framework and its programs takes beside its weights: 0.4 to 0.9 GiB for the suite's."""
@@ -53,6 +55,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
 
     reference: str
     tier: Tier
+    allocator: Allocator = "keep"
+    """Of every worker's host memory."""
+    visible: Sequence[Any] = ()
+    """The backends that a listing shows, whether they are asked for or not."""
     time_limit_s: float
     root: Path
     """The cache that holds artefacts and compiled programs."""
@@ -78,6 +84,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         """Of a cell."""
         return self.tasks[cell.task]
 
+    def variables(self) -> dict[str, str]:
+        """The environment that all workers share: as many threads, and the same allocator."""
+        return {**thread_variables(), **allocator.variables(self.allocator)}
+
 
 NOTHING_MORE: Mapping[str, str] = {}
 
@@ -89,7 +99,6 @@ class Entrant:
         self.cell, self.watcher, self.variables = cell, watcher, variables
         self.weighing = Weighing(cell, job.tier, watcher.phase)
         self.worker: Worker
-        self.spare: Worker | None = None
         self.status: Status = "ok"
         self.reason = ""
         self.left_s, self.wall_s = job.time_limit_s, 0.0
@@ -106,6 +115,8 @@ class Entrant:
             self.fail(failure.status, failure.reason)
         except ParityError as failure:
             self.fail("parity_failed", str(failure))
+        except ImplausibleError as failure:
+            self.fail("implausible", str(failure))
         self.left_s = self.worker.left_s
         self.wall_s += time.monotonic() - begin
 
@@ -123,10 +134,17 @@ class Entrant:
         return self.status != "ok"
 
     def turn(self) -> float:
-        """One block."""
+        """One block, and whether it had a busy neighbour."""
         timed: list[float] = []
+        sampler = Sampler([self.worker])
         self.attempt(lambda: timed.append(self.weighing.block()))
+        if timed and sampler.is_crowded():
+            self.weighing.crowd()
         return sum(timed)
+
+    def crowded(self) -> bool:
+        """Whether the last block had one."""
+        return self.weighing.crowded()
 
     def medians(self) -> list[float]:
         """Of this process's blocks."""
@@ -175,67 +193,55 @@ class Group:
         with ExitStack() as stack:
             caches = [stack.enter_context(compile_cache(self.job.root)) for _ in entrants]
             for index in range(self.job.tier.processes):
-                spare = self.job.tier.processes == 1 and self.job.tier.thorough
-                with self.opened(entrants, caches, spare):
-                    self.ready(entrants)
+                with self.opened(entrants, caches):
+                    for entrant in entrants:
+                        self._attempt(entrant, entrant.weighing.get_ready)
                     sampler = Sampler([entrant.worker for entrant in entrants])
-                    stopped.append(take_turns(entrants, self.job.tier, self.rng, self._tell_turn(index)))
+                    tell = self._tell_turn(index)
+                    stopped.append(take_turns(entrants, self.job.tier, self.rng, tell, noise.wait_for_quiet))
                     elsewhere.append(sampler.cpus_elsewhere())
                     for entrant in entrants:
                         self._attempt(entrant, entrant.weighing.finish)
-        pairing = (
-            "interleaved" if len(entrants) > 1 and entrants[0].cell.backend == self.job.reference else "sequential"
-        )
+        pairing = "interleaved" if len(entrants) > 1 and self._is_reference(entrants[0]) else "sequential"
+        self._doubt(entrants)
         for entrant in entrants:
             self._book(entrant, pairing, "time cap" if "time cap" in stopped else "converged", elsewhere)
         return entrants
 
-    def ready(self, entrants: Sequence[Entrant]) -> None:
-        """One after the other, the rest stopped: compile, check, score, warm up; and compile again from the cache."""
+    def _doubt(self, entrants: Sequence[Entrant]) -> None:
+        """No step is faster than the machine."""
+        costs = [entrant.weighing.fields.get("cost") for entrant in entrants if self._is_reference(entrant)]
         for entrant in entrants:
-            self._attempt(entrant, entrant.weighing.get_ready)
-            if entrant.spare and not entrant.failed():
-                self.watcher.phase("compiling from the cache")
-                self._warm_compile(entrant, entrant.spare)
+            peaks, step_s = self.job.peaks.get(entrant.cell.device), entrant.samples()
+            if peaks and step_s and any(costs) and not entrant.failed():
+                too_fast = beyond(costs[0], stats.median(step_s), peaks, entrant.cell.precision)
+                if too_fast:
+                    entrant.fail("implausible", too_fast)
+
+    def _is_reference(self, entrant: Entrant) -> bool:
+        return entrant.cell.backend == self.job.reference
 
     def _attempt(self, entrant: Entrant, action: Callable[[], object]) -> None:
         if not entrant.failed():
             self.watcher.started(entrant.cell)
             entrant.attempt(action)
 
-    def _warm_compile(self, entrant: Entrant, spare: Worker) -> None:
-        """The first step of a new process that finds the first one's compiled programs; then that process ends."""
-        begin = time.monotonic()
-        try:
-            with spare.awake():
-                entrant.weighing.fields["warm_compile_s"] = float(spare.ask(First())["first_s"])
-        except WorkerFailed as failure:
-            entrant.fail(failure.status, f"compiling from the cache: {failure.reason}")
-        spare.kill()
-        entrant.wall_s += time.monotonic() - begin
-
     def _tell_turn(self, process: int) -> Callable[[int], None]:
         of = self.job.tier.processes
         return lambda turn: self.watcher.phase(f"taking turns, process {process + 1} of {of}, turn {turn}")
 
     @contextmanager
-    def opened(self, entrants: Sequence[Entrant], caches: Sequence[Path], spare: bool) -> Generator[None]:
+    def opened(self, entrants: Sequence[Entrant], caches: Sequence[Path]) -> Generator[None]:
         """Workers of all that have not failed, loaded side by side and then stopped; dead afterwards."""
         alive = [(entrant, cache) for entrant, cache in zip(entrants, caches, strict=True) if not entrant.failed()]
-        bound = self._bound(len(alive) * (1 + spare))
+        bound = self._bound(len(alive))
         with ExitStack() as stack:
             for index, (entrant, cache) in enumerate(alive):
                 self.watcher.started(entrant.cell)
                 self.watcher.phase("opening")
                 entrant.worker = stack.enter_context(self._worker(entrant, cache, f".{index}", bound))
-                compiles = spare and self.job.backend(entrant.cell).compiles
-                entrant.spare = (
-                    stack.enter_context(self._worker(entrant, cache, f".{index}.warm", bound)) if compiles else None
-                )
             for entrant, _ in alive:
                 entrant.attempt(entrant.begin)
-                if entrant.spare and not entrant.failed():
-                    self._await(entrant, entrant.spare)
             yield
 
     def _bound(self, workers: int) -> int | None:
@@ -243,20 +249,11 @@ class Group:
         limit = self.job.host_limit_bytes
         return None if limit is None else max(1, min(limit, self.job.free_bytes() // max(1, workers)))
 
-    def _await(self, entrant: Entrant, spare: Worker) -> None:
-        begin = time.monotonic()
-        try:
-            with spare.awake():
-                spare.answer()
-        except WorkerFailed as failure:
-            entrant.fail(failure.status, f"opening a second time: {failure.reason}")
-        entrant.wall_s += time.monotonic() - begin
-
     @contextmanager
     def _worker(self, entrant: Entrant, cache: Path, suffix: str, bound: int | None) -> Generator[Worker]:
         """A worker that has been asked to open the cell, and is dead afterwards; its log stays where it failed."""
         cell, backend = entrant.cell, self.job.backend(entrant.cell)
-        variables = {**thread_variables(), **backend.env(cell, cache), **entrant.variables}
+        variables = {**self.job.variables(), **backend.env(cell, cache), **entrant.variables}
         variables |= memory.limit_variables(bound)
         entrant.weighing.note({"host_limit_bytes": bound} if bound is not None else {})
         log = self.logs / f"{cell.id}{suffix}.log"

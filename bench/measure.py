@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from itertools import cycle, islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from bench import memory
 from bench.core import Session
 
 CLOCK_READINGS = 200
@@ -73,32 +75,56 @@ def first_step_s(session: Session, x: Any) -> float:
     return session.clock() - begin
 
 
-def lead_in(session: Session, x: Any, steps: int) -> None:
+def lead_in(session: Session, xs: Sequence[Any], steps: int) -> None:
     """Untimed steps, so that the timed ones find the caches as a loop leaves them."""
-    for _ in range(steps):
+    for x in islice(cycle(xs), steps):
         session.sync(session.step(x))
 
 
-def latency_block(session: Session, x: Any, steps: int, repeats: int = 1) -> list[float]:
+class Timed(NamedTuple):
+    """A block of steps that took turns through batches."""
+
+    samples: list[float]
+    """Seconds a step."""
+    faults: float
+    """Minor page faults a step."""
+    last: Any
+    """What the last step gave, done."""
+    of: int
+    """The index of the batch that it was given."""
+
+
+def latency_block(session: Session, xs: Sequence[Any], steps: int, repeats: int = 1) -> Timed:
     """Seconds of each of `steps` steps, every one synchronised; each the mean of `repeats` in a row."""
     clock, step, sync = session.clock, session.step, session.sync
     samples: list[float] = []
+    batches, last = cycle(xs), None
     with quiet_collector():
-        for _ in range(steps):
+        faults = memory.minor_faults()
+        for left in reversed(range(steps)):
             begin = clock()
-            for _ in range(repeats):
-                sync(step(x))
+            for _ in range(repeats - 1):
+                sync(step(next(batches)))
+            last = step(next(batches))
+            sync(last)
+            if left:
+                last = None  # given back where a loop gives it back: before the next step, inside of this one's time
             samples.append((clock() - begin) / repeats)
-    return samples
+        faults = memory.minor_faults() - faults
+    count = steps * repeats
+    return Timed(samples, faults / count, last, (count - 1) % len(xs))
 
 
-def queued_block(session: Session, x: Any, steps: int) -> float:
+def queued_block(session: Session, xs: Sequence[Any], steps: int) -> Timed:
     """Seconds a step of `steps` steps that are handed in one after the other and waited for once."""
     clock, step = session.clock, session.step
+    batches, last = cycle(xs), None
     with quiet_collector():
+        faults = memory.minor_faults()
         begin = clock()
-        last = step(x)
-        for _ in range(steps - 1):
-            last = step(x)
+        for _ in range(steps):
+            last = step(next(batches))
         session.sync(last)
-        return (clock() - begin) / steps
+        elapsed = clock() - begin
+        faults = memory.minor_faults() - faults
+    return Timed([elapsed / steps], faults / steps, last, (steps - 1) % len(xs))

@@ -19,6 +19,11 @@ LOADED_FLOOR = 0.10
 """The floor beside such a load, of which no calibration tells: from 80 equal pairs, docs/measuring.md."""
 NOT_CALIBRATED = f"machine not calibrated, floor {DEFAULT_FLOOR:.1%} assumed; type: weighbridge calibrate"
 SLOWER_CLOCK = 0.9
+CROWDING_CPUS, TICKS_S = 0.25, 0.03
+"""A block is crowded where others kept more than that many processors busy, besides what the kernel's ticks of 10 ms
+leave uncertain on either side."""
+LOOK_S = 0.2
+"""How long to look whether others are busy."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,6 +67,11 @@ class Sampler:
     def _own_cpu_s(self) -> float:
         return time.process_time() + sum(worker.cpu_s() for worker in self.workers)
 
+    def is_crowded(self) -> bool:
+        """Whether others were too busy for the block since the start to count."""
+        elsewhere = self.cpus_elsewhere()
+        return elsewhere is not None and elsewhere > CROWDING_CPUS + TICKS_S / (time.monotonic() - self.begin)
+
     def cpus_elsewhere(self) -> float | None:
         """Processors that others kept busy since the start, on average.
 
@@ -72,6 +82,17 @@ class Sampler:
             return None
         busy, own = environment.busy_cpu_s() - self.busy, self._own_cpu_s() - self.own
         return round(max(0.0, (busy - own) / elapsed), 3)
+
+
+def wait_for_quiet(at_most_s: float) -> float:
+    """Waits until nobody else is busy, asked while all of our own processes are stopped; the seconds that it took."""
+    begin = time.monotonic()
+    crowded = True
+    while crowded and time.monotonic() - begin < at_most_s:
+        sampler = Sampler([])
+        time.sleep(LOOK_S)
+        crowded = sampler.is_crowded()
+    return time.monotonic() - begin
 
 
 def path(root: Path, tier: str) -> Path:

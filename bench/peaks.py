@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import environment, measure, registry
+from bench import allocator, environment, measure, registry
 from bench.beside import beside
 from bench.core import Cell, Device, Precision, Work
 from bench.files import write_whole
@@ -46,7 +46,7 @@ def save(root: Path, peaks: Peaks) -> Path:
 
 def measured(reference: str, cell: Cell, precisions: Sequence[Precision]) -> Peaks:
     """Measures in a process of its own, with the environment that a worker of `cell` would have."""
-    variables = {**thread_variables(), **registry.reference(reference).env(cell, Path())}
+    variables = {**thread_variables(), **allocator.variables("keep"), **registry.reference(reference).env(cell, Path())}
     words = (reference, cell.device, ",".join(precisions))
     with beside(in_process, *words, returns=Peaks, variables=variables) as wait:
         return wait()

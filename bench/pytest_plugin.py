@@ -162,8 +162,11 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
         planned = _planned(config)
         cells = [each for each in planned.cells if each.group == cell.group and each in selected]
         planned = msgspec.structs.replace(planned, cells=cells)
-        limit, chosen = float(_option(config, "--weighbridge-time-limit")), tier(_option(config, "--weighbridge-tier"))
-        records = application.run(planned, cells, folder / "records.jsonl", limit, Quiet(), chosen)
+        options = application.Options(
+            time_limit_s=float(_option(config, "--weighbridge-time-limit")),
+            tier=tier(_option(config, "--weighbridge-tier")),
+        )
+        records = application.run(planned, cells, folder / "records.jsonl", Quiet(), options)
         rows.update({row.record.cell.id: row for row in compare.rows(records, planned.reference)})
     return rows[cell.id]
 

@@ -29,6 +29,29 @@ class Roofline(msgspec.Struct, frozen=True, kw_only=True):
     """Decoding: the bytes of one token over its time, as a share of the peak bandwidth."""
 
 
+FEWEST_OPERATIONS = 1 / 3
+"""No algorithm in use does with fewer of the operations that are counted: Winograd's F(2×2, 3×3) takes 1 / 2.25 of a
+convolution's multiplications (Lavin & Gray 2016)."""
+IN_NO_CACHE_BYTES = 2**28
+"""From here on a copy of what must be moved stays in no processor's cache."""
+FASTEST_MEMORY = 1.25
+"""Times the peak of a copy, which was measured on a machine that others share, too."""
+
+
+def beyond(cost: Cost, step_s: float, peaks: Peaks, precision: Precision) -> str:
+    """Why a step is too fast to be true, in words; empty where it is not, or where that cannot be known."""
+    found = roofline(cost, step_s, None, peaks, precision)
+    if found is None:
+        return ""
+    compute = found.flops_per_s / peaks.flops_per_s[precision]
+    memory = found.bytes_per_s / peaks.bytes_per_s if cost.bytes >= IN_NO_CACHE_BYTES else 0.0
+    if compute > 1 / FEWEST_OPERATIONS:
+        return f"faster than can be: {compute:.0%} of the operations a second that this machine reached at most"
+    if memory > FASTEST_MEMORY:
+        return f"faster than can be: {memory:.0%} of the bytes a second that this machine reached at most"
+    return ""
+
+
 def roofline(cost: Cost, step_s: float, token_s: float | None, peaks: Peaks, precision: Precision) -> Roofline | None:
     """None where the peak of this precision was not measured, or nothing was counted."""
     peak = peaks.flops_per_s.get(precision)

@@ -16,7 +16,7 @@ from bench import artefacts, environment, memory, store
 from bench.artefacts import Artefacts
 from bench.core import Backend, Cell, WeighbridgeError
 from bench.group import Group, Job, Watcher, living
-from bench.process import Worker, WorkerFailed, thread_variables
+from bench.process import Worker, WorkerFailed
 from bench.record import Record, provenance
 from bench.worker import Prepare, path_from
 
@@ -42,11 +42,17 @@ class Run:
                 yield self._book(msgspec.structs.replace(record, started=started))
 
     def _book(self, record: Record) -> Record:
-        about = provenance(self.job.task(record.cell), record.cell.preset)
+        about = provenance(self.job.task(record.cell), record.cell.preset, self.contenders(record.cell))
         record = msgspec.structs.replace(record, about=about, started=record.started or _now())
         store.append(self.journal, record)
         self.watcher.finished(record)
         return record
+
+    def contenders(self, cell: Cell) -> list[str]:
+        """Who could be weighed here on the same: a reader must know who was not."""
+        others = (msgspec.structs.replace(cell, backend=each.name) for each in self.job.visible)
+        able = (why_not(each, cell) is None for each, cell in zip(self.job.visible, others, strict=True))
+        return [each.name for each, can in zip(self.job.visible, able, strict=True) if can]
 
     def _weigh(self, cells: Sequence[Cell], made: Artefacts | WorkerFailed) -> Iterator[Record]:
         if isinstance(made, WorkerFailed):
@@ -87,7 +93,7 @@ class Run:
         """Prepares groups in one process, in order, until the first failure."""
         reference: Backend = self.job.backends[self.job.reference]
         first = next(iter(groups.values()))
-        variables = {**thread_variables(), **reference.env(first, self.job.root / "compiled")}
+        variables = {**self.job.variables(), **reference.env(first, self.job.root / "compiled")}
         if self.job.host_limit_bytes is not None:  # the oracle is not what is weighed: it may take whatever is free
             variables |= memory.limit_variables(self.job.free_bytes())
         log = self.logs / f"{first.id}.prepare.log"

@@ -19,7 +19,7 @@ from bench import store
 from bench.artefacts import Artefacts, compile_cache
 from bench.core import Cell
 from bench.group import Job, Watcher, living
-from bench.process import Worker, WorkerFailed, thread_variables
+from bench.process import Worker, WorkerFailed
 from bench.record import Parity, Provenance, Status, provenance
 from bench.run import Run, grouped
 from bench.weigh import Ask, ParityError, Weighing
@@ -103,7 +103,7 @@ class Study:
         backend = self.job.backend(cell)
         with ExitStack() as stack:
             cache = stack.enter_context(compile_cache(self.job.root))
-            variables = {**thread_variables(), **backend.env(cell, cache)}
+            variables = {**self.job.variables(), **backend.env(cell, cache)}
             log = self.run.logs / f"{cell.id}.study.log"
             worker = stack.enter_context(living(Worker(variables, log, self.job.time_limit_s, self.watcher.progress)))
             opened = worker.ask(Open(cell=cell, artefacts=made, files=self.job.files(cell.task)))

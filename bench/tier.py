@@ -21,6 +21,8 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     cap_s: float
     """Timed seconds a cell and process, after which turns end whether the interval has converged or not."""
     block_s: float = 0.2
+    patience_s: float = 10.0
+    """How long a process waits, all its waiting together, for a busy neighbour to leave."""
     longest_block: int = 500
     fewest_turns: int = 3
     most_turns: int = 100
@@ -29,9 +31,9 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """Whether score, operations and compilation from a filled cache are taken, too: a sweep leaves them out."""
 
 
-QUICK = Tier(name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, first_tokens=2)
+QUICK = Tier(name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, patience_s=4.0, first_tokens=2)
 STANDARD = Tier(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0)
-STRICT = Tier(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0)
+STRICT = Tier(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0, patience_s=30.0)
 TIERS = {tier.name: tier for tier in (QUICK, STANDARD, STRICT)}
 
 

@@ -23,12 +23,16 @@ class Entrant(Protocol):
         """Times one block and returns its seconds; 0 where the process has failed."""
         ...
 
+    def crowded(self) -> bool:
+        """Whether its last block had a busy neighbour."""
+        ...
+
     def failed(self) -> bool:
         """Whether it takes no further part."""
         ...
 
     def medians(self) -> list[float]:
-        """The median step of each of its blocks so far."""
+        """The median step of each of its blocks so far, NaN where it had a busy neighbour."""
         ...
 
     def samples(self) -> list[float]:
@@ -36,14 +40,33 @@ class Entrant(Protocol):
         ...
 
 
-def take_turns(entrants: Sequence[Entrant], tier: Tier, rng: random.Random, tell: Callable[[int], None]) -> StoppedBy:
-    """Turns until every ratio to the first entrant is known to the tier's bound, or its caps; `tell` hears of each."""
-    timed_s = 0.0
+def no_waiting(at_most_s: float) -> float:
+    """Of a test, or where nobody can tell who else is busy."""
+    return at_most_s
+
+
+def take_turns(
+    entrants: Sequence[Entrant],
+    tier: Tier,
+    rng: random.Random,
+    tell: Callable[[int], None],
+    wait: Callable[[float], float] = no_waiting,
+) -> StoppedBy:
+    """Turns until every ratio to the first entrant is known to the tier's bound, or its caps; `tell` hears of each.
+
+    A turn in which anyone had a busy neighbour is taken again, once that one is gone: `wait` waits for it so many
+    seconds at most, and returns how many it did. When all patience is used up, turns are taken as they come.
+    """
+    timed_s, quiet, patience_s = 0.0, 0, tier.patience_s
     for turn in range(1, tier.most_turns + 1):
         taking_part = [entrant for entrant in entrants if not entrant.failed()]
         tell(turn)
-        timed_s += sum(entrant.turn() for entrant in rng.sample(taking_part, len(taking_part)))
-        if turn >= tier.fewest_turns:
+        turn_s = sum(entrant.turn() for entrant in rng.sample(taking_part, len(taking_part)))
+        if any(entrant.crowded() for entrant in taking_part if not entrant.failed()) and patience_s > 0:
+            patience_s -= turn_s + wait(patience_s)
+            continue
+        timed_s, quiet = timed_s + turn_s, quiet + 1
+        if quiet >= tier.fewest_turns:
             if converged(taking_part, tier.bound):
                 return "converged"
             if timed_s >= tier.cap_s * len(taking_part):

@@ -18,11 +18,13 @@ from bench import measure, stats
 from bench.core import Cell, Cost
 from bench.record import Parity, Record
 from bench.tier import Tier
-from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Request, Score, Settle
+from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Request, Score, Settle, Suspect
 
 Ask = Callable[[Request], dict[str, Any]]
 Phase = Callable[[str], None]
 PEAKS = ("host_peak_bytes", "device_peak_bytes", "device_reserved_bytes", "device_process_bytes")
+A_PROCESS = ("blocks", "queued_blocks", "minor_faults", "crowded")
+"""Fields that hold an entry a process."""
 MOST_QUEUED = 10_000
 
 
@@ -40,6 +42,10 @@ class ParityError(Exception):
         )
 
 
+class ImplausibleError(Exception):
+    """Its steps cannot be believed; the text says why."""
+
+
 class Weighing:
     """What is learned so far of one cell; `fields` are those of `Record`, kept even where the rest fails.
 
@@ -49,7 +55,9 @@ class Weighing:
     def __init__(self, cell: Cell, tier: Tier, phase: Phase) -> None:
         self.cell, self.tier, self.phase = cell, tier, phase
         self.ask: Ask = _not_open
-        self.fields: dict[str, Any] = {"tier": tier.name, "warmup_s": [], "step_s": [], "blocks": []}
+        self.fields: dict[str, Any] = {
+            "tier": tier.name, **{name: [] for name in ("warmup_s", "step_s", *A_PROCESS)}, "queued_step_s": [],
+        }  # fmt: skip
         self.repeats = 1
         self.peaks_since, self.meter = "opening", ""
         self.joules: list[float] = []
@@ -59,6 +67,7 @@ class Weighing:
         """A worker has opened the cell; `opened` is its answer."""
         self.ask = ask
         self.fields |= {"environment": opened["environment"], "items_per_step": opened["items"]}
+        self._raise_to("host_import_bytes", opened.get("import_bytes"))
         self.clock_cost_s = float(opened["clock_cost_s"])
         self.meter = str(opened.get("energy_meter", ""))
 
@@ -70,7 +79,8 @@ class Weighing:
             self.score()
         self.peaks_since = "steady state" if self.ask(Settle()).get("device_reset") else "opening"
         self.warm()
-        self.fields["blocks"].append([])
+        for name in A_PROCESS:
+            self.fields[name].append(0 if name == "queued_blocks" else [])
 
     def first(self) -> None:
         """The first step, with compilation: cold in the first process, from the cache in the second."""
@@ -110,24 +120,43 @@ class Weighing:
         self.fastest_s = min(warmup)
 
     def block(self) -> float:
-        """One block of synchronised steps: the seconds that it timed."""
+        """One turn, a block of synchronised steps and one of queued ones: the seconds that it timed."""
         steps = self._steps_a_block()
-        request = Block(steps=steps, repeats=self.repeats, lead_in=self._lead_in(steps))
-        samples = self.ask(request)["samples"]
+        found = self._timed(Block(steps=steps, repeats=self.repeats, lead_in=self._lead_in(steps)))
+        samples = found["samples"]
         self.fields["step_s"] += samples
         self.fields["blocks"][-1].append(len(samples))
-        return sum(samples) * self.repeats
+        self.fields["minor_faults"][-1].append(found["faults"])
+        self.fields["crowded"][-1].append(False)
+        return sum(samples) * self.repeats + self.queued(steps)
+
+    def crowd(self) -> None:
+        """The last turn had a busy neighbour."""
+        self.fields["crowded"][-1][-1] = True
+
+    def crowded(self) -> bool:
+        """Whether the last turn had."""
+        turns = self.fields["crowded"][-1]
+        return bool(turns and turns[-1])
+
+    def _timed(self, request: Block) -> dict[str, Any]:
+        """A block whose outputs are those that were checked; raises ImplausibleError where they are not."""
+        found = self.ask(request)
+        if found.get("differs"):
+            raise ImplausibleError(found["differs"])
+        return found
 
     def block_medians(self) -> list[list[float]]:
-        """Median step of each block, process by process."""
-        return stats.block_medians(self.fields["step_s"], self.fields["blocks"])
+        """Median step of each block, process by process; NaN where it had a busy neighbour."""
+        medians = stats.block_medians(self.fields["step_s"], self.fields["blocks"])
+        return stats.without(medians, self.fields["crowded"])
 
     def finish(self) -> None:
         """What is told after the turns, and the end of this process."""
         self.first_tokens()
-        self.queued()
         self.energy()
         self.memory()
+        self.suspect()
         self.count()
         self.ask(Close())
 
@@ -139,13 +168,23 @@ class Weighing:
             samples = self.ask(Block(steps=self.tier.first_tokens, mode="first_token"))["samples"]
             self.fields["first_token_s"] = [*self.fields.get("first_token_s", []), *samples]
 
-    def queued(self) -> None:
-        """Blocks of queued steps: throughput. A step that is longer than a block has nothing to gain from a queue."""
-        steps = min(self._steps_a_block() * self.repeats, MOST_QUEUED)
-        if steps > 1:
-            self.phase("queueing")
-            found = [self.ask(Block(steps=steps, mode="queued"))["samples"][0] for _ in range(self.tier.queued_blocks)]
-            self.fields["queued_step_s"] = [*self.fields.get("queued_step_s", []), *found]
+    def queued(self, steps: int) -> float:
+        """A block of queued steps: throughput. A step that is longer than a block has nothing to gain from a queue."""
+        steps = min(steps * self.repeats, MOST_QUEUED)
+        if steps == 1:
+            return 0.0
+        found = self._timed(Block(steps=steps, mode="queued", lead_in=max(1, self._lead_in(steps))))["samples"]
+        self.fields["queued_step_s"] += found
+        self.fields["queued_blocks"][-1] += 1
+        return steps * found[0]
+
+    def suspect(self) -> None:
+        """Looks for answers that are remembered or not done, once a cell; raises ImplausibleError where there are."""
+        if len(self.fields["blocks"]) == 1 and self.tier.thorough:
+            self.phase("doubting")
+            reason = self.ask(Suspect(step_s=stats.median(self.fields["step_s"])))["reason"]
+            if reason:
+                raise ImplausibleError(reason)
 
     def energy(self) -> None:
         """Joules a step, where the hardware counts them: the median of all processes."""
@@ -158,13 +197,27 @@ class Weighing:
             self.note({"energy_meter": self.meter})
 
     def memory(self) -> None:
-        """Peaks, the largest of all processes; and facts."""
+        """Peaks, the largest of all processes; and facts.
+
+        Where a device's peaks cannot be reset, those of the first process are of its compilation, too: once there is
+        one that found its programs compiled, they are forgotten.
+        """
         answer = self.ask(Memory())
+        if self.peaks_since == "opening" and len(self.fields["blocks"]) == 2:
+            self.fields |= dict.fromkeys(PEAKS[1:])
         for name in PEAKS:
-            known = [value for value in (answer[name], self.fields.get(name)) if value is not None]
-            self.fields[name] = max(known, default=None)
-        since = {} if answer["device_peak_bytes"] is None else {"device_peaks_since": self.peaks_since}
+            self._raise_to(name, answer[name])
+        since = {} if answer["device_peak_bytes"] is None else {"device_peaks_since": self._since()}
         self.note({**answer["facts"], **since})
+
+    def _since(self) -> str:
+        from_cache = self.peaks_since == "opening" and len(self.fields["blocks"]) > 1
+        return "opening, programs compiled before" if from_cache else self.peaks_since
+
+    def _raise_to(self, name: str, value: int | None) -> None:
+        """The larger of what is known and `value`."""
+        known = [each for each in (value, self.fields.get(name)) if each is not None]
+        self.fields[name] = max(known, default=None)
 
     def count(self) -> None:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""

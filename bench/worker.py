@@ -8,6 +8,7 @@ print goes to stderr: file descriptor 1 is moved away before the first of them i
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -18,9 +19,10 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 
-from bench import artefacts, energy, environment, measure, memory, parity, registry, scores
+from bench import allocator, artefacts, energy, environment, measure, memory, parity, registry, scores, suspicion
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
+from bench.record import Parity
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
 from bench.shapes import Churn, Churning
 
@@ -63,13 +65,20 @@ class Settle(msgspec.Struct, frozen=True, tag="settle"):
 class Block(msgspec.Struct, frozen=True, tag="block"):
     """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only.
 
-    `lead_in` steps go before them untimed: a process that was stopped finds its caches cold.
+    `lead_in` steps go before them untimed: a process that was stopped finds its caches cold. The last step's outputs
+    are held against those that were checked.
     """
 
     steps: int
     mode: str = "latency"
     repeats: int = 1
     lead_in: int = 0
+
+
+class Suspect(msgspec.Struct, frozen=True, tag="suspect"):
+    """Look for answers that are remembered, or not done when they are said to be. Apart from timing, and after it."""
+
+    step_s: float
 
 
 class Energy(msgspec.Struct, frozen=True, tag="energy"):
@@ -91,7 +100,20 @@ class Close(msgspec.Struct, frozen=True, tag="close"):
 
 
 Request = (
-    Prepare | Open | First | Check | Score | Settle | Block | Energy | Memory | Count | Close | Churn | LoadRequest
+    Prepare
+    | Open
+    | First
+    | Check
+    | Score
+    | Settle
+    | Block
+    | Suspect
+    | Energy
+    | Memory
+    | Count
+    | Close
+    | Churn
+    | LoadRequest
 )
 
 
@@ -125,8 +147,11 @@ class Worker:
         self.session: Session
         self.artefacts: Artefacts
         self.files: dict[str, Path]
-        self.x: Any = None
-        self.x_first_token: Any = None
+        self.rows: Arrays = {}
+        self.xs: list[Any] = []
+        self.xs_first_token: list[Any] = []
+        self.checked: list[Arrays] = []
+        """Of each batch, some of the outputs that parity was shown of."""
         self.clock_cost_s = 0.0
         self.service: Service
         self.meters: list[energy.Counter] = []
@@ -149,12 +174,15 @@ class Worker:
                 return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
             case Block():
                 return self.block(request)
+            case Suspect(step_s=step_s):
+                fresh = suspicion.fresh_batches(self.rows, self.cell.batch_size)
+                return {"reason": suspicion.reason(self.session, self.xs[0], fresh, step_s)}
             case Energy(steps=steps):
                 return {"joules": energy.per_step(self.meters, lambda: self._queued(steps))}
             case Memory():
                 return self.memory()
             case Count():
-                return {"cost": msgspec.to_builtins(self.session.cost(self.x))}
+                return {"cost": msgspec.to_builtins(self.session.cost(self.xs[0]))}
             case Stage():
                 examples = self.task.data(self.files, "eval", self.cell.preset)
                 self.service = Service(self.cell, self.backend, self.task, self.session, examples)
@@ -182,18 +210,23 @@ class Worker:
         self.cell, self.files, self.artefacts = request.cell, request.files, request.artefacts
         self.task, self.backend = registry.task(self.cell.task), registry.backend(self.cell.backend)
         self.oom_signs = self.backend.oom_signs
+        for name in self.backend.requires:
+            importlib.import_module(name)
+        imported = memory.resident_bytes()
         self.session = self.backend.open(self.task.models[self.cell.preset], self.artefacts.weights, self.cell)
-        batch = self.artefacts.batch()
-        self.x = self.session.put(batch)
+        self.rows = self.artefacts.rows()
+        batches = artefacts.turned(self.rows, self.cell.batch_size)
+        self.xs = [self.session.put(batch) for batch in batches]
         if self.cell.scenario == "generate":
-            self.x_first_token = self.session.put({**batch, "new_tokens": np.int64(1)})  # type: ignore[dict-item]
+            self.xs_first_token = [self.session.put({**batch, "new_tokens": np.array(1)}) for batch in batches]
         self.clock_cost_s = measure.clock_cost_s(self.session)
         self.meters = energy.counters(self.cell.device)
         return {
             "energy_meter": ", ".join(meter.name for meter in self.meters),
             "environment": environment.describe(self.backend.distributions),
-            "items": self._items(batch),
+            "items": self._items(batches[0]),
             "clock_cost_s": self.clock_cost_s,
+            "import_bytes": imported,
         }
 
     def _items(self, batch: Arrays) -> int:
@@ -202,22 +235,26 @@ class Worker:
 
     def first(self) -> dict[str, Any]:
         """The first step, whether it is one that compiles, and the peak until its end."""
-        first_s = measure.first_step_s(self.session, self.x)
+        first_s = measure.first_step_s(self.session, self.xs[0])
         return {"first_s": first_s, "compiles": self.backend.compiles, "peak": memory.host_peak_bytes()}
 
     def check(self) -> dict[str, Any]:
-        """Parity on the fixed batch."""
-        y = self.session.step(self.x)
-        self.session.sync(y)
+        """Parity on every batch that will be timed: the worst. Some of the outputs are kept for the timed ones."""
+        size = self.cell.batch_size
+        expected = (artefacts.turned(arrays, size) for arrays in (self.artefacts.reference(), self.artefacts.oracle()))
         decision = self.task.decision if self.cell.scenario == "infer" else ""
-        verdict = parity.judge(
-            self.session.get(y),
-            self.artefacts.reference(),
-            self.artefacts.oracle(),
-            decision,
-            self.cell.precision,
-        )
-        return msgspec.to_builtins(verdict)
+        self.checked = []
+        found: list[Parity] = []
+        for x, reference, oracle in zip(self.xs, *expected, strict=True):
+            outputs = self._outputs(x)
+            found.append(parity.judge(outputs, reference, oracle, decision, self.cell.precision))
+            self.checked.append(suspicion.sample(outputs))
+        return msgspec.to_builtins(parity.worst(found))
+
+    def _outputs(self, x: Any) -> Arrays:
+        y = self.session.step(x)
+        self.session.sync(y)
+        return self.session.get(y)
 
     def score(self) -> dict[str, float]:
         """The task's figures over the eval split, at the cell's own batch size so that nothing recompiles."""
@@ -235,14 +272,23 @@ class Worker:
 
     def block(self, request: Block) -> dict[str, Any]:
         """Time one block."""
+        xs = self.xs_first_token if request.mode == "first_token" else self.xs
+        measure.lead_in(self.session, xs, request.lead_in)
         if request.mode == "queued":
-            return {"samples": [measure.queued_block(self.session, self.x, request.steps)]}
-        x = self.x_first_token if request.mode == "first_token" else self.x
-        measure.lead_in(self.session, x, request.lead_in)
-        return {"samples": measure.latency_block(self.session, x, request.steps, request.repeats)}
+            timed = measure.queued_block(self.session, xs, request.steps)
+        else:
+            timed = measure.latency_block(self.session, xs, request.steps, request.repeats)
+        return {"samples": timed.samples, "faults": timed.faults, "differs": self._differs(timed, request.mode)}
+
+    def _differs(self, timed: measure.Timed, mode: str) -> str:
+        """In what the last timed outputs are not those that were checked; empty where in nothing."""
+        if not self.checked or mode == "first_token":
+            return ""
+        found = suspicion.sample(self.session.get(timed.last))
+        return suspicion.difference(found, self.checked[timed.of], self.cell.precision)
 
     def _queued(self, steps: int) -> int:
-        measure.queued_block(self.session, self.x, steps)
+        measure.queued_block(self.session, self.xs, steps)
         return steps
 
     def memory(self) -> dict[str, Any]:
@@ -252,7 +298,13 @@ class Worker:
             "device_peak_bytes": self.session.device_peak_bytes(),
             "device_reserved_bytes": self.session.device_reserved_bytes(),
             "device_process_bytes": memory.device_process_bytes(),
-            "facts": {"affinity": environment.usable_cpus(), **self.session.facts()},
+            "facts": {
+                "affinity": environment.usable_cpus(),
+                "host_allocator": allocator.effective(),
+                "fault_cost_s": memory.fault_cost_s(),
+                "camp": self.backend.camp,
+                **self.session.facts(),
+            },
         }
 
     def _progress(self, fraction: float) -> None:

@@ -13,6 +13,7 @@ from backends import fake
 from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
 from bench import application, cli_sweep, compare, curve, environment, measure, store
 from bench.application import Options, Planned
+from bench.artefacts import BATCHES
 from bench.core import ModelSpec, Seeded
 from bench.plan import Filters
 from bench.record import Record
@@ -61,9 +62,9 @@ class Careless(DeviceSession):
 
 
 def test_a_session_that_does_not_wait_would_look_fifty_times_as_fast(session: DeviceSession) -> None:
-    right = measure.latency_block(session, session.put(batch()), 20)
+    right = measure.latency_block(session, [session.put(batch())], 20).samples
     careless = Careless(session.weights, CONFIG, "")
-    wrong = measure.latency_block(careless, careless.put(batch()), 20)
+    wrong = measure.latency_block(careless, [careless.put(batch())], 20).samples
     assert min(right) > STEP_S
     assert max(wrong[1:]) == pytest.approx(DISPATCH_S)
 
@@ -79,8 +80,8 @@ def test_what_was_not_waited_for_cannot_be_read(session: DeviceSession) -> None:
 def test_a_queue_hides_handing_in_and_the_device_works_without_a_pause(session: DeviceSession) -> None:
     x = session.put(batch())
     measure.first_step_s(session, x)
-    latency = np.mean(measure.latency_block(session, x, 50))
-    queued = measure.queued_block(session, x, 50)
+    latency = np.mean(measure.latency_block(session, [x], 50).samples)
+    queued = measure.queued_block(session, [x], 50).samples[0]
     assert latency == pytest.approx(STEP_S + DISPATCH_S, rel=1e-3)
     assert queued == pytest.approx(STEP_S + DISPATCH_S / 50, rel=1e-3)
 
@@ -111,7 +112,7 @@ def test_a_record_of_a_device_has_its_memory_and_both_figures(tmp_path: Path) ->
 def test_the_peak_is_of_the_steady_state_and_not_of_the_scoring_before_it(tmp_path: Path) -> None:
     """Scoring puts every batch of the split on the device; `fake` keeps them all, so the reset shows."""
     (record,) = weighed(tmp_path, 4)
-    first_batch_only = WEIGHT_BYTES + 4 * (ROW_BYTES + ACTIVATION_BYTES)
+    first_batch_only = WEIGHT_BYTES + 4 * (BATCHES * ROW_BYTES + ACTIVATION_BYTES)
     assert record.device_peak_bytes is not None
     assert first_batch_only <= record.device_peak_bytes <= first_batch_only + 88 * ROW_BYTES
 

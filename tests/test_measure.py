@@ -1,7 +1,10 @@
 import gc
+import mmap
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +17,7 @@ class Scripted(Session):
 
     def __init__(self) -> None:
         self.now, self.pending, self.syncs, self.collecting = 0.0, 0.0, 0, False
+        self.met: list[Any] = []
 
     def put(self, batch: Arrays) -> Any:
         return batch
@@ -22,6 +26,7 @@ class Scripted(Session):
         self.collecting |= gc.isenabled()
         self.now += 0.01
         self.pending += 1.0
+        self.met.append(x)
         return x
 
     def sync(self, y: Any) -> None:
@@ -35,15 +40,49 @@ class Scripted(Session):
         return self.now
 
 
+class Output:
+    """Tells its session when it is given back."""
+
+    def __init__(self, session: "Holding") -> None:
+        self.session = session
+        session.held += 1
+        session.most = max(session.most, session.held)
+
+    def __del__(self) -> None:
+        self.session.held -= 1
+
+
+class Holding(Scripted):
+    """Counts the outputs that are held at a time."""
+
+    held = most = 0
+
+    def step(self, x: Any) -> Any:
+        super().step(x)
+        return Output(self)
+
+
+class Faulting(Scripted):
+    """Touches fresh memory in each step."""
+
+    SIZE = 2**22
+    ZEROS = bytes(SIZE)
+
+    def step(self, x: Any) -> Any:
+        with mmap.mmap(-1, self.SIZE) as fresh:
+            fresh.write(self.ZEROS)
+        return super().step(x)
+
+
 def test_latency_waits_for_every_step() -> None:
     session = Scripted()
-    assert np.allclose(measure.latency_block(session, None, steps=3), 1.01)
+    assert np.allclose(measure.latency_block(session, [None], steps=3).samples, 1.01)
     assert session.syncs == 3
 
 
 def test_throughput_waits_once_and_counts_all_the_work() -> None:
     session = Scripted()
-    assert np.isclose(measure.queued_block(session, None, steps=4), 1.01)
+    assert np.allclose(measure.queued_block(session, [None], steps=4).samples, 1.01)
     assert session.syncs == 1
 
 
@@ -53,24 +92,46 @@ def test_the_first_step_is_waited_for() -> None:
 
 def test_repeats_are_averaged() -> None:
     session = Scripted()
-    assert np.allclose(measure.latency_block(session, None, steps=2, repeats=5), 1.01)
+    assert np.allclose(measure.latency_block(session, [None], steps=2, repeats=5).samples, 1.01)
     assert session.syncs == 10
 
 
 def test_a_lead_in_is_waited_for_and_none_of_it_is_timed() -> None:
     session = Scripted()
-    measure.lead_in(session, None, steps=3)
+    measure.lead_in(session, [None], steps=3)
     assert (session.syncs, session.pending) == (3, 0.0)
-    assert np.allclose(measure.latency_block(session, None, steps=2), 1.01)
-    measure.lead_in(session, None, steps=0)
+    assert np.allclose(measure.latency_block(session, [None], steps=2).samples, 1.01)
+    measure.lead_in(session, [None], steps=0)
     assert session.syncs == 5
 
 
 def test_no_garbage_is_collected_inside_a_block() -> None:
     session = Scripted()
-    measure.latency_block(session, None, steps=2)
+    measure.latency_block(session, [None], steps=2)
     assert not session.collecting
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(("steps", "repeats"), [(1, 1), (4, 1), (2, 5), (3, 2)])
+def test_steps_take_turns_through_the_batches_and_the_last_output_is_told(steps: int, repeats: int) -> None:
+    for block in (measure.latency_block, partial(measure.queued_block)):
+        session = Scripted()
+        timed = block(session, ["a", "b", "c"], steps, *([repeats] if block is measure.latency_block else []))
+        assert timed.last == ["a", "b", "c"][timed.of] == session.met[-1]
+        assert session.met == (["a", "b", "c"] * 9)[: len(session.met)]
+
+
+def test_only_one_output_is_held_while_steps_are_timed() -> None:
+    session = Holding()
+    measure.latency_block(session, [None], steps=4, repeats=2)
+    assert session.most == 1
+
+
+def test_minor_faults_are_counted_a_step() -> None:
+    session = Faulting()
+    pages = Faulting.SIZE // mmap.PAGESIZE
+    assert measure.latency_block(session, [None], steps=3, repeats=2).faults == pytest.approx(pages, rel=0.05)
+    assert measure.queued_block(session, [None], steps=3).faults == pytest.approx(pages, rel=0.05)
 
 
 @given(st.floats(1e-9, 1.0), st.floats(1e-9, 1e-3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -23,6 +24,8 @@ class Scripted:
         self.name, self.log, self.step_s, self.fails_at = name, log, step_s, fails_at
         self.timed: list[float] = []
         self.has_failed = False
+        self.beside: set[int] = set()
+        """The turns, from 1, in which it has a busy neighbour."""
 
     def turn(self) -> float:
         self.log.append(self.name)
@@ -35,8 +38,11 @@ class Scripted:
     def failed(self) -> bool:
         return self.has_failed
 
+    def crowded(self) -> bool:
+        return len(self.timed) in self.beside
+
     def medians(self) -> list[float]:
-        return self.timed
+        return [math.nan if turn in self.beside else step_s for turn, step_s in enumerate(self.timed, start=1)]
 
     def samples(self) -> list[float]:
         return [step_s for step_s in self.timed for _ in range(10)]
@@ -143,6 +149,28 @@ def test_a_mood_that_all_share_does_not_keep_a_ratio_from_being_known() -> None:
     assert stats.interval([pair[0].timed]).relative_error > 10 * TIER.bound
     ratio = stats.interval(stats.paired_ratios([pair[0].medians()], [pair[1].medians()]))
     assert ratio.value == pytest.approx(FAST / SLOW)
+
+
+def test_a_turn_with_a_busy_neighbour_is_taken_again_when_it_is_gone() -> None:
+    log, waited = list[str](), list[float]()
+    first, second = steady(log, FAST, SLOW)
+    second.beside = {2, 3}
+
+    def wait(at_most_s: float) -> float:
+        waited.append(at_most_s)
+        return 0.5
+
+    tier = msgspec.structs.replace(TIER, patience_s=10.0)
+    stopped = turns.take_turns([first, second], tier, random.Random(0), lambda turn: None, wait)
+    assert (stopped, len(first.timed)) == ("converged", TIER.fewest_turns + 2)
+    assert waited == pytest.approx([10.0, 10.0 - 0.5 - 10 * (FAST + SLOW)])
+
+
+def test_patience_ends_and_turns_are_taken_as_they_come() -> None:
+    first, second = steady([], FAST, SLOW)
+    second.beside = set(range(1, 100))
+    stopped, told = take([first, second], patience_s=0.001, cap_s=0.0)
+    assert (stopped, len(told)) == ("time cap", 1 + TIER.fewest_turns)
 
 
 def test_one_alone_goes_by_its_own_median() -> None:

@@ -1,0 +1,117 @@
+"""What a step that is too fast to be true would look like: remembered, not done, or not the one that was checked.
+
+In the manner of MLPerf's TEST01 and TEST04 (MEASURING.md, rule 24), around the timed steps themselves. A backend whose
+answers are remembered is faster on a batch that it has met; one that returns early still works when it is read from.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice, repeat
+from typing import Any
+
+import numpy as np
+
+from bench.audit import FASTEST_REPEAT, TOLERANCE, error
+from bench.core import Arrays, Precision, Session
+from bench.parity import EXACT_DECISIONS
+
+MOST_SAMPLED = 4096
+MOST_FRESH = 5
+SECONDS = 0.5
+"""About as long new batches are stepped, at most `MOST_FRESH` and at least one."""
+TRIES = 3
+"""A suspicion must stand this often in a row: a neighbour's burst is no evidence."""
+UNDONE = 0.10
+"""More than this share of a step that is left to do when it is read is no rounding."""
+COPY_BYTES_PER_S = 1e9
+"""Slower than any device's copy to the host, its conversion included; what takes longer is not copying."""
+READING_S = 2e-4
+"""What it may take to read the smallest output: a few calls of a framework."""
+
+
+def sample(outputs: Arrays) -> Arrays:
+    """Some figures of each output, at even distances: whole ones would be booked on the model's memory."""
+    flat = {name: np.ravel(array) for name, array in outputs.items()}
+    return {name: array[:: max(1, len(array) // MOST_SAMPLED)].copy() for name, array in flat.items()}
+
+
+def difference(timed: Arrays, checked: Arrays, precision: Precision) -> str:
+    """In words, where what was timed is not what was checked; half types may differ in a token, and in all after it."""
+    decided = any(np.issubdtype(array.dtype, np.integer) for array in checked.values())
+    if decided and precision not in EXACT_DECISIONS:
+        timed, checked = ({name: array[:1] for name, array in each.items()} for each in (timed, checked))
+    found = error(timed, checked)
+    if found <= TOLERANCE[precision]:
+        return ""
+    return f"what was timed is not what was checked: relative error {found:.2g}, at most {TOLERANCE[precision]:g}"
+
+
+def fresh_batches(rows: Arrays, size: int) -> Iterator[Arrays]:
+    """Batches of the same shapes that no step has met: rows drawn anew, and turned along their first axis."""
+    rng = np.random.default_rng(1)
+    count = max(len(array) for array in rows.values() if array.ndim)
+    while True:
+        yield _drawn(rows, rng.integers(count, size=size), int(rng.integers(1, 10_000)))
+
+
+def _drawn(rows: Arrays, chosen: np.ndarray, by: int) -> Arrays:
+    """Arrays of one row of numbers are the same for all."""
+    return {
+        name: np.roll(array[chosen], by % max(1, array.shape[1]), 1) if array.ndim > 1 else array[chosen]
+        if array.ndim else array
+        for name, array in rows.items()
+    }  # fmt: skip
+
+
+def reason(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> str:
+    """Why a session's steps cannot be believed; empty where nothing speaks against them."""
+    return remembers(session, x, fresh, step_s) or returns_early(session, x, step_s)
+
+
+def remembers(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> str:
+    """By how much a batch over and over is faster than new ones, in words; empty where by little.
+
+    The shortest of each are compared: a neighbour only ever makes a step longer.
+    """
+    few = max(1, min(MOST_FRESH, int(SECONDS / max(step_s, 1e-9))))
+    speedups: list[float] = []
+    for _ in range(TRIES):
+        new = [session.put(batch) for batch in islice(fresh, few)]
+        varied = min(_step_s(session, each) for each in new)
+        same = min(_step_s(session, each) for each in repeat(x, few + 1))
+        speedups.append(varied / same if same > 0 else float("inf"))
+        if speedups[-1] <= FASTEST_REPEAT:
+            return ""
+    return f"it remembers: one batch over and over is {min(speedups):.3g} times as fast as new ones"
+
+
+def _step_s(session: Session, x: Any) -> float:
+    begin = session.clock()
+    session.sync(session.step(x))
+    return session.clock() - begin
+
+
+def returns_early(session: Session, x: Any, step_s: float) -> str:
+    """How much work is left when a step is said to be done, in words; empty where none is.
+
+    Reading at once takes longer than reading after a while, or than any copy takes.
+    """
+    tries = TRIES if step_s < SECONDS else 1
+    at_once, later = ([_read_s(session, x, wait_s) for _ in range(tries)] for wait_s in (0.0, min(step_s, 1.0)))
+    soon, size = min(at_once)
+    left_s = max(soon - min(later)[0], soon - size / COPY_BYTES_PER_S - READING_S)
+    if left_s <= max(UNDONE * step_s, READING_S / 4):
+        return ""
+    return f"it returns early: {left_s:.3g} s of work are left when a step of {step_s:.3g} s is said to be done"
+
+
+def _read_s(session: Session, x: Any, wait_s: float) -> tuple[float, int]:
+    """Seconds to read what a step gave, some time after it was said to be done, and its bytes."""
+    y = session.step(x)
+    session.sync(y)
+    time.sleep(wait_s)
+    begin = session.clock()
+    outputs = session.get(y)
+    return session.clock() - begin, sum(array.nbytes for array in outputs.values())

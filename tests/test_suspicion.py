@@ -1,0 +1,128 @@
+"""Backends that cheat, each caught and named; honest ones are let go, whatever their steps cost."""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+
+from backends.fake import STEP_S, FakeSession
+from bench import suspicion
+from bench.core import Arrays, Session
+
+ROWS: Arrays = {"features": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)}
+
+
+def session(fault: str = "") -> FakeSession:
+    rng = np.random.default_rng(1)
+    weights = {"layers.0.weight": rng.normal(size=(7, 5)), "layers.0.bias": np.zeros(7),
+               "head.weight": rng.normal(size=(1, 7)), "head.bias": np.zeros(1)}  # fmt: skip
+    found = FakeSession({name: array.astype(np.float32) for name, array in weights.items()}, {"hidden": [7]}, fault)
+    found.sync(found.step(found.put(ROWS)))
+    return found
+
+
+def reason(fault: str = "", step_s: float = STEP_S) -> str:
+    of = session(fault)
+    return suspicion.reason(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), step_s)
+
+
+@pytest.mark.parametrize("step_s", [STEP_S, 2.0])
+def test_an_honest_backend_is_let_go(step_s: float) -> None:
+    assert reason(step_s=step_s) == ""
+
+
+@pytest.mark.parametrize("step_s", [STEP_S, 2.0])
+@pytest.mark.parametrize("fault", ["remember", "remember all"])
+def test_one_that_remembers_its_answers_is_named(fault: str, step_s: float) -> None:
+    assert reason(fault, step_s).startswith("it remembers: one batch over and over is ")
+
+
+def test_one_that_returns_before_its_work_is_done_is_named() -> None:
+    assert reason("early").startswith("it returns early: 0.008")
+
+
+class Unfinished(Session):
+    """Hands its work to a device, and forgets to wait for it: what is read at once is waited for."""
+
+    def __init__(self) -> None:
+        self.now = self.done_at = 0.0
+
+    def put(self, batch: Arrays) -> Any:
+        return batch
+
+    def step(self, x: Any) -> Any:
+        self.now += 0.001
+        self.done_at = self.now + 0.01
+        return x
+
+    def sync(self, y: Any) -> None:
+        pass
+
+    def get(self, y: Any) -> Arrays:
+        self.now = max(self.now, self.done_at)
+        return {"y": np.zeros(1)}
+
+    def clock(self) -> float:
+        return self.now
+
+
+def test_work_that_goes_on_behind_the_clock_is_found() -> None:
+    assert "returns early" in suspicion.returns_early(Unfinished(), ROWS, 0.001)
+
+
+class Copying(Unfinished):
+    """Done when it says so; reading takes as long as a copy."""
+
+    size = 10**7
+
+    def sync(self, y: Any) -> None:
+        self.now = self.done_at
+
+    def get(self, y: Any) -> Arrays:
+        self.now += self.size / 2e9
+        return {"y": np.zeros(self.size, np.int8)}
+
+
+def test_a_large_output_takes_its_time_to_be_read() -> None:
+    assert suspicion.returns_early(Copying(), ROWS, 0.01) == ""
+
+
+def test_a_burst_beside_one_try_is_no_evidence() -> None:
+    class Disturbed(FakeSession):
+        def step(self, x: np.ndarray) -> np.ndarray:
+            y = super().step(x)
+            self.now_s += 1.0 if self.steps <= suspicion.MOST_FRESH + 1 else 0.0
+            return y
+
+    of = session()
+    of.__class__ = Disturbed
+    assert suspicion.remembers(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
+
+
+def test_fresh_batches_have_the_shapes_of_the_rows_and_are_all_different() -> None:
+    rows = {"ids": np.arange(12).reshape(3, 4), "label": np.arange(3), "new_tokens": np.array(7)}
+    found = list(islice(suspicion.fresh_batches(rows, 1), 20))
+    assert all(batch["ids"].shape == (1, 4) and batch["label"].shape == (1,) for batch in found)
+    assert all(batch["new_tokens"] == 7 for batch in found)
+    assert len({batch["ids"].tobytes() for batch in found}) > 6
+
+
+def test_what_was_timed_must_be_what_was_checked() -> None:
+    checked = suspicion.sample({"logits": np.linspace(1, 2, 100_000, dtype=np.float32)})
+    assert len(checked["logits"]) <= 2 * suspicion.MOST_SAMPLED
+    assert suspicion.difference(checked, checked, "fp32") == ""
+    other = {"logits": checked["logits"] * 1.001}
+    assert suspicion.difference(other, checked, "fp32").startswith("what was timed is not what was checked")
+    assert suspicion.difference(other, checked, "bf16") == ""
+    assert "inf" in suspicion.difference({}, checked, "fp32")
+
+
+def test_tokens_after_a_near_tie_may_differ_in_half_types_and_in_no_other() -> None:
+    checked = {"tokens": np.array([5, 6, 7]), "logit": np.array([1.0, 2.0, 3.0])}
+    timed = {"tokens": np.array([5, 9, 8]), "logit": np.array([1.0, 7.0, 8.0])}
+    assert suspicion.difference(timed, checked, "bf16") == ""
+    assert suspicion.difference(timed, checked, "fp32")
+    assert suspicion.difference({"tokens": np.array([4, 6, 7]), "logit": checked["logit"]}, checked, "bf16")
