@@ -90,11 +90,14 @@ class Fake(Reference):
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Loads an `mlp` without normalisation; another architecture is an error."""
+        return self.loaded(model, weights, cell, "" if cell.precision == "fp64" else fault(cell))
+
+    def loaded(self, model: ModelSpec, weights: Path, cell: Cell, broken: str = "") -> Session:
+        """A session with this fault."""
         if model.architecture != "mlp" or model.config.get("layer_norm"):
             raise ValueError(f"fake computes only the mlp architecture, not {model.architecture}")
         dtype = np.float64 if cell.precision == "fp64" else np.float32
         arrays = {name: array.astype(dtype) for name, array in load_file(weights).items()}
-        broken = "" if cell.precision == "fp64" else fault(cell)
         return (FakeSession if cell.device == "cpu" else DeviceSession)(arrays, model.config, broken)
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
@@ -189,7 +192,13 @@ class FakeSession(Session):
         """Effective footing."""
         precision = str(self.weights["head.weight"].dtype)
         threads = None if self.fault == "threadless" else 1
-        return {"threads": threads, "precision": precision, "scope": "model forward", "prepacked": [], "steps": self.steps}
+        return {
+            "threads": threads,
+            "precision": precision,
+            "scope": "model forward",
+            "prepacked": [],
+            "steps": self.steps,
+        }
 
 
 class Allocator:

@@ -28,7 +28,7 @@ class Work(Fake):
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """A session that answers with what `fake` computed once, at `put`."""
         more = float(os.environ.get(MORE_VARIABLE, "0"))
-        return WorkSession(super().open(model, weights, cell), round(UNITS * (1 + more)))
+        return WorkSession(self.loaded(model, weights, cell), round(UNITS * (1 + more)))
 
 
 class WorkSession(Session):

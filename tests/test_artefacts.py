@@ -82,7 +82,7 @@ def test_the_oracle_is_in_float64_and_beside_the_reference(
     assert oracle.shape == float32.shape == (cell.batch_size,)
     assert np.ptp(oracle) > 0
     assert 0 < np.abs(oracle - float32).max() < 1e-5
-    assert made.batch()["features"].shape == (cell.batch_size, 10)
+    assert made.rows()["features"].shape == (cell.batch_size, 10)
     assert made.weights_hash == artefacts.file_hash(made.weights)
 
 
@@ -119,7 +119,7 @@ def test_another_seed_or_size_is_another_batch_of_the_same_weights(
     assert second.weights == first.weights
     assert second.batch_hash != first.batch_hash
     assert second.folder != first.folder
-    assert not np.array_equal(first.batch()["features"], second.batch()["features"])
+    assert not np.array_equal(first.rows()["features"], second.rows()["features"])
     assert reference.made == 1
 
 
@@ -149,16 +149,34 @@ def test_trained_weights_need_a_recipe_and_generation_needs_prompts(
     with pytest.raises(ValueError, match="no recipe to train its small weights"):
         ensure(tmp_path, replace(task, recipe=None), make_cell(), reference)
     with pytest.raises(ValueError, match="no prompts"):
-        artefacts.make_batch(task, make_cell(scenario="generate"), {})
+        artefacts.make_rows(task, make_cell(scenario="generate"), {})
     assert reference.made == 0
 
 
-def test_prompts_are_the_batch_of_a_generation(task: Task) -> None:
+def test_prompts_are_the_rows_of_a_generation(task: Task) -> None:
     prompts = {"input_ids": np.arange(12).reshape(4, 3), "new_tokens": np.array(7)}
     prompted = replace(task, prompts=lambda files, preset: prompts)
-    batch = artefacts.make_batch(prompted, make_cell(scenario="generate", batch_size=2), {})
-    assert batch["input_ids"].shape == (2, 3)
-    assert batch["new_tokens"] == 7
+    rows = artefacts.make_rows(prompted, make_cell(scenario="generate", batch_size=2), {})
+    assert rows["input_ids"].shape == (artefacts.BATCHES, 3)
+    batches = artefacts.turned(rows, 2)
+    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * artefacts.BATCHES
+    assert all(batch["new_tokens"] == 7 for batch in batches)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 8])
+def test_batches_of_one_shape_all_differ_and_hold_every_row(task: Task, size: int) -> None:
+    rows = artefacts.make_rows(task, make_cell(batch_size=size), {})
+    batches = artefacts.turned(rows, size)
+    assert [len(batch["features"]) for batch in batches] == [size] * artefacts.BATCHES
+    assert len({batch["features"].tobytes() for batch in batches}) == artefacts.BATCHES
+    held = {row.tobytes() for batch in batches for row in batch["features"]}
+    assert held == {row.tobytes() for row in rows["features"]}
+
+
+def test_outputs_are_cut_as_their_inputs_are(task: Task) -> None:
+    rows = {"x": np.arange(5)}
+    squares = artefacts.turned({"y": rows["x"] ** 2}, 4)
+    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(artefacts.turned(rows, 4), squares, strict=True))
 
 
 @given(

@@ -13,15 +13,16 @@ import msgspec
 import psutil
 import pytest
 
-from backends.fake import Fake
-from bench import application, group, noise
+from backends.fake import STEP_S, Fake
+from bench import application, compare, group, noise
+from bench.allocator import KEPT
 from bench.application import Planned
 from bench.artefacts import Artefacts
 from bench.core import Cell
 from bench.group import COPIES, FRAMEWORK_BYTES, Group, Job
 from bench.plan import Filters
 from bench.process import Worker
-from bench.record import Record, Status
+from bench.record import Peaks, Record, Status
 from bench.run import Run
 from bench.tier import QUICK, STANDARD, STRICT, Tier
 from tests.conftest import make_cell
@@ -29,7 +30,7 @@ from tests.conftest import make_cell
 
 def brief(tier: Tier) -> Tier:
     """As it is, but with short blocks, and as few turns as it takes."""
-    return msgspec.structs.replace(tier, block_s=0.02, bound=1.0, warm_cap_s=0.05)
+    return msgspec.structs.replace(tier, block_s=0.02, bound=1e9, warm_cap_s=0.05, patience_s=0.0)
 
 
 class Watcher:
@@ -63,6 +64,12 @@ def job_of(planned: Planned, tier: Tier, **changes: object) -> Job:
     return msgspec.structs.replace(application.job(planned, 60.0, brief(tier)), **changes)
 
 
+def well(records: dict[str, Record], *statuses: Status) -> None:
+    """Fails with the reasons, not the records."""
+    found = [(record.status, record.reason) for record in records.values()]
+    assert [status for status, _ in found] == list(statuses), found
+
+
 def weigh(
     planned: Planned, folder: Path, tier: Tier = QUICK, watcher: Watcher | None = None, **changes: object
 ) -> dict[str, Record]:
@@ -84,7 +91,7 @@ def test_a_group_takes_turns_in_as_many_processes_as_its_tier_has(planned: Plann
     begin = time.monotonic()
     records = weigh(planned, tmp_path, tier)
     elapsed = time.monotonic() - begin
-    assert [record.status for record in records.values()] == ["ok", "ok"]
+    well(records, "ok", "ok")
     for record in records.values():
         assert (record.pairing, record.stopped_by, record.settled, record.tier) == (
             "interleaved",
@@ -153,28 +160,85 @@ def test_one_that_fails_leaves_a_record_and_the_other_is_measured(
 ) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", fault)
     records = weigh(planned, tmp_path)
-    assert (records["fake"].status, records["null"].status) == (status, "ok")
+    well(records, status, "ok")
     assert records["fake"].step_s == []
-    assert turns(records["null"]) == [QUICK.fewest_turns]
+    assert turns(records["null"]) == [QUICK.fewest_turns] * QUICK.processes
     assert (tmp_path / "logs").exists()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("remember", "it remembers: one batch over and over is "),
+        ("remember all", "it remembers: one batch over and over is "),
+        ("early", "it returns early: "),
+        ("wrong later", "what was timed is not what was checked: "),
+    ],
+)
+def test_one_that_cheats_is_named_and_the_other_is_measured(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, reason: str
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", fault)
+    records = weigh(planned, tmp_path)
+    well(records, "implausible", "ok")
+    assert records["fake"].reason.startswith(reason)
+
+
+def test_a_step_beyond_the_roof_is_implausible(planned: Planned, tmp_path: Path) -> None:
+    """`null` takes a tenth of the time of `fake`, on a machine that reached no more than `fake` does."""
+    cost = weigh(planned, tmp_path)["fake"].cost
+    assert cost
+    most = {"fp32": cost.flops / STEP_S}
+    peaks = Peaks(machine="m", device="cpu", bytes_per_s=1e12, flops_per_s=most, measured="", by="fake")
+    records = weigh(planned, tmp_path, peaks={"cpu": peaks})
+    well(records, "ok", "implausible")
+    assert records["null"].reason.startswith("faster than can be: ")
+
+
+def test_one_that_does_not_say_how_many_threads_it_has_gets_no_ratio(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "threadless")
+    rows = {row.record.cell.backend: row for row in compare.rows(weigh(planned, tmp_path).values(), "fake")}
+    assert (rows["null"].ratio, rows["null"].verdict) == (None, None)
+    assert rows["null"].no_ratio == "threads (not stated) against (not stated)"
+
+
+@pytest.mark.parametrize("name", ["keep", "stock"])
+def test_all_workers_of_a_run_have_the_same_allocator_and_say_which(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    for variable in KEPT:
+        monkeypatch.delenv(variable, raising=False)
+    records = weigh(planned, tmp_path, allocator=name)
+    said = {record.facts["host_allocator"] for record in records.values()}
+    assert len(said) == 1
+    assert said.pop().endswith("pages kept" if name == "keep" else "as it comes")
+    assert all(len(faults) == QUICK.fewest_turns for faults in records["fake"].minor_faults)
+
+
+def test_a_record_tells_who_could_have_been_weighed(planned: Planned, tmp_path: Path) -> None:
+    backends = [Fake(), Compiling()]
+    records = weigh(planned, tmp_path, visible=backends)
+    assert all(record.about and record.about.contenders == ["fake", "null"] for record in records.values())
 
 
 def test_one_that_dies_in_the_middle_of_the_turns_keeps_what_it_had(planned: Planned, tmp_path: Path) -> None:
     def kill_one(name: str) -> None:
-        if name == "taking turns, process 2 of 3, turn 4":
+        if name == "taking turns, process 2 of 5, turn 3":
             victim = min(psutil.Process().children(), key=lambda child: child.pid)  # opened first: the reference's
             os.kill(victim.pid, signal.SIGKILL)
 
     records = weigh(planned, tmp_path, STANDARD, Watcher(kill_one))
-    assert (records["fake"].status, records["null"].status) == ("crashed", "ok")
+    well(records, "crashed", "ok")
     assert "killed by SIGKILL" in records["fake"].reason
-    assert turns(records["fake"]) == [6, 3]
-    assert turns(records["null"]) == [6, 6, 6]
+    assert turns(records["fake"]) == [3, 2]
+    assert turns(records["null"]) == [3] * 5
 
 
 def test_all_of_a_group_may_die_and_the_run_ends(planned: Planned, tmp_path: Path) -> None:
     def kill_all(name: str) -> None:
-        if name == "taking turns, process 1 of 3, turn 2":
+        if name == "taking turns, process 1 of 5, turn 2":
             for child in psutil.Process().children():
                 os.kill(child.pid, signal.SIGKILL)
 
@@ -185,7 +249,7 @@ def test_all_of_a_group_may_die_and_the_run_ends(planned: Planned, tmp_path: Pat
 
 def test_an_interrupt_leaves_no_process(planned: Planned, tmp_path: Path) -> None:
     def interrupt(name: str) -> None:
-        if name == "taking turns, process 1 of 1, turn 2":
+        if name == "taking turns, process 1 of 3, turn 2":
             assert len(psutil.Process().children()) == 2
             raise KeyboardInterrupt
 
@@ -200,7 +264,7 @@ def test_what_does_not_fit_together_is_weighed_one_by_one(planned: Planned, tmp_
     records = weigh(planned, tmp_path, watcher=watcher, free_bytes=lambda: 0)
     assert [(record.status, record.pairing) for record in records.values()] == [("ok", "sequential")] * 2
     assert max(most) == 1
-    assert turns(records["fake"]) == [QUICK.fewest_turns]
+    assert turns(records["fake"]) == [QUICK.fewest_turns] * QUICK.processes
 
 
 @pytest.mark.parametrize(
@@ -230,7 +294,7 @@ def test_one_that_ran_out_of_memory_in_company_is_tried_alone(
         monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT", raising=False)
     assert [(record.cell.backend, record.status) for record in records] == [("null", "ok"), ("fake", "ok")]
     assert records[1].pairing == "sequential"
-    assert turns(records[1]) == [QUICK.fewest_turns]
+    assert turns(records[1]) == [QUICK.fewest_turns] * QUICK.processes
 
 
 def test_one_that_runs_out_of_memory_alone_too_is_an_oom(
@@ -258,19 +322,6 @@ class Compiling(Fake):
 
     name = "null"
     compiles = True
-
-
-def test_the_only_process_of_a_compiling_backend_has_a_second_for_its_warm_compile(
-    planned: Planned, tmp_path: Path
-) -> None:
-    most: list[int] = []
-    watcher = Watcher(lambda name: most.append(len(psutil.Process().children())))
-    job = job_of(planned, QUICK)
-    records = weigh(planned, tmp_path, watcher=watcher, backends={**job.backends, "null": Compiling()})
-    assert [record.status for record in records.values()] == ["ok", "ok"]
-    assert records["null"].warm_compile_s is not None
-    assert records["fake"].warm_compile_s is None
-    assert max(most) == 3
 
 
 def test_a_compiling_backend_that_cannot_be_opened_says_so_once(

@@ -66,11 +66,11 @@ class Faulting(Scripted):
     """Touches fresh memory in each step."""
 
     SIZE = 2**22
-    ZEROS = bytes(SIZE)
+    ONES = b"\1" * SIZE
 
     def step(self, x: Any) -> Any:
         with mmap.mmap(-1, self.SIZE) as fresh:
-            fresh.write(self.ZEROS)
+            fresh.write(self.ONES)
         return super().step(x)
 
 

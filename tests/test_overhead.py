@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from bench import application, data, stats
+from bench import allocator, application, data, stats
 from bench.core import arrays_hash
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 
 def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
     planned = application.prepare(suite, Filters(**filters))  # type: ignore[arg-type]
-    records = application.run(planned, planned.cells, tmp_path / "records.jsonl", 600.0, Quiet())
+    records = application.run(planned, planned.cells, tmp_path / "records.jsonl", Quiet(), application.Options())
     return records[0]
 
 
@@ -51,7 +51,7 @@ def plain_loop(record: Record) -> dict[str, float]:
     weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
     batches = (root / "oracle").glob("semantic-search-small-*/batch.safetensors")
     batch = next(path for path in batches if arrays_hash(load_file(path)) == record.facts["batch_hash"])
-    variables = {**os.environ, **{name: str(value) for name, value in record.environment["threads"].items()}}
+    variables = {**os.environ, **allocator.variables("keep"), **{name: str(value) for name, value in record.environment["threads"].items()}}
     command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]
     ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     return dict(json.loads(ended.stdout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -9,8 +10,8 @@ import pytest
 
 from bench.core import Cell
 from bench.tier import QUICK
-from bench.weigh import ParityError, Weighing
-from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle
+from bench.weigh import ImplausibleError, ParityError, Weighing
+from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle, Suspect
 from tests.conftest import make_cell
 
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}
@@ -25,6 +26,7 @@ class Script:
     def __init__(self, steps_s: list[float], parity: dict[str, Any] = PASSED, **answers: Any) -> None:
         self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request]()
         self.taken = 0
+        self.differs = self.suspicion = ""
 
     def __call__(self, request: Request) -> dict[str, Any]:
         self.asked.append(request)
@@ -36,7 +38,10 @@ class Script:
             case Score():
                 return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday"}
             case Block(steps=steps, mode=mode):
-                return {"samples": [self.next() for _ in range(1 if mode == "queued" else steps)]}
+                samples = [self.next() for _ in range(1 if mode == "queued" else steps)]
+                return {"samples": samples, "faults": 12.5, "differs": self.differs}
+            case Suspect():
+                return {"reason": self.suspicion}
             case Memory():
                 return {**PEAKS, "facts": {"threads": 2}} | self.answers
             case Count():
@@ -54,6 +59,13 @@ class Script:
 
     def blocks(self, mode: str = "latency") -> list[Block]:
         return [request for request in self.asked if isinstance(request, Block) and request.mode == mode]
+
+
+class Resetting(Script):
+    """Of a device whose peaks can be reset."""
+
+    def __call__(self, request: Request) -> dict[str, Any]:
+        return {"device_reset": True} if isinstance(request, Settle) else super().__call__(request)
 
 
 def new(cell: Cell | None = None) -> Weighing:
@@ -77,7 +89,7 @@ def weighed(script: Script, cell: Cell | None = None) -> Weighing:
 def test_right_comes_before_fast_and_peaks_are_reset_in_between() -> None:
     script = Script([0.1])
     weighed(script)
-    assert script.kinds() == ["First", "Check", "Score", "Settle", "Block", "Memory", "Count", "Close"]
+    assert script.kinds() == ["First", "Check", "Score", "Settle", "Block", "Memory", "Suspect", "Count", "Close"]
 
 
 def test_nothing_is_timed_of_a_wrong_result() -> None:
@@ -98,8 +110,8 @@ def test_a_request_before_a_worker_is_open_is_a_mistake() -> None:
 
 
 def test_warm_up_is_kept_apart_from_the_steady_state() -> None:
-    record = weighed(Script([0.4, 0.3, 0.2, 0.1])).record(status="ok")
-    assert record.warmup_s[:3] == [0.4, 0.3, 0.2]
+    record = weighed(Script([0.2, 0.15, 0.12, 0.1])).record(status="ok")
+    assert record.warmup_s[:3] == [0.2, 0.15, 0.12]
     assert set(record.step_s) == {0.1}
     assert record.compile_s == 3.0
     assert record.warm_compile_s is None
@@ -151,23 +163,90 @@ def test_blocks_tell_what_each_process_took() -> None:
     assert record.blocks == [[2, 2], [10] * 4, [2]]
     assert sum(map(sum, record.blocks)) == len(record.step_s)
     assert weighing.block_medians() == [[0.1, 0.1], [0.02] * 4, [0.1]]
-    assert len(record.queued_step_s) == 3 * QUICK.queued_blocks
+    assert (record.queued_blocks, len(record.queued_step_s)) == ([2, 4, 1], 7)
+    assert record.minor_faults == [[12.5] * 2, [12.5] * 4, [12.5]]
+    assert record.crowded == [[False] * 2, [False] * 4, [False]]
 
 
-def test_a_block_returns_the_seconds_that_it_timed() -> None:
+def test_a_turn_with_a_busy_neighbour_is_kept_and_counts_for_nothing() -> None:
+    weighing, script = new(), Script([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.2])
+    weighing.begin(script, OPENED)
+    weighing.get_ready()
+    weighing.block()
+    assert not weighing.crowded()
+    weighing.block()
+    weighing.crowd()
+    assert weighing.crowded()
+    first, second = weighing.block_medians()[0]
+    assert first > 0
+    assert math.isnan(second)
+    assert weighing.record(status="ok").crowded == [[False, True]]
+
+
+def test_a_turn_returns_the_seconds_that_it_timed_latency_and_queue() -> None:
     for step_s, repeats in ((0.1, 1), (1e-6, 10)):
         script, weighing = Script([step_s]), new()
         weighing.begin(script, OPENED)
         weighing.get_ready()
         seconds = weighing.block()
-        assert script.blocks()[-1].repeats == repeats
-        assert seconds == pytest.approx(script.blocks()[-1].steps * repeats * step_s)
+        single, queued = script.blocks()[-1], script.blocks("queued")[-1]
+        assert single.repeats == repeats
+        assert seconds == pytest.approx((single.steps * repeats + queued.steps) * step_s)
+
+
+def test_queued_steps_have_a_lead_in_of_their_own() -> None:
+    script = Script([0.0019])
+    weighed(script)
+    assert (script.blocks("queued")[-1].steps, script.blocks("queued")[-1].lead_in) == (105, 10)
+    script = Script([0.09])
+    weighed(script)
+    assert script.blocks("queued")[-1].lead_in == 1
+
+
+@pytest.mark.parametrize("mode", ["latency", "queued"])
+def test_what_was_timed_and_is_not_what_was_checked_is_implausible(mode: str) -> None:
+    class Later(Script):
+        def __call__(self, request: Request) -> dict[str, Any]:
+            self.differs = "all of it" if isinstance(request, Block) and request.mode == mode else ""
+            return super().__call__(request)
+
+    weighing = new()
+    weighing.begin(Later([0.1]), OPENED)
+    weighing.get_ready()
+    with pytest.raises(ImplausibleError, match="all of it"):
+        weighing.block()
+
+
+def test_suspicion_is_told_once_a_cell_and_ends_it() -> None:
+    script, second = Script([0.1]), Script([0.1])
+    go_through(weighed(script), second)
+    assert [sum(isinstance(each, Suspect) for each in one.asked) for one in (script, second)] == [1, 0]
+    assert next(each for each in script.asked if isinstance(each, Suspect)).step_s == 0.1
+    script.suspicion = "it remembers"
+    with pytest.raises(ImplausibleError, match="it remembers"):
+        weighed(script)
+
+
+def test_a_device_peak_that_cannot_be_reset_is_taken_from_a_process_that_compiled_nothing() -> None:
+    weighing = new()
+    for device in (9, 4, 5):
+        go_through(weighing, Script([0.1], device_peak_bytes=device))
+    record = weighing.record(status="ok")
+    assert record.device_peak_bytes == 5
+    assert record.facts["device_peaks_since"] == "opening, programs compiled before"
+
+
+def test_what_stood_after_import_is_kept() -> None:
+    weighing = new()
+    weighing.begin(Script([0.1]), {**OPENED, "import_bytes": 70})
+    weighing.begin(Script([0.1]), {**OPENED, "import_bytes": 60})
+    assert weighing.record(status="ok").host_import_bytes == 70
 
 
 def test_peaks_are_the_largest_of_all_processes_and_none_is_not_nought() -> None:
     weighing = new()
     for host, device in ((7, None), (9, 4), (8, 2)):
-        go_through(weighing, Script([0.1], host_peak_bytes=host, device_peak_bytes=device))
+        go_through(weighing, Resetting([0.1], host_peak_bytes=host, device_peak_bytes=device))
     record = weighing.record(status="ok")
     assert (record.host_peak_bytes, record.device_peak_bytes, record.device_reserved_bytes) == (9, 4, None)
 
