@@ -18,7 +18,7 @@ from bench import environment
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 KEYS = {"machine", "cpu", "cpus", "cpu_mhz", "memory_bytes", "load_1min", "gpus", "system", "python", "versions"}
-KEYS |= {"threads", "commit"}
+KEYS |= {"threads", "commit", "instruction_set"}
 nameable = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
 
 
@@ -46,6 +46,33 @@ def test_a_machine_name_stays_readable_and_an_empty_one_is_the_hardware() -> Non
     assert named("机器") == "machine"
     assert SAFE.fullmatch(named(""))
     assert named("") != "machine"
+
+
+@pytest.mark.parametrize(
+    ("info", "model", "instructions"),
+    [
+        ({"model name": "AMD EPYC", "cpu family": "23", "model": "1", "flags": "fpu avx avx2"},
+         "AMD EPYC family 23 model 1", "AVX2"),
+        ({"model name": "Xeon 8481C", "cpu family": "6", "model": "143", "flags": "avx2 avx512f avx512_bf16 amx_tile"},
+         "Xeon 8481C", "AVX2, AVX-512, AVX-512 BF16, AMX"),
+        ({"Features": "fp asimd"}, "", "NEON"),
+    ],
+)  # fmt: skip
+def test_processors_of_one_name_are_told_apart_and_say_their_instructions(
+    monkeypatch: pytest.MonkeyPatch, info: dict[str, str], model: str, instructions: str
+) -> None:
+    environment.cpu_model.cache_clear()
+    monkeypatch.setattr(environment, "cpu_info", lambda: info)
+    assert environment.instruction_set() == instructions
+    assert environment.cpu_model() == model or not model
+    environment.cpu_model.cache_clear()
+
+
+def test_the_first_processor_of_a_listing_is_read(tmp_path: Path) -> None:
+    listing = tmp_path / "cpuinfo"
+    listing.write_text("processor\t: 0\nmodel name\t: One: two\nflags\t\t: a b\n\nprocessor\t: 1\nmodel name\t: X\n")
+    assert environment.cpu_info(listing) == {"processor": "0", "model name": "One: two", "flags": "a b"}
+    assert environment.cpu_info(tmp_path / "absent") == {}
 
 
 def test_missing_imports_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,4 @@
+import mmap
 import subprocess
 import sys
 from pathlib import Path
@@ -25,8 +26,20 @@ def test_the_peak_follows_an_allocation_and_its_reset() -> None:
     assert during - after > 60 * 2**20
 
 
+def test_a_fault_costs_something_and_less_than_a_millisecond() -> None:
+    assert 1e-8 < memory.fault_cost_s() < 1e-3
+
+
+def test_faults_are_counted_as_pages_are_touched() -> None:
+    with mmap.mmap(-1, 2**22) as fresh:
+        before = memory.minor_faults()
+        fresh.write(b"\1" * 2**20)
+        assert 250 <= memory.minor_faults() - before < 2000
+
+
 def test_what_cannot_be_known_is_none_and_not_zero(tmp_path: Path) -> None:
     assert memory.host_peak_bytes(tmp_path / "absent") is None
+    assert memory.resident_bytes(tmp_path / "absent") is None
     assert not memory.reset_host_peak(tmp_path / "absent" / "clear_refs")
 
 

@@ -51,7 +51,8 @@ def plain_loop(record: Record) -> dict[str, float]:
     weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
     batches = (root / "oracle").glob("semantic-search-small-*/batch.safetensors")
     batch = next(path for path in batches if arrays_hash(load_file(path)) == record.facts["batch_hash"])
-    variables = {**os.environ, **allocator.variables("keep"), **{name: str(value) for name, value in record.environment["threads"].items()}}
+    threads = {name: str(value) for name, value in record.environment["threads"].items()}
+    variables = {**os.environ, **allocator.variables("keep"), **threads}
     command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]
     ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     return dict(json.loads(ended.stdout))

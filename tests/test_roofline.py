@@ -10,7 +10,7 @@ from bench import application, compare, data, peaks
 from bench.core import Cost, WeighbridgeError, Work
 from bench.record import Peaks
 from bench.report import rooflines, table
-from bench.roofline import roofline
+from bench.roofline import beyond, roofline
 from tests.conftest import make_record
 
 PEAKS = Peaks(
@@ -49,6 +49,21 @@ def test_what_was_not_counted_has_no_share(counted: Cost) -> None:
 
 def test_a_precision_whose_peak_is_unknown_has_no_share() -> None:
     assert roofline(cost(1, 1), 1.0, None, PEAKS, "bf16") is None
+
+
+@pytest.mark.parametrize(
+    ("flops", "moved", "step_s", "found"),
+    [
+        (1e12, 1e6, 0.34, ""),  # Winograd's convolutions are allowed
+        (1e12, 1e6, 0.32, "faster than can be: 312% of the operations a second that this machine reached at most"),
+        (1e9, 50e9, 0.41, ""),
+        (1e9, 50e9, 0.39, "faster than can be: 128% of the bytes a second that this machine reached at most"),
+        (1e5, 1e6, 1e-6, ""),  # what a cache holds is not read from memory
+        (0, 1, 1e-9, ""),
+    ],
+)
+def test_what_no_machine_does_is_named(flops: float, moved: float, step_s: float, found: str) -> None:
+    assert beyond(cost(flops, moved), step_s, PEAKS, "fp32") == found
 
 
 @given(POSITIVE, POSITIVE, st.floats(1e-6, 1e3))

@@ -133,6 +133,16 @@ def test_reading_an_old_journal_leaves_it_as_it_is_and_a_retry_moves_its_record(
     assert store.parse(path.with_suffix(".superseded").read_bytes().strip()) == records[0]
 
 
+def test_a_record_of_schema_2_had_the_allocator_as_it_came() -> None:
+    old = {**msgspec.to_builtins(make_record(facts={"threads": 2})), "schema": 2}
+    found = store.parse(msgspec.json.encode(old))
+    assert found
+    assert (found.schema, found.facts) == (SCHEMA, {"host_allocator": "as it comes", "threads": 2})
+    untimed = store.parse(msgspec.json.encode({**old, "status": "crashed", "step_s": [], "blocks": []}))
+    assert untimed
+    assert untimed.facts == {"threads": 2}
+
+
 def test_every_older_schema_leads_to_this_one() -> None:
     assert sorted(store.MIGRATIONS) == list(range(1, SCHEMA))
     assert isinstance(store.parse(old_line()), Record)
