@@ -17,6 +17,17 @@ ABOUT = Provenance(
 )  # fmt: skip
 
 
+FACTS = {
+    "threads": 2, "weights_hash": "w", "batch_hash": "b", "precision": "float32", "affinity": [0, 1],
+    "scope": "model forward", "host_allocator": "kept",
+}  # fmt: skip
+
+
+def in_three(steps: int) -> list[list[int]]:
+    """Blocks of one step, of three processes of about as many."""
+    return [[1] * len(range(first, steps, 3)) for first in range(3) if first < steps]
+
+
 def make_cell(backend: str = "fake", **changes: object) -> Cell:
     fields: dict[str, object] = {
         "task": "tabular-regression",
@@ -31,7 +42,7 @@ def make_cell(backend: str = "fake", **changes: object) -> Cell:
 
 
 def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:
-    """A record of ten equal steps, or of the steps given, each in a block of its own."""
+    """A record of ten equal steps, or of the steps given, each in a block of its own, of three processes."""
     fields: dict[str, object] = {
         "cell": make_cell(backend),
         "status": "ok",
@@ -45,12 +56,12 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
         "score": {"r2": 0.5},
         "parity": Parity(ratio=1.0, limit=2.0, passed=True, output="prediction"),
         "host_peak_bytes": 100 * 2**20,
-        "facts": {"threads": 2, "weights_hash": "w", "batch_hash": "b", "precision": "float32"},
+        "facts": dict(FACTS),
         "about": ABOUT,
         "started": "2026-11-22T00:00:00+00:00",
     }
     fields |= changes
-    fields.setdefault("blocks", [[1] * len(fields["step_s"])] if fields["step_s"] else [])  # type: ignore[arg-type]
+    fields.setdefault("blocks", in_three(len(fields["step_s"])))  # type: ignore[arg-type]
     return Record(**fields)  # type: ignore[arg-type]
 
 

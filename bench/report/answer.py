@@ -11,9 +11,9 @@ from itertools import islice
 
 import msgspec
 
-from bench.compare import Row
 from bench.report.figures import seconds, size
-from bench.report.table import rate, ratio, score
+from bench.report.texts import rate, ratio, score
+from bench.row import Row
 
 MOST_NAMED = 5
 """Cells named for one reason; the table has them all."""

@@ -12,7 +12,8 @@ from bench import stats
 from bench.compare import FOOTING, Row
 from bench.report.figures import number, percent, seconds, size
 from bench.report.plot import Plot, Series, unit_of
-from bench.report.table import NOTHING, Column, parity
+from bench.report.table import NOTHING, Column
+from bench.report.texts import parity
 from bench.report.thin import evenly
 
 BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.compare import Row
 from bench.record import Record
 from bench.report.figures import number
 from bench.report.overview import Overview
 from bench.report.table import Column, floors, notes, used
+from bench.row import Row
 
 MOST_ROWS = 200
 MOST_NOTES = 60

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bench.compare import Row
 from bench.report.answer import Answers, Gap, answers, gaps
 from bench.report.thin import Shown, thin
+from bench.row import Row
 
 MOST_ANSWERS = 60
 MOST_NAMED = 5

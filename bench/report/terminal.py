@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from bench.compare import Row
 from bench.report.overview import Overview
 from bench.report.table import Column, floors, notes, used
+from bench.row import Row
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2
