@@ -41,6 +41,7 @@ def test_wrong_is_not_fast() -> None:
 def test_unsure_is_not_faster() -> None:
     found = answer(make_record("torch", 0.02), make_record("wild", [0.005, 0.04] * 5))
     assert found.backend == "torch"
+    assert found.claim == "the reference; nothing that is right is shown to be faster; wild leans FASTER"
     assert found.others[0].endswith("UNSURE, leans FASTER")
 
 

@@ -114,9 +114,15 @@ def fastest(group: Sequence[Row], reference: str) -> Row:
 
 
 def not_told_apart(best: Row, others: Iterable[Row]) -> str:
-    """Who may be as fast: by the verdict of one on the other where there is one, else by the interval of the best."""
-    names = [row.record.cell.backend for row in others if row.verdict and _may_equal(best, row)]
-    return f"; not told apart from {', '.join(names)}" if best.verdict == "FASTER" and names else ""
+    """Who may be as fast: by the verdict of one on the other where there is one, else by the interval of the best.
+
+    Beside a reference that nobody is shown to beat, who leans that way.
+    """
+    leaning = [row.record.cell.backend for row in others if row.lean == "FASTER"]
+    equal = [row.record.cell.backend for row in others if row.verdict and _may_equal(best, row)]
+    if best.verdict == "FASTER":
+        return f"; not told apart from {', '.join(equal)}" if equal else ""
+    return f"; {', '.join(leaning)} {'lean' if leaning[1:] else 'leans'} FASTER" if leaning else ""
 
 
 def _may_equal(best: Row, row: Row) -> bool:
