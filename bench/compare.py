@@ -8,78 +8,26 @@ another are divided, and the row says so. Run against run is `bench.gate`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Literal
-
-import msgspec
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from bench import stats
-from bench.core import Cell, Target
-from bench.record import DEFAULT_FLOOR, Pairing, Record
-from bench.roofline import Roofline, roofline
+from bench.breakeven import break_even
+from bench.core import Target
+from bench.record import DEFAULT_FLOOR, Record
+from bench.roofline import roofline
+from bench.row import Row, processor
+from bench.sides import Group, Side, Turns, side
+from bench.sides import has_times as has_times
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")
 """Facts that both sides must state, and alike; each backend reads them back from its framework. What is natural to a
 backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, prepacked) is disclosed, and bars nothing."""
+PROCESSOR = ("cpu", "instruction_set")
 UNSTATED = "(not stated)"
 SEQUENTIAL_FLOOR = 0.18
 """Medians of sequential runs of the same program differed by up to 18 % (MEASURING.md, rule 4)."""
-
-BreakEven = float | Literal["never"] | None
-"""Calls until a longer compilation is repaid; None where it cannot be told."""
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """A record with what follows from it. Times in seconds, memory in bytes, rates per second."""
-
-    record: Record
-    run: str = ""
-    """The name of the run's folder; empty where rows are of one run."""
-    machine: str = ""
-    """Where it was measured; that of the run where a record, such as a skipped cell's, does not say."""
-    step_s: float | None = None
-    rate: float | None = None
-    """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
-    first_token_s: float | None = None
-    token_s: float | None = None
-    """Seconds a token after the first."""
-    ratio: float | None = None
-    interval: stats.Interval | None = None
-    """Around `ratio`; None where there is no ratio, too few blocks for an interval, or it is the reference's own."""
-    verdict: stats.Verdict | None = None
-    """None where there is no ratio, and of the reference."""
-    lean: stats.Lean = ""
-    """Where a ratio points that is UNSURE, as that of one process a side always is."""
-    floor: float = DEFAULT_FLOOR
-    """The noise floor that the verdict was held against: the larger of both records'."""
-    pairing: Pairing = ""
-    break_even_calls: BreakEven = None
-    """From an empty compile cache on both sides."""
-    warm_break_even_calls: BreakEven = None
-    """From a filled one, on the sides that have a cache."""
-    roofline: Roofline | None = None
-    """By what was counted on the reference; None where nothing was, or the machine's peaks are not known."""
-    no_ratio: str = ""
-    score: float | None = None
-    gate_passed: bool = True
-
-    @property
-    def family(self) -> str:
-        """The task's; empty in old records."""
-        return self.record.about.family if self.record.about else ""
-
-    @property
-    def right(self) -> bool:
-        """Whether it ran, is proven to compute the same, and reaches the reference's score."""
-        parity = self.record.parity
-        return self.step_s is not None and parity is not None and parity.passed and self.gate_passed
-
-    @property
-    def metric(self) -> str:
-        """The name of the score that is compared."""
-        return self.record.about.target.metric if self.record.about else ""
 
 
 def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
@@ -90,48 +38,37 @@ def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
 def rows_of(sides: Collection[Side], reference: str, run: str = "") -> list[Row]:
     """One row a side, in order."""
     references = {each.group: each for each in sides if each.record.cell.backend == reference}
+    bests = best_of_camps(sides, references)
     named = (str(each.record.environment.get("machine", "")) for each in sides)
     machine = next(filter(None, named), "")
-    return [row(each, references.get(each.group), run, machine) for each in sides]
+    return [row(each, references.get(each.group), bests.get(each.group), run, machine) for each in sides]
 
 
-class Side(msgspec.Struct, frozen=True, kw_only=True):
-    """What a comparison needs of a record, computed once: a reference is compared with many."""
-
-    record: Record
-    group: tuple[object, ...]
-    blocks: list[list[float]]
-    """Medians of blocks; empty where there is no usable time."""
-    step_s: float
-    """NaN where there is none."""
-    score: float | None
-
-
-def side(record: Record) -> Side:
-    """Of one record."""
-    steps = record.step_s
-    blocks = stats.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else []
-    return Side(
-        record=record, group=group(record.cell), blocks=blocks, step_s=stats.median(steps), score=main_score(record)
-    )
+def best_of_camps(sides: Iterable[Side], references: Mapping[Group, Side]) -> dict[Group, Side]:
+    """Of each group the right side with the shortest step in the reference's camp; none where records name no camp."""
+    found: dict[Group, Side] = {}
+    for each in sides:
+        reference, best = references.get(each.group), found.get(each.group)
+        if reference is None or not each.camp or each.camp != reference.camp:
+            continue
+        sooner = best is None or each.step_s < best.step_s
+        if sooner and not why_no_ratio(each, reference, gate_passed(each, reference)):
+            found[each.group] = each
+    return found
 
 
-def group(cell: Cell) -> tuple[object, ...]:
-    """As `Cell.group`, without its hash, of which a hundred thousand take a second."""
-    return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
-
-
-def row(ours: Side, reference: Side | None, run: str = "", machine: str = "") -> Row:
-    """A record's figures, and its ratio to `reference` where there may be one."""
+def row(ours: Side, reference: Side | None, best: Side | None = None, run: str = "", machine: str = "") -> Row:
+    """A record's figures, and its ratios to `reference` and to `best` of that one's camp where there may be any."""
     passed = gate_passed(ours, reference)
     why = why_no_ratio(ours, reference, passed)
     found = figures(ours)
     if why or reference is None:
         found["no_ratio"] = why
-    elif ours is reference:
-        found["ratio"] = 1.0
     else:
-        found |= against(ours, reference)
+        found |= {"reference": reference.record.cell.backend, "camp": reference.camp}
+        found |= {"ratio": 1.0} if ours is reference else against(ours, reference)
+        if best is not None:
+            found |= beside_best(ours, reference, best, found)
     record, counted = ours.record, reference.record.cost if reference else ours.record.cost
     if counted and record.peaks and "step_s" in found:
         token_s = found.get("token_s")
@@ -141,61 +78,109 @@ def row(ours: Side, reference: Side | None, run: str = "", machine: str = "") ->
 
 
 def against(this: Side, that: Side) -> dict[str, Any]:
-    """Ratio, interval, verdict and break-even of a record that may be compared."""
-    record, reference = this.record, that.record
-    together = record.started == reference.started  # a retry measures anew, and beside nobody of the first time
-    paired = together and record.pairing == reference.pairing == "interleaved"
-    ratio, sure = turns(this, that) if paired else medians(this, that)
-    floor = max(_floor(record), _floor(reference), 0.0 if paired else SEQUENTIAL_FLOOR)
-    verdict = stats.verdict(ratio, floor, sure)
+    """Ratios, intervals, verdicts and break-even of a record that may be compared."""
+    paired, floor = in_turns(this, that), floor_of(this, that)
+    latency = judged(this.steps, that.steps, paired, floor)
     return {
-        "ratio": ratio.value,
-        "interval": ratio,
-        "verdict": verdict,
-        "lean": stats.lean(ratio, floor) if verdict == "UNSURE" else "",
+        "ratio": latency.ratio.value,
+        "interval": latency.interval,
+        "verdict": latency.verdict,
+        "lean": latency.lean,
         "floor": floor,
         "pairing": "interleaved" if paired else "sequential",
-        **break_even(this, that, verdict),
+        **rates(this, that, paired, floor),
+        **repaid(this.record, that, latency),
     }
 
 
-def turns(this: Side, that: Side) -> tuple[stats.Interval, bool]:
-    """Of blocks that took turns, and whether a verdict may be given of it.
+def rates(this: Side, that: Side, paired: bool, floor: float) -> dict[str, Any]:
+    """Throughput over the reference's, where both sides queued in their turns."""
+    if not (this.queued.every and that.queued.every):
+        return {}
+    found = judged(this.queued, that.queued, paired, floor)
+    return {
+        "rate_ratio": found.ratio.value,
+        "rate_ratio_interval": found.interval,
+        "rate_verdict": found.verdict,
+        "rate_lean": found.lean,
+    }
+
+
+def beside_best(this: Side, reference: Side, best: Side, found: Mapping[str, Any]) -> dict[str, Any]:
+    """The ratio to the best row of the reference's camp, which is the first ratio where that is the reference."""
+    if this is best or best is reference:
+        names = ("ratio", "interval", "verdict", "lean")
+        same = {f"best_{name}": found[name] for name in names if name in found and this is not best}
+        return {"best": best.record.cell.backend, "best_ratio": 1.0, **same}
+    judgement = judged(this.steps, best.steps, in_turns(this, best), floor_of(this, best))
+    return {
+        "best": best.record.cell.backend,
+        "best_ratio": judgement.ratio.value,
+        "best_interval": judgement.interval,
+        "best_verdict": judgement.verdict,
+        "best_lean": judgement.lean,
+    }
+
+
+class Judged(NamedTuple):
+    """A ratio above 1 where faster, and what is said of it."""
+
+    ratio: stats.Interval
+    interval: stats.Interval | None
+    """None where there were too few blocks for one."""
+    verdict: stats.Verdict
+    lean: stats.Lean
+
+
+def judged(this: Turns, that: Turns, paired: bool, floor: float) -> Judged:
+    """Blocks of one side against those of another."""
+    ratio, blocks, sure = turns(this, that) if paired else medians(this, that)
+    verdict = stats.verdict(ratio, floor, sure)
+    lean = stats.lean(ratio, floor) if verdict == "UNSURE" else ""
+    return Judged(ratio, ratio if blocks >= stats.FEWEST_BLOCKS else None, verdict, lean)
+
+
+def turns(this: Turns, that: Turns) -> tuple[stats.Interval, int, bool]:
+    """Of blocks that took turns: their ratio, how many there were, and whether a verdict may be given of it.
 
     Turns in which either side had a busy neighbour are left out; where that leaves too few, all are shown, unsure.
     """
-    ratios = stats.paired_ratios(_quiet(that), _quiet(this))
-    if stats.enough(ratios):
-        return stats.interval(ratios), True
-    return stats.interval(stats.paired_ratios(that.blocks, this.blocks)), False
+    ratios = stats.paired_ratios(that.quiet, this.quiet)
+    if not (sure := stats.enough(ratios)):
+        ratios = stats.paired_ratios(that.every, this.every)
+    return stats.interval(ratios), sum(map(len, ratios)), sure
 
 
-def medians(this: Side, that: Side) -> tuple[stats.Interval, bool]:
-    """Of medians that were taken one after the other."""
-    quiet = [stats.known(_quiet(side)) for side in (that, this)]
+def medians(this: Turns, that: Turns) -> tuple[stats.Interval, int, bool]:
+    """Of medians that were taken one after the other, as `turns`."""
+    quiet = [stats.known(side.quiet) for side in (that, this)]
     sure = all(map(stats.enough, quiet))
-    over, under = quiet if sure else (that.blocks, this.blocks)
-    return stats.unpaired_ratio(stats.interval(over), stats.interval(under)), sure
+    over, under = quiet if sure else (that.every, this.every)
+    blocks = min(sum(map(len, side)) for side in (over, under))
+    return stats.unpaired_ratio(stats.interval(over), stats.interval(under)), blocks, sure
 
 
-def _quiet(side: Side) -> list[list[float]]:
-    return stats.without(side.blocks, side.record.crowded)
+def in_turns(this: Side, that: Side) -> bool:
+    """Whether blocks pair: a retry measures anew, and beside nobody of the first time."""
+    record, other = this.record, that.record
+    return record.started == other.started and record.pairing == other.pairing == "interleaved"
 
 
-def _floor(record: Record) -> float:
-    return record.noise.floor if record.noise else DEFAULT_FLOOR
+def floor_of(this: Side, that: Side) -> float:
+    """The larger of both; of what was timed one after the other, what sequential runs differ by."""
+    known = [side.record.noise.floor if side.record.noise else DEFAULT_FLOOR for side in (this, that)]
+    return max(*known, 0.0 if in_turns(this, that) else SEQUENTIAL_FLOOR)
 
 
-def break_even(this: Side, that: Side, verdict: stats.Verdict) -> dict[str, BreakEven]:
-    """Cold and warm; a backend that keeps no compile cache compiles anew in every process."""
-    record, reference = this.record, that.record
-    saved_s = that.step_s - this.step_s
+def repaid(record: Record, that: Side, found: Judged) -> dict[str, Any]:
+    """Cold and warm break-even; a backend that keeps no compile cache compiles anew in every process."""
+    reference = that.record
     cold = _extra(record.compile_s, reference.compile_s)
     ours, theirs = record.warm_compile_s, reference.warm_compile_s
     warm = _extra(ours, reference.compile_s if theirs is None else theirs)
     return {
-        "break_even_calls": _calls(cold, saved_s, verdict),
-        "warm_break_even_calls": _calls(warm, saved_s, verdict),
+        "break_even_calls": break_even(cold, that.step_s, found.ratio, found.verdict),
+        "warm_break_even_calls": break_even(warm, that.step_s, found.ratio, found.verdict),
     }
 
 
@@ -203,22 +188,12 @@ def _extra(ours_s: float | None, theirs_s: float | None) -> float | None:
     return None if ours_s is None or theirs_s is None else ours_s - theirs_s
 
 
-def _calls(extra_s: float | None, saved_s: float, verdict: stats.Verdict) -> BreakEven:
-    if extra_s is None:
-        return None
-    if verdict == "SAME":  # what a call saves is noise
-        return "never" if extra_s > 0 else 0.0
-    calls = stats.break_even_calls(extra_s, saved_s)
-    return "never" if calls is None else calls
-
-
 def figures(this: Side) -> dict[str, Any]:
-    """Medians of the raw samples."""
+    """Medians of the raw samples; of what is implausible, too, so that it can be struck out."""
     record, step_s = this.record, this.step_s
-    if record.status != "ok" or not record.step_s:
+    if record.status not in ("ok", "implausible") or not record.step_s:
         return {}
-    queued_s = stats.median(record.queued_step_s) if record.queued_step_s else step_s
-    found: dict[str, Any] = {"step_s": step_s, "rate": record.items_per_step / queued_s if queued_s > 0 else None}
+    found: dict[str, Any] = {"step_s": step_s, **throughput(this), **page_faults(record, step_s)}
     if record.first_token_s:
         first = stats.median(record.first_token_s)
         later = record.items_per_step // record.cell.batch_size - 1
@@ -226,11 +201,28 @@ def figures(this: Side) -> dict[str, Any]:
     return found
 
 
-def main_score(record: Record) -> float | None:
-    """The figure that the task's target names; None where there is none or its weights are random."""
-    if record.about is None or record.about.weights == "seeded":
-        return None
-    return record.score.get(record.about.target.metric)
+def throughput(this: Side) -> dict[str, Any]:
+    """Items a second, with an interval where queued blocks were part of the turns: of the quiet ones, if any."""
+    record, (every, quiet) = this.record, this.queued
+    if not every:
+        queued_s = stats.median(record.queued_step_s) if record.queued_step_s else this.step_s
+        return {"rate": record.items_per_step / queued_s if queued_s > 0 else None}
+    known = stats.known(quiet)
+    crowded = not any(known)
+    seconds = stats.interval(every if crowded else known)
+    ends = [record.items_per_step / each for each in (seconds.value, seconds.high, seconds.low)]
+    return {"rate": ends[0], "rate_interval": stats.Interval(*ends), "rate_crowded": crowded}
+
+
+def page_faults(record: Record, step_s: float) -> dict[str, Any]:
+    """Minor faults a step, and the share of the step that they take."""
+    if not any(record.minor_faults):
+        return {}
+    faults = stats.median([stats.median(process) for process in record.minor_faults if process])
+    cost_s = record.facts.get("fault_cost_s")
+    if not isinstance(cost_s, int | float) or not step_s > 0:
+        return {"faults": faults}
+    return {"faults": faults, "fault_share": faults * cost_s / step_s}
 
 
 def gate_passed(this: Side, reference: Side | None) -> bool:
@@ -254,8 +246,10 @@ def why_no_ratio(this: Side, that: Side | None, passed: bool) -> str:
         return record.reason or record.status
     if that is None or reference is None or reference.status != "ok":
         return "no reference measured beside it"
-    if not (this.blocks and that.blocks):
+    if not (this.steps.every and that.steps.every):
         return "its steps, or the reference's, are not times above zero that fill their blocks"
+    if other := other_processor(record, reference):
+        return other
     if not passed:
         return "score under 99 % of the reference's"
     if record.parity is None or not record.parity.passed:
@@ -263,9 +257,11 @@ def why_no_ratio(this: Side, that: Side | None, passed: bool) -> str:
     return unequal_footing(record.facts, reference.facts)
 
 
-def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
-    """Whether samples fill their blocks and can be divided: journals come from outside."""
-    return sum(map(sum, blocks)) == len(step_s) > 0 and math.isfinite(sum(step_s)) and min(step_s) > 0
+def other_processor(record: Record, reference: Record) -> str:
+    """On which processors two cells of one run were measured, as a resumed run's may be; empty where on one."""
+    ours, theirs = record.environment, reference.environment
+    alike = all(not (ours.get(name) and theirs.get(name)) or ours[name] == theirs[name] for name in PROCESSOR)
+    return "" if alike else f"measured on {processor(ours)}, the reference on {processor(theirs)}"
 
 
 def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:

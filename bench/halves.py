@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from bench import compare, store
+from bench import compare, sides, store
 from bench.beside import WORTH_BYTES, beside
-from bench.compare import Row
 from bench.record import Record
 from bench.report import csv
+from bench.row import Row
 
 OURS = 0.65
 """The share of the bytes that this process reads: the other must start and send first."""
@@ -52,8 +52,8 @@ def _unwritten(rows: list[Row]) -> Read:
 def part(path: Path, reference: str, run: str, begin: int, end: int) -> list[Row]:
     """The rows of the lines that begin in this range of bytes; the last one of each cell."""
     read = filter(None, map(store.parse, store.lines(path, begin, end)))
-    sides = {record.cell: compare.side(record) for record in read}  # each while its samples are in the cache
-    return compare.rows_of(sides.values(), reference, run)
+    found = {record.cell: sides.side(record) for record in read}  # each while its samples are in the cache
+    return compare.rows_of(found.values(), reference, run)
 
 
 def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> Read:
@@ -61,11 +61,11 @@ def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> R
     ours, theirs, lines = our_part.rows, their_part.rows, our_part.lines + their_part.lines
     tasks = {row.record.cell.task for row in ours} & {row.record.cell.task for row in theirs}
     near = [[row for row in rows if row.record.cell.task in tasks] for rows in (ours, theirs)]
-    first, second = ({compare.group(row.record.cell) for row in rows} for rows in near)
+    first, second = ({sides.group(row.record.cell) for row in rows} for rows in near)
     split = first & second
     if not split:
         return Read(ours + theirs, lines)
-    records = {row.record.cell: row.record for rows in near for row in rows if compare.group(row.record.cell) in split}
+    records = {row.record.cell: row.record for rows in near for row in rows if sides.group(row.record.cell) in split}
     anew = {row.record.cell: row for row in compare.rows(records.values(), reference, run)}
     found = Read([], [])
     for row, line in zip((*ours, *theirs), lines, strict=True):
@@ -78,7 +78,7 @@ def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> R
 
 def _among(row: Row, tasks: set[str], groups: set[tuple[object, ...]]) -> bool:
     cell = row.record.cell
-    return cell.task in tasks and compare.group(cell) in groups
+    return cell.task in tasks and sides.group(cell) in groups
 
 
 def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:

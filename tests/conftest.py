@@ -12,14 +12,20 @@ settings.register_profile("shared-machine", deadline=None)  # another process's 
 settings.load_profile("shared-machine")
 
 TARGET = Target(metric="r2", value=0.5, higher_is_better=True, source="made up for tests")
-FOOTING = {
-    "threads": 2, "weights_hash": "w", "batch_hash": "b", "precision": "float32", "affinity": [0, 1],
-    "scope": "model forward", "host_allocator": "glibc, pages kept",
-}  # fmt: skip
-"""What every side must state."""
 ABOUT = Provenance(
     source="made up.", licence="none", weights="trained", item="row", target=TARGET, baseline=TARGET
 )  # fmt: skip
+
+
+FACTS = {
+    "threads": 2, "weights_hash": "w", "batch_hash": "b", "precision": "float32", "affinity": [0, 1],
+    "scope": "model forward", "host_allocator": "kept",
+}  # fmt: skip
+
+
+def in_three(steps: int) -> list[list[int]]:
+    """Blocks of one step, of three processes of about as many."""
+    return [[1] * len(range(first, steps, 3)) for first in range(3) if first < steps]
 
 
 def make_cell(backend: str = "fake", **changes: object) -> Cell:
@@ -36,13 +42,12 @@ def make_cell(backend: str = "fake", **changes: object) -> Cell:
 
 
 def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:
-    """A record of twelve equal steps, or of the steps given, each in a block of its own; in three processes, where
-    they can be shared out."""
+    """A record of ten equal steps, or of the steps given, each in a block of its own, of three processes."""
     fields: dict[str, object] = {
         "cell": make_cell(backend),
         "status": "ok",
         "compile_s": 0.5,
-        "step_s": step_s if isinstance(step_s, list) else [step_s] * 12,
+        "step_s": step_s if isinstance(step_s, list) else [step_s] * 10,
         "queued_step_s": [0.01 if isinstance(step_s, list) else step_s] * 3,
         "items_per_step": 8,
         "pairing": "interleaved",
@@ -51,18 +56,13 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
         "score": {"r2": 0.5},
         "parity": Parity(ratio=1.0, limit=2.0, passed=True, output="prediction"),
         "host_peak_bytes": 100 * 2**20,
-        "facts": FOOTING,
+        "facts": dict(FACTS),
         "about": ABOUT,
         "started": "2026-11-22T00:00:00+00:00",
     }
     fields |= changes
-    fields.setdefault("blocks", shared_out(len(fields["step_s"])))  # type: ignore[arg-type]
+    fields.setdefault("blocks", in_three(len(fields["step_s"])))  # type: ignore[arg-type]
     return Record(**fields)  # type: ignore[arg-type]
-
-
-def shared_out(steps: int) -> list[list[int]]:
-    """Blocks of one step each, over three processes."""
-    return [[1] * part for part in (steps - 2 * (steps // 3), steps // 3, steps // 3) if part]
 
 
 @pytest.fixture

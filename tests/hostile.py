@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.core import Target
 from bench.record import Noise, Parity, Provenance, Record
-from tests.conftest import make_cell, make_record
+from tests.conftest import FACTS, make_cell, make_record
 
 SCRIPT = "<script>alert(1)</script>"
 PATH = "../../etc/passwd"
@@ -13,12 +13,19 @@ NAMES = (
     '"><svg onload=alert(4)>', "=HYPERLINK(1)", "{{ 7 * 7 }}", "a|b`c`\\d\u2028e", "]]>--><b>bold</b>",
 )  # fmt: skip
 MACHINE = {
-    "machine": SCRIPT, "cpu": "<b>cpu</b>", "cpus": [0, 1], "memory_bytes": 2**34, "gpus": [PATH], "python": "3.11",
-    "commit": "</footer>", "versions": {"<i>": PATH},
+    "machine": SCRIPT, "cpu": "<b>cpu</b>", "instruction_set": "<i>AMX</i>", "cpus": [0, 1], "memory_bytes": 2**34,
+    "gpus": [PATH], "python": "3.11", "commit": "</footer>", "versions": {"<i>": PATH},
 }  # fmt: skip
 TARGET = Target(metric=SCRIPT, value=0.5, higher_is_better=True, source=PATH)
 ABOUT = Provenance(
-    source=SCRIPT, licence="<a href=x>", weights="trained", item=SCRIPT, target=TARGET, baseline=TARGET, family=SCRIPT
+    source=SCRIPT,
+    licence="<a href=x>",
+    weights="trained",
+    item=SCRIPT,
+    target=TARGET,
+    baseline=TARGET,
+    family=SCRIPT,
+    contenders=[SCRIPT, PATH],
 )
 
 
@@ -27,13 +34,14 @@ def endings() -> list[Record]:
     wild = [0.02 * factor for factor in (0.5, 2.0, 0.7, 1.6, 1.0, 0.6, 1.9, 0.8, 1.3, 1.1)]
     failed = Parity(ratio=None, limit=2.0, passed=False, output=SCRIPT)
     return [
-        make_record("torch", 0.02, environment=MACHINE),
+        make_record("torch", 0.02, environment=MACHINE, facts={**FACTS, "camp": SCRIPT}),
         make_record("unsure", wild),
         make_record("fast", 0.01, device_peak_bytes=2**31, noise=Noise(warnings=[SCRIPT])),
         make_record("no-memory", 0.015, host_peak_bytes=None),
         make_record("nan-score", 0.015, score={"r2": None}),
         make_record("below-gate", 0.001, score={"r2": 0.1}),
-        make_record("unequal", 0.001, facts={"threads": 64, "weights_hash": "w", "batch_hash": "b"}),
+        make_record("unequal", 0.001, facts={**FACTS, "threads": 64}),
+        make_record("memoising", 0.00001, status="implausible", reason="1,034 % of the roof"),
         make_record("absent", status="skipped", reason="needs x; type: pip install x", parity=None, step_s=[]),
         make_record("big", status="oom", reason="out of memory: 80 GiB", parity=None, step_s=[]),
         make_record("slow", status="timeout", reason="took longer than 600 s", parity=None, step_s=[]),
@@ -46,7 +54,8 @@ def named() -> list[Record]:
     """Each hostile name as a task, a backend, a reason and a fact."""
     return [
         make_record(
-            cell=make_cell(name, task=name), about=ABOUT, environment=MACHINE, reason=name, facts={name: name},
+            cell=make_cell(name, task=name), about=ABOUT, environment=MACHINE, reason=name,
+            facts={name: name, "camp": name, "fault_cost_s": name}, minor_faults=[[1.0]],
             status="ok" if index % 2 else "crashed", started=name,
         )
         for index, name in enumerate(NAMES)

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare
+from bench import compare, sides
 from bench.record import Noise, Parity, Provenance
+from bench.row import Row
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
 
 
-def ratio_of(reference_s: float = 0.02, ours_s: float | list[float] = 0.01, **changes: object) -> compare.Row:
+def ratio_of(reference_s: float = 0.02, ours_s: float | list[float] = 0.01, **changes: object) -> Row:
     records = [make_record("torch", reference_s), make_record("flax", ours_s, **changes)]
     return compare.rows(records, "torch")[1]
 
@@ -65,13 +66,13 @@ def test_a_score_always_reaches_itself(score: float) -> None:
 
 def test_random_weights_have_no_score() -> None:
     seeded: Provenance = msgspec.structs.replace(ABOUT, weights="seeded")
-    assert compare.main_score(make_record(about=seeded)) is None
+    assert sides.main_score(make_record(about=seeded)) is None
 
 
 def test_time_per_token_leaves_out_the_first() -> None:
     cell = make_cell(scenario="generate", batch_size=2)
     record = make_record(cell=cell, step_s=0.5, items_per_step=2 * 5, first_token_s=[0.1])
-    found = compare.figures(compare.side(record))
+    found = compare.figures(sides.side(record))
     assert found["first_token_s"] == pytest.approx(0.1)
     assert found["token_s"] == pytest.approx(0.4 / 4)
 
@@ -89,13 +90,13 @@ def test_paired_blocks_cancel_what_both_felt() -> None:
     assert (row.verdict, row.pairing) == ("FASTER", "interleaved")
 
 
-def against(reference: list[float], ours: list[float], **changes: object) -> compare.Row:
+def against(reference: list[float], ours: list[float], **changes: object) -> Row:
     records = [make_record("torch", step_s=reference), make_record("flax", step_s=ours, **changes)]
     return compare.rows([msgspec.structs.replace(r, **same(changes)) for r in records], "torch")[1]
 
 
 def same(changes: dict[str, object]) -> dict[str, object]:
-    return {name: value for name, value in changes.items() if name in ("pairing", "noise", "blocks")}
+    return {name: value for name, value in changes.items() if name in ("pairing", "noise", "blocks", "crowded")}
 
 
 @pytest.mark.parametrize(
@@ -118,18 +119,30 @@ def test_the_larger_floor_of_both_records_counts() -> None:
     assert against(noisy(0.012, 0.001), noisy(0.01, 0.001)).verdict == "FASTER"
 
 
-@pytest.mark.parametrize(("reference_s", "verdict"), [(0.0115, "UNSURE"), (0.01, "UNSURE"), (0.013, "FASTER")])
-def test_sequential_single_processes_need_more_than_they_differ_by_on_their_own(
-    reference_s: float, verdict: str
-) -> None:
+@pytest.mark.parametrize(("reference_s", "verdict"), [(0.0115, "SAME"), (0.01, "SAME"), (0.013, "FASTER")])
+def test_what_was_timed_one_after_another_needs_more_than_that_differs_by(reference_s: float, verdict: str) -> None:
     row = against(noisy(reference_s, 0.001), noisy(0.01, 0.001), pairing="sequential")
     assert (row.verdict, row.pairing) == (verdict, "sequential")
 
 
-def test_sequential_processes_are_believed_where_there_are_several() -> None:
-    blocks = [[1] * 10] * 4
-    row = against(noisy(0.0115, 0.001), noisy(0.01, 0.001), pairing="sequential", blocks=blocks)
-    assert row.verdict == "FASTER"
+@pytest.mark.parametrize("pairing", ["interleaved", "sequential"])
+@pytest.mark.parametrize(
+    ("processes", "verdict", "lean"), [(1, "UNSURE", "FASTER"), (2, "UNSURE", "FASTER"), (3, "FASTER", "")]
+)
+def test_fewer_than_three_processes_only_lean(pairing: str, processes: int, verdict: str, lean: str) -> None:
+    blocks = [[1] * 12] * processes
+    steps = [noisy(step_s, 0.001, 12 * processes) for step_s in (0.02, 0.01)]
+    row = against(*steps, pairing=pairing, blocks=blocks)
+    assert (row.verdict, row.lean, row.processes) == (verdict, lean, processes)
+
+
+def test_turns_beside_a_busy_neighbour_count_for_no_verdict() -> None:
+    theirs, ours = [0.02] * 12, [0.01, 0.01, 0.01, 0.05] * 3
+    crowded = [[False, False, False, True]] * 3
+    marked = against(theirs, ours, blocks=[[1] * 4] * 3, crowded=crowded)
+    assert (marked.ratio, marked.verdict) == (pytest.approx(2.0), "FASTER")
+    everywhere = against(theirs, ours, blocks=[[1] * 4] * 3, crowded=[[True] * 4] * 3)
+    assert (everywhere.verdict, everywhere.ratio) == ("UNSURE", pytest.approx(2.0))
 
 
 def test_too_few_blocks_have_a_ratio_and_no_interval() -> None:
@@ -150,13 +163,16 @@ def test_times_that_cannot_be_divided_give_no_ratio(bad: list[float]) -> None:
     assert "not times above zero" in row.no_ratio
 
 
-@pytest.mark.parametrize("fact", ["affinity", "scope", "precision"])
-def test_footing_bars_only_what_both_state(fact: str) -> None:
-    stated = {**make_record().facts, fact: "ours"}
-    records = [make_record("torch", facts={**stated, fact: "theirs"}), make_record("flax", facts=stated)]
-    assert compare.rows(records, "torch")[1].no_ratio == f"{fact} ours against theirs"
-    records[0].facts.pop(fact)
-    assert compare.rows(records, "torch")[1].ratio == 1.0
+@pytest.mark.parametrize("fact", compare.FOOTING)
+def test_footing_that_either_side_leaves_unstated_bars(fact: str) -> None:
+    stated = make_record().facts
+    for ours, theirs in ((None, stated[fact]), (stated[fact], None), (None, None), ("ours", "theirs")):
+        records = [
+            make_record(name, facts={**stated, fact: value}) for name, value in (("torch", theirs), ("flax", ours))
+        ]
+        row = compare.rows(records, "torch")[1]
+        words = [compare.UNSTATED if value is None else value for value in (ours, theirs)]
+        assert (row.ratio, row.no_ratio) == (None, f"{fact} {words[0]} against {words[1]}")
 
 
 def test_a_batch_that_only_one_side_states_bars() -> None:
@@ -169,15 +185,24 @@ def test_natural_differences_are_no_bar() -> None:
     assert ratio_of(facts=facts).ratio == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize(
-    ("ours_s", "compile_s", "calls"),
-    [(0.01, 10.5, 1000.0), (0.03, 10.5, "never"), (0.01, 0.1, 0.0), (0.02, 10.5, "never"), (0.01, None, None)],
-)
-def test_break_even(ours_s: float, compile_s: float | None, calls: object) -> None:
-    row = ratio_of(ours_s=ours_s, compile_s=compile_s)
-    assert row.break_even_calls == (pytest.approx(calls) if isinstance(calls, float) else calls)
+def test_cells_of_one_run_on_two_processors_are_not_compared() -> None:
+    old, new = {"cpu": "A", "instruction_set": "AVX2"}, {"cpu": "A", "instruction_set": "AVX-512"}
+    records = [make_record("torch", environment=old), make_record("flax", environment=new)]
+    row = compare.rows(records, "torch")[1]
+    assert (row.ratio, row.no_ratio) == (None, "measured on A (AVX-512), the reference on A (AVX2)")
+    unknown = [make_record("torch", environment={"cpu": "A"}), make_record("flax", environment=new)]
+    assert compare.rows(unknown, "torch")[1].ratio == 1.0
 
 
-def test_warm_break_even_is_to_the_first_step_of_what_keeps_no_cache() -> None:
-    assert ratio_of(compile_s=10.5, warm_compile_s=1.5).warm_break_even_calls == pytest.approx(100.0)
-    assert ratio_of(compile_s=10.5).warm_break_even_calls is None
+def test_faults_are_a_share_of_the_step_by_what_one_costs_here() -> None:
+    facts = {**make_record().facts, "fault_cost_s": 1e-7}
+    row = ratio_of(minor_faults=[[1000.0, 1000.0, 9000.0], [1000.0], [3000.0]], facts=facts)
+    assert (row.faults, row.fault_share) == (1000.0, pytest.approx(0.01))
+    assert ratio_of(minor_faults=[[1000.0]]).fault_share is None
+    assert ratio_of().faults is None
+
+
+def test_what_is_implausible_has_figures_that_count_for_nothing() -> None:
+    row = ratio_of(status="implausible", reason="1034 % of the roof")
+    assert (row.ratio, row.right, row.struck, row.no_ratio) == (None, False, True, "1034 % of the roof")
+    assert row.step_s == 0.01

@@ -33,11 +33,19 @@ def test_one_row_a_cell_with_numbers_as_numbers(run: Path) -> None:
     assert table["step_s"].dtype == "float64"
 
 
+def test_what_is_known_of_turns_and_calls_has_columns_of_numbers(run: Path) -> None:
+    table = weighbridge.frame(run)
+    numbers = ("best_ratio", "throughput_ratio_low", "break_even_low", "host_import_bytes", "fault_share", "processes")
+    assert all(pd.api.types.is_numeric_dtype(table[name]) for name in numbers)
+    assert table["processes"].tolist() == [3, 3, 0]
+    assert table["verdict"].tolist()[1] == "FASTER"
+
+
 def test_one_row_a_step(run: Path) -> None:
     steps = weighbridge.frame(run, samples=True)
     assert steps.groupby("backend", observed=True).size().to_dict() == {"flax": 10, "torch": 10}
-    assert set(steps["process"]) == {0}
-    assert steps["block"].max() == 9
+    assert steps.groupby("process").size().to_dict() == {0: 8, 1: 6, 2: 6}
+    assert steps["block"].max() == 3
 
 
 def test_several_runs_are_told_apart(run: Path, tmp_path: Path) -> None:

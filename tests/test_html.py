@@ -68,7 +68,7 @@ def test_every_ending_and_every_reason_is_shown() -> None:
     for words in ("UNSURE", "n/a", "threads 64 against 2", "score under 99 %"):
         assert words in text
     assert "6 ok" not in text
-    assert "7 ok, 1 skipped, 1 oom, 1 timeout, 1 crashed, 1 parity_failed" in text
+    assert "7 ok, 1 implausible, 1 skipped, 1 oom, 1 timeout, 1 crashed, 1 parity_failed" in text
 
 
 def test_no_name_becomes_markup() -> None:

@@ -5,17 +5,19 @@ import io
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
 from bench import compare
-from bench.compare import BreakEven, Row
+from bench.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
 from bench.record import Noise, Parity, Record
-from bench.report import csv, figures, markdown, table, terminal
+from bench.report import csv, figures, markdown, table, terminal, texts
 from bench.report.overview import Overview
-from tests.conftest import make_cell, make_record
+from bench.row import Row
+from tests.conftest import ABOUT, FACTS, make_cell, make_record
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
 ENVIRONMENT = {
@@ -26,18 +28,31 @@ BUSY = "other processes kept 1.2 CPUs busy"
 HOSTILE = "<script>alert(1)</script>|../../etc/passwd\n=cmd()"
 
 
+KNOWN = msgspec.structs.replace(ABOUT, contenders=["torch", "flax", "never", "absent"])
+IN_TURNS = {"blocks": [[1] * 4] * 3, "queued_blocks": [4] * 3}
+CAMP = {**FACTS, "camp": "torch", "fault_cost_s": 1e-7}
+
+
 def records() -> list[Record]:
     failed = Parity(ratio=400.0, limit=2.0, passed=False, output="logits")
     return [
-        make_record("torch", 0.02, environment=ENVIRONMENT),
-        make_record("flax", 0.0125, environment=ENVIRONMENT, compile_s=93.0, warm_compile_s=0.05),
+        make_record(
+            "torch", [0.02] * 12, environment=ENVIRONMENT, about=KNOWN, facts=CAMP, queued_step_s=[0.02] * 12,
+            host_import_bytes=60 * 2**20, minor_faults=[[12_400.0] * 4] * 3, **IN_TURNS,
+        ),
+        make_record(
+            "flax", [0.0125] * 12, environment=ENVIRONMENT, compile_s=93.0, warm_compile_s=0.05, **IN_TURNS,
+            queued_step_s=[0.0124, 0.0125, 0.0125, 0.0126] * 3, host_import_bytes=70 * 2**20,
+        ),
+        make_record("torch-compile", 0.016, facts=CAMP, compile_s=14.0, settled=False, stopped_by="time cap"),
         make_record("later", 0.0125, pairing="sequential", noise=Noise(warnings=[BUSY])),
         make_record("once", 0.03, blocks=[[10]], noise=Noise(floor=0.03, warnings=[BUSY])),
         make_record("below-gate", 0.001, score={"r2": 0.1}),
+        make_record("memoising", 0.00001, status="implausible", reason="1,034 % of the roof"),
         make_record("wrong", status="parity_failed", reason="error of 'logits' is 400", parity=failed, step_s=[]),
         make_record("absent", status="skipped", reason="absent needs x; type: pip install x", parity=None),
         make_record("dead", status="crashed", reason="worker killed by SIGKILL", parity=None),
-    ]
+    ]  # fmt: skip
 
 
 def rows(found: list[Record] | None = None) -> list[Row]:
@@ -83,27 +98,100 @@ def test_a_warning_is_said_once_and_unpaired_rows_are_named() -> None:
     assert unpaired.endswith("tabular-regression[small] later infer fp32 b8 cpu")
 
 
+def about(value: float, low: float, high: float) -> BreakEven:
+    return BreakEven(value=value, low=low, high=high)
+
+
 @pytest.mark.parametrize(
     ("calls", "text"),
     [
         (None, "–"),
-        ("never", "never"),
-        (0.0, "0 calls"),
-        (0.2, "1 call"),
-        (12_345.6, "12,300 calls"),
-        (999.5, "1,000 calls"),
+        (NEVER, "never"),
+        (UNKNOWN, "unknown"),
+        (AT_ONCE, "0 calls"),
+        (about(0.2, 0.1, 0.9), "1 call"),
+        (about(12_345.6, 9_876, 14_001), "12,300 calls (9,880 to 14,000)"),
+        (about(999.5, 999.2, 999.9), "1,000 calls"),
     ],
 )
-def test_break_even_is_whole_calls(calls: BreakEven, text: str) -> None:
+def test_break_even_is_whole_calls(calls: BreakEven | None, text: str) -> None:
     assert figures.calls(calls) == text
 
 
+def read_csv() -> dict[str, dict[str, str]]:
+    return {line["backend"]: line for line in csv_reader.DictReader(io.StringIO(csv.render(rows())))}
+
+
 def test_the_csv_has_the_interval_and_the_verdict() -> None:
-    read = list(csv_reader.DictReader(io.StringIO(csv.render(rows()))))
-    assert float(read[1]["ratio_low"]) == pytest.approx(1.6)
-    assert (read[1]["verdict"], read[1]["pairing"]) == ("FASTER", "interleaved")
-    assert (read[0]["verdict"], read[0]["noise_floor"]) == ("", "")
-    assert {row["verdict"] for row in read[4:]} == {""}
+    read = read_csv()
+    assert float(read["flax"]["ratio_low"]) == pytest.approx(1.6)
+    assert (read["flax"]["verdict"], read["flax"]["pairing"]) == ("FASTER", "interleaved")
+    assert (read["torch"]["verdict"], read["torch"]["noise_floor"]) == ("", "")
+    assert {read[name]["verdict"] for name in ("below-gate", "memoising", "wrong", "absent", "dead")} == {""}
+    assert (read["once"]["verdict"], read["once"]["lean"], read["once"]["ratio_low"]) == ("UNSURE", "SLOWER", "")
+
+
+def test_the_csv_has_both_ratios_throughput_memory_and_faults() -> None:
+    flax, torch = read_csv()["flax"], read_csv()["torch"]
+    assert (flax["best_backend"], flax["best_verdict"]) == ("torch-compile", "FASTER")
+    assert float(flax["best_ratio"]) == float(flax["best_low"]) == pytest.approx(1.28)
+    assert float(flax["items_per_s_low"]) < float(flax["items_per_s"]) < float(flax["items_per_s_high"])
+    assert (flax["throughput_verdict"], float(flax["throughput_ratio"])) == ("FASTER", pytest.approx(1.6))
+    assert float(flax["break_even_calls"]) == pytest.approx(12333, rel=1e-3)
+    assert read_csv()["once"]["break_even_calls"] == "unknown"
+    assert float(torch["fault_share"]) == pytest.approx(0.062)
+    assert int(torch["host_import_bytes"]) == 60 * 2**20
+
+
+def test_a_lean_is_said_and_one_process_is_called_a_look() -> None:
+    once = next(row for row in rows() if row.record.cell.backend == "once")
+    assert texts.verdict(once) == "UNSURE, leans SLOWER"
+    look = [note for note in table.notes(rows()) if "only a look" in note]
+    assert look == ["one process a side is only a look, no verdict: --tier quick or more takes three (1 of 10 rows)"]
+    assert not table.lone([row for row in rows() if row is not once and row.record.cell.backend != "once"])
+
+
+def test_not_settled_is_said_where_it_is_why_there_is_no_verdict() -> None:
+    wild = [0.01, 0.04] * 6
+    several = rows([make_record("torch", 0.02), make_record("flax", wild, settled=False, stopped_by="time cap")])
+    alone = rows([make_record("torch", 0.02), make_record("flax", wild, settled=False, blocks=[[1] * 12])])
+    assert texts.status(several[1]) == "ok, not settled"
+    assert [texts.status(row) for row in (*alone, rows()[2])] == ["ok"] * 3
+
+
+def test_faults_have_a_column_only_where_they_cost() -> None:
+    titles = [column.title for column in table.used(rows())]
+    assert "page faults" in titles
+    cheap = {**CAMP, "fault_cost_s": 1e-9}
+    found = rows([make_record("torch", facts=cheap, minor_faults=[[12_400.0]])])
+    assert "page faults" not in [column.title for column in table.used(found)]
+
+
+def test_the_best_rows_column_is_named_by_its_camp() -> None:
+    column = next(column for column in table.used(rows()) if column.title == "ratio to best torch row")
+    shown = {row.record.cell.backend: column.text(row) for row in rows()}
+    assert shown["flax"] == "1.28× [1.28, 1.28] FASTER (torch-compile)"
+    assert shown["torch"] == "0.80× [0.80, 0.80] SLOWER (torch-compile)"
+    assert (shown["torch-compile"], shown["memoising"]) == ("1.00×", "–")
+    alone = rows([make_record("torch", facts=CAMP), make_record("flax", 0.005)])
+    assert [column.text(row) for row in alone] == ["1.00×", "= torch"]
+
+
+def test_a_rate_beside_a_busy_neighbour_is_marked() -> None:
+    crowded = make_record("torch", [0.02] * 12, queued_step_s=[0.02] * 12, crowded=[[True] * 4] * 3, **IN_TURNS)
+    assert texts.rate(rows([crowded])[0]) == "400 rows/s [400, 400] beside a busy neighbour"
+
+
+def test_host_peak_says_what_came_after_the_imports() -> None:
+    assert texts.host_peak(rows()[0]) == "100 MiB (40.0 above import)"
+
+
+def test_the_implausible_is_struck_named_and_no_answer() -> None:
+    overview = Overview(rows(), "torch")
+    line = next(line for line in markdown.table(rows()).splitlines() if "memoising" in line)
+    assert "~~10.0 µs~~" in line
+    assert [gap.status for gap in overview.gaps if gap.reason == "1,034 % of the roof"] == ["implausible"]
+    assert overview.answers.found[0].backend == "flax"
 
 
 @given(st.text(min_size=1))

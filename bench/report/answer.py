@@ -11,9 +11,9 @@ from itertools import islice
 
 import msgspec
 
-from bench.compare import Row
-from bench.report.figures import seconds, size
-from bench.report.table import rate, ratio, score
+from bench.report.figures import seconds, size, times, word
+from bench.report.texts import host_peak, rate, ratio, score, verdict
+from bench.row import Row
 
 MOST_NAMED = 5
 """Cells named for one reason; the table has them all."""
@@ -79,7 +79,8 @@ def _question(key: tuple[str, ...], machines: bool, runs: bool) -> str:
 def answer(question: str, rows: list[Row], reference: str) -> Answer:
     """The fastest right backend of the group with the highest throughput that is right.
 
-    Fastest is who is FASTER than the reference, by the largest ratio; where nobody is, the reference.
+    Fastest is who is FASTER than the reference, by the largest ratio, and not SLOWER than the best row of the
+    reference's camp; where nobody is, the reference. Who is not told apart from it is named.
     """
     right = [row for row in rows if row.right]
     if not right:
@@ -91,7 +92,7 @@ def answer(question: str, rows: list[Row], reference: str) -> Answer:
     return Answer(
         question=f"{question}, {top.precision}, batch {top.batch_size}",
         backend=best.record.cell.backend,
-        claim=claim(best, reference),
+        claim=claim(best, reference) + not_told_apart(best, others),
         figures=figures(best),
         others=[f"{row.record.cell.backend} {standing(row, reference)}" for row in others],
     )
@@ -105,31 +106,62 @@ def _settings(row: Row) -> tuple[str, int, int]:
 def fastest(group: Sequence[Row], reference: str) -> Row:
     """Of right rows of one group."""
     faster = [row for row in group if row.verdict == "FASTER"]
+    unbeaten = [row for row in faster if row.best_verdict != "SLOWER" or row.best == row.reference]
     if faster:
-        return max(faster, key=lambda row: row.ratio or 0.0)
+        return max(unbeaten or faster, key=lambda row: row.ratio or 0.0)
     ours = [row for row in group if row.record.cell.backend == reference]
     return ours[0] if ours else min(group, key=lambda row: row.step_s or 0.0)
+
+
+def not_told_apart(best: Row, others: Iterable[Row]) -> str:
+    """Who may be as fast: by the verdict of one on the other where there is one, else by the interval of the best.
+
+    Beside a reference that nobody is shown to beat, who leans that way.
+    """
+    leaning = [row.record.cell.backend for row in others if row.lean == "FASTER"]
+    equal = [row.record.cell.backend for row in others if row.verdict and _may_equal(best, row)]
+    if best.verdict == "FASTER":
+        return f"; not told apart from {', '.join(equal)}" if equal else ""
+    return f"; {', '.join(leaning)} {'lean' if leaning[1:] else 'leans'} FASTER" if leaning else ""
+
+
+def _may_equal(best: Row, row: Row) -> bool:
+    if best.best == row.record.cell.backend:
+        return best.best_verdict in ("SAME", "UNSURE")
+    if row.best == best.record.cell.backend:
+        return row.best_verdict in ("SAME", "UNSURE")
+    return best.interval is not None and (row.ratio or 0.0) >= best.interval.low
 
 
 def claim(best: Row, reference: str) -> str:
     """Why it is the answer."""
     if best.record.cell.backend == reference:
-        return "the reference; nothing that is right is shown to be faster"
+        return f"the reference; nothing that is right is shown to be faster{beside_best(best)}"
     if best.verdict == "FASTER":
-        return f"{ratio(best)} FASTER than {reference}"
+        return f"{ratio(best)} FASTER than {reference}{beside_best(best)}"
     return f"the shortest step; no ratio to {reference}: {best.no_ratio or 'not measured beside it'}"
 
 
 def standing(row: Row, reference: str) -> str:
-    """A row against the reference."""
+    """A row against the reference, and against the best of that one's camp."""
     if row.record.cell.backend == reference:
-        return f"{seconds(row.step_s)} a step (the reference)"
-    return f"{ratio(row)} {row.verdict}" if row.verdict else f"not compared: {row.no_ratio}"
+        return f"{seconds(row.step_s)} a step (the reference){beside_best(row)}"
+    return f"{ratio(row)} {verdict(row)}{beside_best(row)}" if row.verdict else f"not compared: {row.no_ratio}"
+
+
+def beside_best(row: Row) -> str:
+    """`, 0.98× [0.96, 1.01] UNSURE against torch-compile, the best torch row`; empty where that says nothing new."""
+    if row.best_ratio is None or row.best == row.reference:
+        return ""
+    if row.record.cell.backend == row.best:
+        return f", the best {row.camp} row"
+    found = f"{times(row.best_ratio, row.best_interval)} {word(row.best_verdict, row.best_lean)}"
+    return f", {found} against {row.best}, the best {row.camp} row"
 
 
 def figures(row: Row) -> list[tuple[str, str]]:
     """What a decision needs beside the ratio."""
-    found = [("step", seconds(row.step_s)), ("throughput", rate(row)), ("host peak", size(row.record.host_peak_bytes))]
+    found = [("step", seconds(row.step_s)), ("throughput", rate(row)), ("host peak", host_peak(row))]
     if row.record.device_peak_bytes is not None:
         found.append(("device peak", size(row.record.device_peak_bytes)))
     if row.token_s is not None:

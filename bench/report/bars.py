@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench.compare import Row
 from bench.record import Record
 from bench.report.answer import named
 from bench.report.figures import size
-from bench.report.table import parity
+from bench.report.texts import parity
+from bench.row import Row
 
 MOST_LINES = 200
 
@@ -42,6 +42,7 @@ class Bars(msgspec.Struct, frozen=True, kw_only=True):
 
 MEMORY: list[tuple[str, Callable[[Record], int | None]]] = [
     ("host, while timed", lambda record: record.host_peak_bytes),
+    ("host, after the imports", lambda record: record.host_import_bytes),
     ("host, while compiling", lambda record: record.compile_host_peak_bytes),
     ("device, live", lambda record: record.device_peak_bytes),
     ("device, reserved", lambda record: record.device_reserved_bytes),

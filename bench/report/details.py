@@ -12,9 +12,11 @@ from bench import stats
 from bench.compare import FOOTING, Row
 from bench.report.figures import number, percent, seconds, size
 from bench.report.plot import Plot, Series, unit_of
-from bench.report.table import NOTHING, Column, parity
+from bench.report.table import NOTHING, Column
+from bench.report.texts import parity
 from bench.report.thin import evenly
 
+ENDED = {"converged": "converged", "time cap": "time cap: not settled"}
 BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}
 
 
@@ -98,6 +100,7 @@ def memory(row: Row) -> list[tuple[str, str]]:
         return []
     return [
         ("host peak while timed (VmHWM)", size(record.host_peak_bytes)),
+        ("host, after the imports", size(record.host_import_bytes)),
         ("host peak while compiling", size(record.compile_host_peak_bytes)),
         ("device, live peak", size(record.device_peak_bytes)),
         ("device, reserved peak", size(record.device_reserved_bytes)),
@@ -126,10 +129,14 @@ def timed(row: Row) -> list[tuple[str, str]]:
         ("steps", f"{len(record.step_s):,} in {sum(blocks)} blocks"),
         ("processes", str(len(blocks))),
         ("beside the reference", BESIDE.get(row.pairing, "–")),
-        ("ended by", record.stopped_by or "–"),
+        ("ended by", ENDED.get(record.stopped_by, "–")),
         ("warm-up", f"{len(record.warmup_s)} steps, {seconds(sum(record.warmup_s))}"),
         ("energy a step", "n/a" if record.energy_j_per_step is None else number(record.energy_j_per_step, "J")),
     ]  # fmt: skip
+    if row.faults is not None:
+        entries.append(("page faults a step", number(row.faults)))
+    if crowded := sum(map(sum, record.crowded)):
+        entries.append(("blocks beside a busy neighbour", f"{crowded} of {sum(blocks)}"))
     if record.noise:
         elsewhere = record.noise.cpus_elsewhere
         entries.append(("noise floor", percent(record.noise.floor)))
@@ -141,8 +148,8 @@ def where(environment: dict[str, Any]) -> list[tuple[str, str]]:
     """Machine and versions."""
     versions = environment.get("versions")
     packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) if versions else ""
-    names = ("machine", "cpu", "gpus", "system", "python", "commit", "driver")
-    known = [(name, text(environment[name])) for name in names if environment.get(name)]
+    names = ("machine", "cpu", "instruction_set", "gpus", "system", "python", "commit", "driver")
+    known = [(name.replace("_", " "), text(environment[name])) for name in names if environment.get(name)]
     return [*known, ("packages", packages)] if packages else known
 
 

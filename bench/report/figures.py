@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from bench.compare import BreakEven
-from bench.stats import Interval
+from bench.breakeven import BreakEven
+from bench.stats import Interval, Lean, Verdict
 
 
 def number(value: float | None, unit: str = "", digits: int = 3) -> str:
@@ -43,15 +43,32 @@ def interval(found: Interval) -> str:
     return f"{found.value:.3f}× [{found.low:.3f}, {found.high:.3f}]"
 
 
-def calls(value: BreakEven) -> str:
-    """`12,300 calls`, rounded to three digits and never down to nothing; `never`; a dash where it cannot be told."""
+def times(value: float | None, found: Interval | None) -> str:
+    """`1.42× [1.38, 1.47]`; a dash where there is no ratio."""
     if value is None:
         return "–"
-    if isinstance(value, str):
-        return value
-    whole = math.ceil(value)
-    digits = max(0, len(str(whole)) - 3)
-    return f"{round(whole, -digits):,} call{'s' if whole != 1 else ''}"
+    return f"{value:.2f}×" + (f" [{found.low:.2f}, {found.high:.2f}]" if found else "")
+
+
+def word(verdict: Verdict | None, lean: Lean) -> str:
+    """`FASTER`; `UNSURE, leans FASTER`; empty where there is none."""
+    return f"{verdict}, leans {lean}" if verdict and lean else verdict or ""
+
+
+def calls(found: BreakEven | None) -> str:
+    """`12,300 calls (9,800 to 14,100)`; `never`, `unknown`; a dash where it cannot be told."""
+    if found is None or (found.value is None and not found.word):
+        return "–"
+    if found.value is None:
+        return found.word
+    low, value, high = (_whole(each) for each in (found.low, found.value, found.high))
+    return f"{value} call{'s' if value != '1' else ''}" + (f" ({low} to {high})" if low != high else "")
+
+
+def _whole(value: float | None) -> str:
+    """Rounded to three digits, and never down to nothing."""
+    whole = math.ceil(value or 0.0)
+    return f"{round(whole, -max(0, len(str(whole)) - 3)):,}"
 
 
 def scaled(value: float, unit: str) -> str:

@@ -20,11 +20,12 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.compare import Row
 from bench.report import bars, details, plots
 from bench.report.markdown import environment, sources
 from bench.report.overview import Overview
-from bench.report.table import Column, floors, remarks, task, used
+from bench.report.table import Column, floors, remarks, used
+from bench.report.texts import task
+from bench.row import Row
 
 ASSETS = Path(__file__).parent / "assets"
 PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"
@@ -50,14 +51,15 @@ GLOSSARY = [
     ("right", "parity was passed, and the score reaches 99 % of the reference's"),
     ("oracle", "the reference computed in float64 on the CPU"),
     ("noise floor", "how far equal programs come out unequal on this machine; weighbridge calibrate measures it"),
-    ("interval", "95 %, by a bootstrap of processes and then blocks"),
-    ("tier", "quick, standard, strict: 1, 3, 5 processes a cell"),
+    ("interval", "95 %, Student's over the processes; of one process by a bootstrap of its blocks"),
+    ("tier", "quick, standard, strict: how many processes a cell takes, and how sure it must be"),
+    ("camp", "backends of one framework; ratios are to the reference, and to the best row of its camp"),
     ("Pareto front", "cells that no other beats in one figure without losing in the other"),
     ("effective footing", "threads, precision, layout, weights as the framework reported them, not as asked for"),
     ("n/a", "cannot be known here; never zero"),
 ]  # fmt: skip
 MARKS = {"FASTER": " good", "SLOWER": " bad", "UNSURE": " unsure"}
-WRAPPED = ("scenario", "score", "parity", "task")
+WRAPPED = ("scenario", "score", "parity", "task", "throughput ratio", "host peak", "page faults")
 
 
 def render(overview: Overview) -> str:
@@ -92,6 +94,7 @@ def render(overview: Overview) -> str:
         filters=[_filter(name, of, shown.rows) for name, of in filters],
         columns=columns,
         rows=[_line(row, columns, filters, colours) for row in shown.rows],
+        processors=overview.processors,
         chapters=chapters,
         bar_charts=bars.charts(shown.rows),
         colours=colours,
@@ -150,14 +153,14 @@ def _line(
         "name": str(row.record.cell),
         "cells": [_cell(row, column, colours) for column in columns],
         "filters": values,
-        "struck": not row.gate_passed,
+        "struck": row.struck,
     }
 
 
 def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, Any]:
     text = column.text(row)
     failed = column.title == "status" and row.record.status not in ("ok", "skipped")
-    mark = " bad" if failed else MARKS.get(text, "") if column.title == "verdict" else ""
+    mark = " bad" if failed else MARKS.get(row.verdict or "", "") if column.title == "verdict" else ""
     return {
         "text": text,
         "title": column.title,
@@ -165,7 +168,7 @@ def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, Any]:
         "rank": column.rank,
         "mark": mark + (" wrap" if column.title in WRAPPED else ""),
         "colour": colours[text] if column.title == "backend" else None,
-        "struck": bool(column.rank) and not row.gate_passed and column.title != "status",
+        "struck": bool(column.rank) and row.struck and column.title != "status",
     }
 
 

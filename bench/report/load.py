@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench import compare, stopping
+from bench import compare, sides, stopping
 from bench.load import Loaded, Serving, Streamed
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
@@ -28,8 +28,8 @@ NOTES = (
 
 def rows(trials: Sequence[Loaded], reference: str) -> list[list[str]]:
     """Under HEADINGS."""
-    references = {compare.group(trial.cell): trial for trial in trials if trial.cell.backend == reference}
-    return [row(trial, references.get(compare.group(trial.cell))) for trial in trials]
+    references = {sides.group(trial.cell): trial for trial in trials if trial.cell.backend == reference}
+    return [row(trial, references.get(sides.group(trial.cell))) for trial in trials]
 
 
 def row(trial: Loaded, reference: Loaded | None) -> list[str]:

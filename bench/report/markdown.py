@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.compare import Row
 from bench.record import Record
 from bench.report.figures import number
 from bench.report.overview import Overview
+from bench.report.processors import Processors
 from bench.report.table import Column, floors, notes, used
+from bench.row import Row
 
 MOST_ROWS = 200
 MOST_NOTES = 60
@@ -22,7 +23,7 @@ def escape(text: str) -> str:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The Markdown table alone. A row that fails the quality gate has its figures struck out."""
+    """The Markdown table alone. A row that fails the quality gate, or is implausible, has its figures struck out."""
     columns = used(list(rows))
     lines = ["| " + " | ".join(column.title for column in columns) + " |", "|" + " --- |" * len(columns)]
     for row in rows:
@@ -33,7 +34,7 @@ def table(rows: Sequence[Row]) -> str:
 
 def _cell(row: Row, column: Column) -> str:
     text = escape(column.text(row))
-    return text if row.gate_passed or not column.rank or column.title == "status" else f"~~{text}~~"
+    return text if not row.struck or not column.rank or column.title == "status" else f"~~{text}~~"
 
 
 def render(overview: Overview) -> str:
@@ -48,6 +49,7 @@ def render(overview: Overview) -> str:
         "# Weighbridge report",
         " ".join([escape(overview.headline), f"Ratios are to `{escape(overview.reference)}`.", floors(shown)]).rstrip(),
         _list("The fastest that is still right", _limited([a.sentence for a in found.found], found.left_out)),
+        by_processor(overview.processors) if overview.processors else "",
         f"## Every row\n\n{table(shown)}" if shown else "",
         more,
         _list("Notes", _limited(told[:MOST_NOTES], len(told) - MOST_NOTES)),
@@ -56,6 +58,14 @@ def render(overview: Overview) -> str:
         _list("Environment", environment(records)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def by_processor(found: Processors) -> str:
+    """The sentence, and ratios on each processor."""
+    more = f"\n\n… and {found.left_out:,} more; report.csv has them." if found.left_out else ""
+    lines = [found.columns, ["---"] * len(found.columns), *found.lines]
+    drawn = "\n".join(f"| {' | '.join(map(escape, texts))} |" for texts in lines)
+    return f"## {found.title}\n\n{escape(found.sentence)}\n\n{drawn}{more}"
 
 
 def _limited(lines: list[str], left_out: int) -> list[str]:

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bench.compare import Row
+from bench.report.absent import absent
 from bench.report.answer import Answers, Gap, answers, gaps
+from bench.report.processors import Processors, processors
 from bench.report.thin import Shown, thin
+from bench.row import Row
 
 MOST_ANSWERS = 60
 MOST_NAMED = 5
@@ -41,7 +43,13 @@ class Overview:
         where = named("machine", (row.machine for row in self.rows if row.machine))
         when = span(sorted({row.record.started for row in self.rows} - {""}))
         words = f"{self.counts['ok']:,} of {len(self.rows):,} cells weighed: {what}"
-        return f"{words}; {', '.join(filter(None, (where, when)))}."
+        lacking = f"not weighed: {self.not_weighed}" if self.not_weighed else ""
+        return "; ".join(filter(None, (words, ", ".join(filter(None, (where, when))), lacking))) + "."
+
+    @cached_property
+    def not_weighed(self) -> str:
+        """Backends that could have been weighed beside what was, and on what; empty where records do not say."""
+        return absent(self.rows)
 
     @cached_property
     def answers(self) -> Answers:
@@ -52,6 +60,11 @@ class Overview:
     def gaps(self) -> list[Gap]:
         """What was skipped, failed or not compared."""
         return gaps(self.rows)
+
+    @cached_property
+    def processors(self) -> Processors | None:
+        """Ratios on each processor, where there are several."""
+        return processors(self.rows)
 
     @cached_property
     def shown(self) -> Shown:

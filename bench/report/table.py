@@ -6,9 +6,29 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench.compare import SEQUENTIAL_FLOOR, BreakEven, Row
-from bench.report.figures import calls, number, percent, scaled, seconds, size
+from bench import stats
+from bench.breakeven import BreakEven
+from bench.compare import SEQUENTIAL_FLOOR
+from bench.report.figures import calls, percent, seconds, size
+from bench.report.texts import (
+    best,
+    driven,
+    faults,
+    flops,
+    host_peak,
+    parity,
+    rate,
+    rate_ratio,
+    ratio,
+    roof,
+    score,
+    share,
+    status,
+    task,
+    verdict,
+)
 from bench.roofline import Roofline
+from bench.row import Row
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""
@@ -26,85 +46,32 @@ class Column(NamedTuple):
     """0: tells the rows apart; 1: the answer; 2: left out where there is little room."""
     varies: bool = False
     """Whether it is shown only where rows differ in it."""
+    matters: Callable[[Row], bool] = lambda row: True
+    """It is shown only where this holds of some row."""
 
     def key(self, row: Row) -> float | str | None:
         """What rows are sorted by; None, which comes last, where there is nothing."""
         return self.value(row) if self.value else self.text(row)
 
 
-def ratio(row: Row) -> str:
-    """`1.42× [1.38, 1.47]`; a dash where it would not be honest."""
-    if row.ratio is None:
-        return "–"
-    return f"{row.ratio:.2f}×" + (f" [{row.interval.low:.2f}, {row.interval.high:.2f}]" if row.interval else "")
-
-
-def score(row: Row) -> str:
-    """The task's figure, with its target and baseline."""
-    about = row.record.about
-    if about is None or row.record.cell.scenario != "infer" or row.record.status != "ok":
-        return "–"
-    if about.weights == "seeded":
-        return "n/a (random weights)"
-    goal = f"target {about.target.value:g}, baseline {about.baseline.value:g}"
-    value = "n/a" if row.score is None else f"{row.score:.4f}"
-    return f"{about.target.metric} {value} ({goal})"
-
-
-def parity(row: Row) -> str:
-    """Error in units of the reference's, against the limit."""
-    found = row.record.parity
-    if found is None:
-        return "–"
-    value = "not finite" if found.ratio is None else f"{found.ratio:.2f}"
-    same = "" if found.decisions_equal is None else f", {found.decisions_equal:.0%} same"
-    return f"{value} of {found.limit:g}{same}"
-
-
-def status(row: Row) -> str:
-    """`ok`, or what became of it."""
-    settled = "" if row.record.settled is not False else ", not settled"
-    return row.record.status + settled
-
-
-def rate(row: Row) -> str:
-    """Items a second."""
-    about = row.record.about
-    item = "token" if row.record.cell.scenario == "generate" else about.item if about else "item"
-    return "–" if row.rate is None else number(row.rate, f"{item}s/s")
-
-
-def flops(row: Row) -> str:
-    """`71.2 GFLOP/s`."""
-    return "–" if row.roofline is None else scaled(row.roofline.flops_per_s, "FLOP/s")
-
-
-def roof(row: Row) -> str:
-    """`62 % (compute)`."""
-    found = row.roofline
-    return "–" if found is None else f"{_share(found.share)} ({found.bound})"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.0f} %"
-
-
 def _of_roof(of: Callable[[Roofline], float | None]) -> Callable[[Row], float | None]:
     return lambda row: of(row.roofline) if row.roofline else None
 
 
-def _break_even(value: BreakEven) -> float | None:
-    return math.inf if isinstance(value, str) else value
+def _break_even(found: BreakEven | None) -> float | None:
+    return math.inf if found and found.word == "never" else found and found.value
 
 
+FAULTS_MATTER = 0.01
+"""Of the step: under this, page faults are not worth a column."""
 COLUMNS = [
     Column("machine", "where it was measured", lambda row: row.machine, rank=0, varies=True),
     Column("run", "the folder of the run", lambda row: row.run, rank=0, varies=True),
-    Column("task", "the problem; its preset where that is not `small`", lambda row: task(row), rank=0),
+    Column("task", "the problem; its preset where that is not `small`", task, rank=0),
     Column("family", "the kind of problem", lambda row: row.family or "–", rank=2, varies=True),
-    Column("scenario", "how the model is driven, precision, batch size and device", lambda row: driven(row), rank=0),
+    Column("scenario", "how the model is driven, precision, batch size and device", driven, rank=0),
     Column("backend", "what executes the model", lambda row: row.record.cell.backend, rank=0),
-    Column("status", "`ok`, or why there is no figure; `not settled`: the time cap came first", status),
+    Column("status", "`ok`, or why there is no figure; `not settled`: no verdict, the time cap came first", status),
     Column("step", "median latency of one synchronised step", lambda row: seconds(row.step_s), lambda row: row.step_s),
     Column(
         "ratio",
@@ -115,9 +82,27 @@ COLUMNS = [
     Column(
         "verdict",
         "FASTER or SLOWER: the whole interval lies outside the noise floor; SAME: inside; else UNSURE",
-        lambda row: row.verdict or "–",
+        verdict,
     ),
-    Column("throughput", "items a second when steps are queued and waited for once", rate, lambda row: row.rate),
+    Column(
+        "ratio to best",
+        "the same to the fastest right row of the reference's camp in its group; `=`: that is the reference",
+        best,
+        lambda row: row.best_ratio,
+    ),
+    Column(
+        "throughput",
+        "items a second when steps are queued and waited for once, with the 95 % interval over processes",
+        rate,
+        lambda row: row.rate,
+    ),
+    Column(
+        "throughput ratio",
+        "this throughput over the reference's, of the same turns, and its verdict",
+        rate_ratio,
+        lambda row: row.rate_ratio,
+        rank=2,
+    ),
     Column(
         "first token",
         "median time to the first token",
@@ -148,7 +133,8 @@ COLUMNS = [
     ),
     Column(
         "break-even",
-        "calls until a compilation longer than the reference's is repaid, with empty caches",
+        "calls until a compilation longer than the reference's is repaid, with empty caches, by the ratio and by the "
+        "ends of its interval; unknown: not shown to be faster",
         lambda row: calls(row.break_even_calls),
         lambda row: _break_even(row.break_even_calls),
         rank=2,
@@ -177,15 +163,22 @@ COLUMNS = [
     Column(
         "decode bandwidth",
         "bytes that a decoded token must read over its time, as a share of the peak of a copy",
-        lambda row: _share(row.roofline.token_bandwidth if row.roofline else None),
+        lambda row: share(row.roofline.token_bandwidth if row.roofline else None),
         _of_roof(lambda found: found.token_bandwidth),
         rank=2,
     ),
     Column(
         "host peak",
-        "peak resident memory while timed (VmHWM)",
-        lambda row: size(row.record.host_peak_bytes),
+        "peak resident memory while timed (VmHWM); in MiB, what of it came after the framework was imported",
+        host_peak,
         lambda row: row.record.host_peak_bytes,
+    ),
+    Column(
+        "page faults",
+        "minor page faults a step, and the share of the step that they take",
+        faults,
+        lambda row: row.faults,
+        matters=lambda row: (row.fault_share or 0.0) > FAULTS_MATTER,
     ),
     Column(
         "device peak",
@@ -203,25 +196,19 @@ COLUMNS = [
 ]
 
 
-def task(row: Row) -> str:
-    """The problem, and its preset where that is not `small`."""
-    cell = row.record.cell
-    return cell.task if cell.preset == "small" else f"{cell.task} [{cell.preset}]"
-
-
-def driven(row: Row) -> str:
-    """Scenario, precision, batch size and device."""
-    cell = row.record.cell
-    return f"{cell.scenario} {cell.precision} b{cell.batch_size} {cell.device}"
-
-
 def used(rows: Sequence[Row]) -> list[Column]:
-    """The columns that say something of at least one row."""
-    return [column for column in COLUMNS if (_differs if column.varies else _tells)(column, rows)]
+    """The columns that say something of at least one row; the best row's is named by its camp."""
+    found = [column for column in COLUMNS if (_differs if column.varies else _tells)(column, rows)]
+    return [column._replace(title=_titled(rows)) if column.text is best else column for column in found]
+
+
+def _titled(rows: Sequence[Row]) -> str:
+    camps = {row.camp for row in rows if row.best}
+    return f"ratio to best {camps.pop()} row" if len(camps) == 1 else "ratio to best of the camp"
 
 
 def _tells(column: Column, rows: Sequence[Row]) -> bool:
-    return any(column.text(row) not in NOTHING for row in rows)
+    return any(column.text(row) not in NOTHING for row in rows) and any(map(column.matters, rows))
 
 
 def _differs(column: Column, rows: Sequence[Row]) -> bool:
@@ -237,14 +224,21 @@ def notes(rows: Sequence[Row]) -> list[str]:
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Which rows were not paired, and what the machine did, each once."""
     noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
-    return [*unpaired(rows), *noisy]
+    return [*lone(rows), *unpaired(rows), *noisy]
+
+
+def lone(rows: Sequence[Row]) -> list[str]:
+    """One line where verdicts lack processes."""
+    found = [row for row in rows if row.verdict and row.processes < stats.FEWEST_PROCESSES]
+    of = f" ({len(found):,} of {len(rows):,} rows)" if len(found) < len(rows) else ""
+    return [f"one process a side is only a look, no verdict: --tier quick or more takes three{of}"] if found else []
 
 
 def unpaired(rows: Sequence[Row]) -> list[str]:
     """One line that names the rows which did not take turns with the reference, where there are any."""
     cells = [str(row.record.cell) for row in rows if row.pairing == "sequential"]
-    lone = f"only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
-    return [f"timed after the reference, not in turns with it ({lone}): {', '.join(cells)}"] if cells else []
+    alone = f"only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
+    return [f"timed after the reference, not in turns with it ({alone}): {', '.join(cells)}"] if cells else []
 
 
 def floors(rows: Sequence[Row]) -> str:

@@ -9,9 +9,10 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from bench.compare import Row
 from bench.report.overview import Overview
+from bench.report.processors import Processors
 from bench.report.table import Column, floors, notes, used
+from bench.row import Row
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2
@@ -26,7 +27,9 @@ class Report:
     def __init__(self, overview: Overview) -> None:
         self.rows = overview.rows[:MOST_ROWS]
         self.more = len(overview.rows) - len(self.rows)
-        self.headline = f"{overview.headline} Ratios are to {overview.reference}. {floors(self.rows)}".rstrip()
+        self.headline = overview.headline
+        self.ratios = f"Ratios are to {overview.reference}. {floors(self.rows)}".rstrip()
+        self.processors = overview.processors
         self.answers = overview.answers.found[:MOST_ANSWERS]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -34,6 +37,7 @@ class Report:
         titled = [column for column in columns if column.rank == 0 and column.title != "backend"]
         kept, left = fit([column for column in columns if column not in titled], self.rows, options.max_width)
         widths = [width(column, self.rows) for column in kept]
+        yield Text(self.headline)
         yield from self._table(titled, kept, widths)
         if self.more:
             yield Text(f"… and {self.more:,} more rows; report.csv has them")
@@ -44,16 +48,29 @@ class Report:
         yield from (Text(line, style="yellow") for line in told[:MOST_NOTES])
         if len(told) > MOST_NOTES:
             yield Text(f"… and {len(told) - MOST_NOTES:,} more notes; report.md has them", style="yellow")
+        if self.processors:
+            yield from by_processor(self.processors)
         yield from (Text(answer.sentence) for answer in self.answers)
-        yield Text(self.headline)
+        yield Text(self.ratios)
 
     def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
         yield line([column.title for column in kept], widths, "bold")
         for title, rows in groupby(self.rows, key=lambda row: ", ".join(column.text(row) for column in titled)):
             yield Text(title, style="bold cyan")
             for row in rows:
-                style = COLOURS.get(row.record.status, "red") or ("" if row.gate_passed else "strike")
+                style = f"{COLOURS.get(row.record.status, 'red')} {'strike' if row.struck else ''}".strip()
                 yield line([column.text(row) for column in kept], widths, style)
+
+
+def by_processor(found: Processors) -> RenderResult:
+    """Ratios on each processor, and the sentence."""
+    lines = found.lines[:MOST_ROWS]
+    widths = [max(map(cell_len, texts)) for texts in zip(found.columns, *lines, strict=True)]
+    yield line(found.columns, widths, "bold")
+    yield from (line(texts, widths, "") for texts in lines)
+    if left := len(found.lines) - len(lines) + found.left_out:
+        yield Text(f"… and {left:,} more; report.csv has them")
+    yield Text(f"{found.title} {found.sentence}")
 
 
 def fit(columns: list[Column], rows: Sequence[Row], room: int) -> tuple[list[Column], list[Column]]:

@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-from bench import compare
-from bench.compare import Row
+from bench import sides
+from bench.row import Row
 
 T = TypeVar("T")
 
@@ -51,7 +51,7 @@ def _chosen(rows: Sequence[Row]) -> list[Row]:
 
 def group(row: Row) -> tuple[object, ...]:
     """What the rows that are compared with each other share."""
-    return (row.run, *compare.group(row.record.cell))
+    return (row.run, *sides.group(row.record.cell))
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bench.compare import Row
 from bench.report.figures import calls, number, seconds
 from bench.report.plot import MOST_SERIES, Plot, Series, grouped, items, name_of_group, place, unit_of
-from bench.report.table import driven, rate, task
+from bench.report.texts import driven, rate, task
+from bench.row import Row
 
 QUANTILES = tuple(np.linspace(0.0, 0.99, 100).tolist())
 """To the 99th percentile: one stray step would flatten all others."""
@@ -18,7 +18,7 @@ CALLS = tuple(float(calls) for calls in np.logspace(0, 7, 57))
 
 def latency(rows: list[Row]) -> list[Plot]:
     """Per group: the share of steps that took no longer than x, from the raw samples."""
-    timed = [row for row in rows if row.record.step_s and row.step_s]
+    timed = [row for row in rows if row.record.status == "ok" and row.record.step_s and row.step_s]
     return [_latency(title, found[:MOST_SERIES]) for title, found in grouped(timed, name_of_group).items()]
 
 
@@ -97,12 +97,16 @@ def _repaid(title: str, rows: list[Row]) -> Plot:
         ]
         for row in rows
     ]  # fmt: skip
-    found = [f"{line[0]} after {line[4]} (caches filled: {line[5]})" for line in table if line[4] != "–"]
+    found = [f"{line[0]} {_after(line[4])} (caches filled: {_after(line[5])})" for line in table if line[4] != "–"]
     return Plot(
         title=title, text=f"Compilation is repaid: {'; '.join(found) or 'nowhere'}.", x_label="calls",
         y_label="seconds in all", kind="lines", series=series, table=table, x_log=True, y_log=True,
         columns=["backend", "compile", "warm compile", "step", "break-even", "warm break-even"],
     )  # fmt: skip
+
+
+def _after(words: str) -> str:
+    return f"after {words}" if words[0].isdigit() else words
 
 
 def _totals(row: Row) -> list[Series]:
@@ -120,7 +124,7 @@ def _totals(row: Row) -> list[Series]:
 
 def over_time(rows: list[Row]) -> list[Plot]:
     """The step of each backend over the runs of a machine, where there are several."""
-    timed = [row for row in rows if row.step_s is not None]
+    timed = [row for row in rows if row.record.status == "ok" and row.step_s is not None]
     groups = grouped(timed, lambda row: f"{task(row)}, {driven(row)}" + (f" on {row.machine}" if row.machine else ""))
     return [
         _over_time(title, found) for title, found in groups.items() if len({row.record.started for row in found}) > 1

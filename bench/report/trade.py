@@ -7,17 +7,24 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.compare import Row
 from bench.report.figures import size
 from bench.report.plot import MOST_SERIES, Plot, Series, grouped, items, label
-from bench.report.table import rate, task
+from bench.report.texts import rate, task
+from bench.row import Row
 
 
 def pareto(rows: list[Row]) -> list[Plot]:
     """Per task and scenario: score and memory against throughput."""
     right = [row for row in rows if row.right and row.rate is not None]
-    groups = grouped(right, lambda row: f"{task(row)}, {row.record.cell.scenario} on {row.record.cell.device}")
+    several = len({row.processor for row in right}) > 1
+    groups = grouped(right, lambda row: _where(row, several))
     return [plot for title, found in groups.items() for plot in (_memory(title, found), _score(title, found)) if plot]
+
+
+def _where(row: Row, several: bool) -> str:
+    """A front holds cells of one processor."""
+    cell = row.record.cell
+    return f"{task(row)}, {cell.scenario} on {row.processor or cell.device if several else cell.device}"
 
 
 def _memory(title: str, rows: list[Row]) -> Plot | None:

@@ -1,0 +1,115 @@
+"""What a cell of the table says of a row, in words and figures."""
+
+from __future__ import annotations
+
+from bench import stats
+from bench.report.figures import number, scaled, size, times, word
+from bench.row import Row
+
+
+def ratio(row: Row) -> str:
+    """`1.42× [1.38, 1.47]`; a dash where it would not be honest."""
+    return times(row.ratio, row.interval)
+
+
+def verdict(row: Row) -> str:
+    """One word, or where it leans."""
+    return word(row.verdict, row.lean) or "–"
+
+
+def best(row: Row) -> str:
+    """The ratio to the best row of the reference's camp, which is named unless it is this one."""
+    name = row.record.cell.backend
+    if row.best_ratio is None:
+        return "–"
+    if name == row.best:
+        return "1.00×"
+    if row.best == row.reference:
+        return f"= {row.best}"
+    return f"{times(row.best_ratio, row.best_interval)} {word(row.best_verdict, row.best_lean)} ({row.best})"
+
+
+def score(row: Row) -> str:
+    """The task's figure, with its target and baseline."""
+    about = row.record.about
+    if about is None or row.record.cell.scenario != "infer" or row.record.status != "ok":
+        return "–"
+    if about.weights == "seeded":
+        return "n/a (random weights)"
+    goal = f"target {about.target.value:g}, baseline {about.baseline.value:g}"
+    value = "n/a" if row.score is None else f"{row.score:.4f}"
+    return f"{about.target.metric} {value} ({goal})"
+
+
+def parity(row: Row) -> str:
+    """Error in units of the reference's, against the limit."""
+    found = row.record.parity
+    if found is None:
+        return "–"
+    value = "not finite" if found.ratio is None else f"{found.ratio:.2f}"
+    same = "" if found.decisions_equal is None else f", {found.decisions_equal:.0%} same"
+    return f"{value} of {found.limit:g}{same}"
+
+
+def status(row: Row) -> str:
+    """What became of it; `not settled` only where that is why there is no verdict."""
+    cut_short = row.record.settled is False and row.verdict == "UNSURE" and row.processes >= stats.FEWEST_PROCESSES
+    return row.record.status + (", not settled" if cut_short else "")
+
+
+def rate(row: Row) -> str:
+    """Items a second, and the interval of them."""
+    if row.rate is None:
+        return "–"
+    about, found = row.record.about, row.rate_interval
+    item = "token" if row.record.cell.scenario == "generate" else about.item if about else "item"
+    around = f" [{number(found.low)}, {number(found.high)}]" if found else ""
+    return number(row.rate, f"{item}s/s") + around + (" beside a busy neighbour" if row.rate_crowded else "")
+
+
+def rate_ratio(row: Row) -> str:
+    """As the ratio of latencies, with its word."""
+    found = times(row.rate_ratio, row.rate_ratio_interval)
+    return f"{found} {word(row.rate_verdict, row.rate_lean)}".rstrip()
+
+
+def host_peak(row: Row) -> str:
+    """The whole, and what of it came after the imports."""
+    peak, imported = row.record.host_peak_bytes, row.record.host_import_bytes
+    if peak is None or imported is None:
+        return size(peak)
+    return f"{size(peak)} ({number(max(0, peak - imported) / 2**20)} above import)"
+
+
+def faults(row: Row) -> str:
+    """`12,400 a step (3.4 %)`."""
+    if row.faults is None:
+        return "–"
+    return f"{number(row.faults)} a step" + (f" ({share(row.fault_share)})" if row.fault_share is not None else "")
+
+
+def flops(row: Row) -> str:
+    """`71.2 GFLOP/s`."""
+    return "–" if row.roofline is None else scaled(row.roofline.flops_per_s, "FLOP/s")
+
+
+def roof(row: Row) -> str:
+    """`62 % (compute)`."""
+    found = row.roofline
+    return "–" if found is None else f"{share(found.share)} ({found.bound})"
+
+
+def share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2g} %" if value < 0.1 else f"{100 * value:.0f} %"
+
+
+def task(row: Row) -> str:
+    """The problem, and its preset where that is not `small`."""
+    cell = row.record.cell
+    return cell.task if cell.preset == "small" else f"{cell.task} [{cell.preset}]"
+
+
+def driven(row: Row) -> str:
+    """Scenario, precision, batch size and device."""
+    cell = row.record.cell
+    return f"{cell.scenario} {cell.precision} b{cell.batch_size} {cell.device}"

@@ -1,0 +1,111 @@
+"""A record with what follows from it: what every rendering shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from bench import stats
+from bench.breakeven import BreakEven
+from bench.record import DEFAULT_FLOOR, Pairing, Record
+from bench.roofline import Roofline
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """A record with what follows from it. Times in seconds, memory in bytes, rates per second."""
+
+    record: Record
+    run: str = ""
+    """The name of the run's folder; empty where rows are of one run."""
+    machine: str = ""
+    """Where it was measured; that of the run where a record, such as a skipped cell's, does not say."""
+    step_s: float | None = None
+    rate: float | None = None
+    """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
+    rate_interval: stats.Interval | None = None
+    """Over processes; None where queued blocks were no part of the turns."""
+    rate_crowded: bool = False
+    """Whether every turn had a busy neighbour, so that `rate` is of such turns."""
+    rate_ratio: float | None = None
+    """This rate over the reference's, of queued blocks of the same turns."""
+    rate_ratio_interval: stats.Interval | None = None
+    rate_verdict: stats.Verdict | None = None
+    rate_lean: stats.Lean = ""
+    first_token_s: float | None = None
+    token_s: float | None = None
+    """Seconds a token after the first."""
+    faults: float | None = None
+    """Minor page faults a step; None where they were not counted."""
+    fault_share: float | None = None
+    """Of the step, by what a fault costs on this machine; None where either is not known."""
+    reference: str = ""
+    """The backend that `ratio` is to; empty where none was measured beside it."""
+    ratio: float | None = None
+    interval: stats.Interval | None = None
+    """Around `ratio`; None where there is no ratio, too few blocks for an interval, or it is the reference's own."""
+    verdict: stats.Verdict | None = None
+    """None where there is no ratio, and of the reference."""
+    lean: stats.Lean = ""
+    """Where a ratio points that is UNSURE, as that of one process a side always is."""
+    camp: str = ""
+    """Whose users run the reference; empty in records that do not say."""
+    best: str = ""
+    """The backend of the fastest right row of that camp in the group, often the reference itself."""
+    best_ratio: float | None = None
+    """To `best`, as `ratio` is to the reference."""
+    best_interval: stats.Interval | None = None
+    best_verdict: stats.Verdict | None = None
+    """None of `best` itself."""
+    best_lean: stats.Lean = ""
+    floor: float = DEFAULT_FLOOR
+    """The noise floor that the verdict was held against: the larger of both records'."""
+    pairing: Pairing = ""
+    break_even_calls: BreakEven | None = None
+    """From an empty compile cache on both sides; None where it cannot be told."""
+    warm_break_even_calls: BreakEven | None = None
+    """From a filled one, on the sides that have a cache."""
+    roofline: Roofline | None = None
+    """By what was counted on the reference; None where nothing was, or the machine's peaks are not known."""
+    no_ratio: str = ""
+    score: float | None = None
+    gate_passed: bool = True
+
+    @property
+    def family(self) -> str:
+        """The task's; empty in old records."""
+        return self.record.about.family if self.record.about else ""
+
+    @property
+    def right(self) -> bool:
+        """Whether it ran, is proven to compute the same, and reaches the reference's score."""
+        parity = self.record.parity
+        shown = parity is not None and parity.passed and self.gate_passed
+        return shown and self.step_s is not None and self.record.status == "ok"
+
+    @property
+    def struck(self) -> bool:
+        """Whether its figures count for nothing: a score under the gate, or a speed that cannot be."""
+        return not self.gate_passed or self.record.status == "implausible"
+
+    @property
+    def metric(self) -> str:
+        """The name of the score that is compared."""
+        return self.record.about.target.metric if self.record.about else ""
+
+    @property
+    def processor(self) -> str:
+        """What it was measured on, for people; empty where the record does not say."""
+        return processor(self.record.environment)
+
+    @property
+    def processes(self) -> int:
+        """How many processes were timed."""
+        return sum(map(bool, self.record.blocks))
+
+
+def processor(environment: Mapping[str, Any]) -> str:
+    """The processor's name, and its instruction set where that is known."""
+    known = [str(environment[name]) for name in ("cpu", "instruction_set") if environment.get(name)]
+    return known[0] + "".join(f" ({each})" for each in known[1:]) if known else ""

@@ -1,0 +1,84 @@
+"""One side of a comparison: what of a record it needs, computed once. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from bench import stats
+from bench.core import Cell
+from bench.record import Record
+
+Group = tuple[object, ...]
+Blocks = list[list[float]]
+"""Seconds a step of each block, process by process."""
+
+
+class Turns(NamedTuple):
+    """Blocks of every turn, and the same with NaN where a neighbour was busy."""
+
+    every: Blocks
+    quiet: Blocks
+
+
+class Side(msgspec.Struct, frozen=True, kw_only=True):
+    """What a comparison needs of a record, computed once: a reference is compared with many."""
+
+    record: Record
+    group: Group
+    steps: Turns
+    """Medians of blocks; empty where there is no usable time."""
+    queued: Turns
+    """Of queued steps; empty where they were no part of the turns."""
+    step_s: float
+    """NaN where there is none."""
+    score: float | None
+    camp: str
+
+
+def side(record: Record) -> Side:
+    """Of one record."""
+    steps = record.step_s
+    return Side(
+        record=record,
+        group=group(record.cell),
+        steps=_marked(
+            stats.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else [], record.crowded
+        ),
+        queued=_marked(queued(record), record.crowded),
+        step_s=stats.median(steps),
+        score=main_score(record),
+        camp=str(record.facts.get("camp") or ""),
+    )
+
+
+def queued(record: Record) -> Blocks:
+    """Queued blocks, process by process; none where a record does not say whose they are."""
+    if not has_times(record.queued_step_s, [record.queued_blocks]):
+        return []
+    return [record.queued_step_s[a:b] for a, b in pairwise(accumulate(record.queued_blocks, initial=0))]
+
+
+def _marked(blocks: Blocks, crowded: Sequence[Sequence[bool]]) -> Turns:
+    return Turns(blocks, stats.without(blocks, crowded) if any(map(any, crowded)) else blocks)
+
+
+def group(cell: Cell) -> Group:
+    """As `Cell.group`, without its hash, of which a hundred thousand take a second."""
+    return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
+
+
+def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
+    """Whether samples fill their blocks and can be divided: journals come from outside."""
+    return sum(map(sum, blocks)) == len(step_s) > 0 and math.isfinite(sum(step_s)) and min(step_s) > 0
+
+
+def main_score(record: Record) -> float | None:
+    """The figure that the task's target names; None where there is none or its weights are random."""
+    if record.about is None or record.about.weights == "seeded":
+        return None
+    return record.score.get(record.about.target.metric)
