@@ -28,7 +28,7 @@ from bench.report.overview import Overview
 from bench.run import Run, why_not
 from bench.tier import QUICK, Tier
 
-FAILURES = ("oom", "timeout", "crashed", "parity_failed")
+FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
