@@ -1,8 +1,8 @@
 """The tables of docs/measuring.md: are the verdicts right, and how do others do on the same pair of programs?
 
-    python -m tests.measuring aa --pairs 40          # equal programs beside a competing load
-    python -m tests.measuring slowdowns --runs 20    # 3, 5 and 10 % more work, tier standard
-    python -m tests.measuring methods --runs 20      # pytest-benchmark and a plain loop beside ours
+    python -m tests.experiments.verdicts aa --pairs 40          # equal programs beside a competing load
+    python -m tests.experiments.verdicts slowdowns --runs 20    # 3, 5 and 10 % more work, tier standard
+    python -m tests.experiments.verdicts methods --runs 20      # pytest-benchmark and a plain loop beside ours
 
 Every figure is of real work on the real clock. `slowdowns` and `methods` want a machine with nothing else to do.
 """
@@ -11,16 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -37,6 +34,7 @@ from bench.pytest_plugin import Quiet
 from bench.report.figures import interval
 from bench.stats import Interval
 from bench.tier import tier
+from tests.experiments.load import competing_load
 
 WORK = Cell(
     task="tabular-regression",
@@ -53,38 +51,13 @@ def work() -> Planned:
     return Planned(cells=[WORK], reference="work")
 
 
-def burn(seed: int) -> None:
-    """A neighbour that works and rests by turns of 0.05 to 1.5 s."""
-    rng = random.Random(seed)
-    x = np.random.default_rng(seed).normal(size=(256, 256))
-    while True:
-        until = time.monotonic() + rng.uniform(0.05, 1.5)
-        while time.monotonic() < until:
-            x = np.tanh(x @ x.T / 256)
-        time.sleep(rng.uniform(0.05, 1.5))
-
-
-@contextmanager
-def competing_load(processes: int) -> Generator[None]:
-    """That many neighbours."""
-    context = multiprocessing.get_context("spawn")
-    neighbours = [context.Process(target=burn, args=(seed,), daemon=True) for seed in range(processes)]
-    for neighbour in neighbours:
-        neighbour.start()
-    try:
-        yield
-    finally:
-        for neighbour in neighbours:
-            neighbour.kill()
-
-
 def progress(total: int) -> Callable[[Pair], None]:
     """A line a pair on stderr."""
     count, begin = Counter[str](), time.monotonic()
 
     def tell(pair: Pair) -> None:
         count["done"] += 1
-        ratio = f"{interval(pair.ratio)} {pair.turns} turns"
+        ratio = f"{interval(pair.ratio)} {sum(map(len, pair.ratios))} turns"
         elapsed = time.monotonic() - begin
         print(f"{count['done']}/{total} {elapsed:4.0f} s  {pair.cell.task} {ratio}", file=sys.stderr, flush=True)
 
