@@ -109,13 +109,18 @@ def compare_programs(
     watcher: Watcher,
     *,
     changed: Mapping[str, str] = NOTHING_MORE,
+    allocator: str = "",
     tell: Callable[[Pair], None] = lambda pair: None,
     time_limit_s: float = 600.0,
 ) -> list[Pair]:
-    """`count` pairs over the plan's cells in turn; `changed` is the second one's additional environment."""
+    """`count` pairs over the plan's cells in turn; `changed` is the second one's additional environment.
+
+    `allocator` is the host allocator of both, where it is not the usual one.
+    """
     if not planned.cells:
         raise WeighbridgeError("no cell fits this request; leave out a filter")
     job = application.job(planned, time_limit_s, tier)
+    job = msgspec.structs.replace(job, allocator=allocator) if allocator else job
     pairs: list[Pair] = []
     with TemporaryDirectory(prefix="weighbridge-") as folder:
         run = Run(job, Path(folder) / "records.jsonl", watcher)

@@ -1,9 +1,9 @@
 """Whole runs of one request, again and again: do their verdicts agree, and do their intervals hold what they claim?
 
-    python -m tests.experiments.repeat --tasks semantic-search --backends torch,flax --runs 20 --out results/repeat
+    python -m tests.experiments.repeat --tasks semantic-search --backends torch,flax --runs 20 --out .repeat
     python -m tests.experiments.repeat ... --allocator stock        # as a user has it who changes nothing
     python -m tests.experiments.repeat ... --load 1                 # beside a neighbour
-    python -m tests.experiments.repeat --read results/repeat --compare --keep
+    python -m tests.experiments.repeat --read .repeat --compare --keep
 
 Each run is a fresh `weighbridge run`. An interrupted repetition goes on where it was: type the same. `--compare` holds
 every run against every other, as the gate would; `--keep` stores what whole runs differ by, by which the gate judges
@@ -175,7 +175,7 @@ def options() -> argparse.ArgumentParser:
     parser.add_argument("--allocator", default=noise.ALLOCATOR, help="as in `weighbridge run`")
     parser.add_argument("--load", type=int, default=0, help="neighbours beside the measurement")
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=Path("results/repeat"))
+    parser.add_argument("--out", type=Path, default=Path(".repeat"))
     parser.add_argument("--read", type=Path, help="run nothing, read the runs of this folder")
     parser.add_argument("--compare", action="store_true", help="every run against every other, as the gate would")
     parser.add_argument("--keep", action="store_true", help="store what whole runs differ by, for the gate")
