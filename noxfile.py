@@ -1,4 +1,5 @@
-"""The commands of this project: `python -m nox -s bench`, `tests`, `lint`, `types`, `gpu`, `tpu`, `report`.
+"""The commands of this project: `python -m nox -s bench`, `repeat`, `tests`, `lint`, `types`, `gpu`, `tpu`,
+`report`.
 
 Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
 runs nox: uv cannot be counted on to download one. Byte code is compiled at installation, once: every cell is a
@@ -38,6 +39,14 @@ def bench(session: nox.Session) -> None:
     session.run("weighbridge", "data", "fetch")
     session.run("weighbridge", "peaks")
     session.run("weighbridge", "run", "--suite", "quick", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def repeat(session: nox.Session) -> None:
+    """Whole runs of one request, again and again: do they agree? Arguments go to tests.experiments.repeat."""
+    install(session, CPU)
+    session.run("weighbridge", "data", "fetch")
+    session.run("python", "-m", "tests.experiments.repeat", *session.posargs)
 
 
 @nox.session(python=sys.executable)

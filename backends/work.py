@@ -1,7 +1,7 @@
 """A backend that does a known amount of real work a step, and a little more where it is told to.
 
 It is how the suite's verdicts are put to the test: with `WEIGHBRIDGE_WORK_MORE=0.05` a step evaluates 5 % more sines
-than without, on the real clock of a real processor (`tests/measuring.py`; the figures are in docs/measuring.md).
+than without, on the real clock of a real processor (tests/experiments/verdicts.py; docs/measuring.md has the figures).
 """
 
 from __future__ import annotations

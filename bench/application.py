@@ -133,7 +133,7 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Al
         tasks=tasks,
         files=_files_of(tasks),
         free_bytes=environment.free_bytes,
-        calibration=noise.load(data.cache_folder(), tier.name),
+        calibration=noise.load(data.cache_folder(), tier.name, allocator),
         peaks={device: found for device in devices if (found := peaks.load(data.cache_folder(), device))},
     )
 

@@ -1,10 +1,10 @@
-"""A/A comparisons: the reference against itself, which must come out equal. What does not is this machine's noise.
+"""A/A comparisons: a program against itself, which must come out equal. What does not is this machine's noise.
 
 An interval tells of the noise between the blocks and processes that it was drawn from. What it cannot tell of is the
-rest: how far 1 lies outside the intervals of equal programs. The floor is the conformal 95 % quantile of that
-distance, which the next pair exceeds one time in twenty (MEASURING.md, rule 7). How often a pair would still be
+rest: how far 1 lies outside the intervals of equal programs. The floor of a kind of cell is the conformal 95 % quantile
+of that distance, which the next pair exceeds one time in twenty (MEASURING.md, rule 7). How often a pair would still be
 called FASTER or SLOWER is told with it, each pair judged by the floor that the others give, so that no pair vouches
-for itself.
+for itself. Taken unpaired, the same processes tell how far whole runs differ, which is what the gate goes by.
 """
 
 from __future__ import annotations
@@ -12,19 +12,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import cycle, islice
+from itertools import combinations, cycle, islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 import numpy as np
 
-from bench import application, data, environment, noise, stats
+from bench import application, compare, data, noise, stats
 from bench.application import Planned
+from bench.compare import Side
 from bench.core import Cell, WeighbridgeError
 from bench.group import NOTHING_MORE, Entrant, Group, Watcher
-from bench.noise import Calibration
+from bench.noise import Kind
 from bench.process import WorkerFailed
+from bench.record import Noise
 from bench.run import Run
 from bench.stats import Interval, Verdict
 from bench.tier import Tier
@@ -32,6 +34,8 @@ from bench.tier import Tier
 LOWEST_FLOOR = 0.005
 """No machine is called quieter than this: twenty pairs cannot show that it is."""
 QUANTILE = 0.95
+FEWEST_RUNS = 5
+"""Of fewer runs the largest difference says too little."""
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,14 +43,24 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 
     cell: Cell
     ratio: Interval
-    turns: int
+    ratios: list[list[float]]
+    """Of the turns in which neither had a busy neighbour, process by process."""
+    steps: tuple[float, float]
+    """Seconds a step of each, as a run of its own would give them."""
     floor: float
-    """The machine's, as a record would hold it."""
+    """As a record would hold it."""
     cpus_elsewhere: float | None
+    minor_faults: tuple[float, float] = (math.nan, math.nan)
+    """Page faults a step of each, the median of its blocks; NaN where they were not counted."""
+
+    @property
+    def sure(self) -> bool:
+        """Whether there were processes and quiet turns enough for a verdict."""
+        return stats.enough(self.ratios)
 
     def verdict(self, floor: float) -> Verdict:
         """As a report would give it."""
-        return stats.verdict(self.ratio, floor, self.turns)
+        return stats.verdict(self.ratio, floor, self.sure)
 
 
 def distance(ratio: Interval) -> float:
@@ -60,9 +74,24 @@ def floor_of(ratios: Sequence[Interval]) -> float:
     Whatever their distribution, the next of n + 1 exchangeable pairs lies above it with 5 % at most (Vovk, Gammerman &
     Shafer 2005); of fewer than nineteen the largest is taken, and 1 / (n + 1) lie above that.
     """
-    distances = sorted(distance(ratio) for ratio in ratios)
-    rank = min(len(distances), math.ceil(QUANTILE * (len(distances) + 1)))
-    return max([LOWEST_FLOOR, *distances[:rank]])
+    return max(LOWEST_FLOOR, conformal([distance(ratio) for ratio in ratios]))
+
+
+def conformal(distances: Sequence[float]) -> float:
+    """The ceil(0.95 (n + 1))-th smallest; the largest of fewer than nineteen, and 0 of none."""
+    rank = math.ceil(QUANTILE * (len(distances) + 1))
+    return max(sorted(distances)[:rank], default=0.0)
+
+
+def between_runs(runs: Sequence[Sequence[float]]) -> float | None:
+    """How far steps of identical code differ, relative, all but one time in twenty; None of fewer than five runs.
+
+    Steps that were taken together, which share the machine's mood, are not held against each other.
+    """
+    if len(runs) < FEWEST_RUNS:
+        return None
+    moves = [abs(math.log(a / b)) for one, other in combinations(runs, 2) for a, b in product(one, other)]
+    return math.expm1(conformal(moves))
 
 
 def false_verdicts(pairs: Sequence[Pair]) -> float:
@@ -80,60 +109,120 @@ def compare_programs(
     watcher: Watcher,
     *,
     changed: Mapping[str, str] = NOTHING_MORE,
+    allocator: str = "",
     tell: Callable[[Pair], None] = lambda pair: None,
     time_limit_s: float = 600.0,
 ) -> list[Pair]:
-    """`count` pairs over the plan's cells in turn; `changed` is the second one's additional environment."""
-    cells = [cell for cell in planned.cells if cell.backend == planned.reference]
-    if not cells:
-        raise WeighbridgeError(f"no cell of the reference {planned.reference!r} in this request; leave out a filter")
+    """`count` pairs over the plan's cells in turn; `changed` is the second one's additional environment.
+
+    `allocator` is the host allocator of both, where it is not the usual one.
+    """
+    if not planned.cells:
+        raise WeighbridgeError("no cell fits this request; leave out a filter")
     job = application.job(planned, time_limit_s, tier)
+    job = msgspec.structs.replace(job, allocator=allocator) if allocator else job
     pairs: list[Pair] = []
     with TemporaryDirectory(prefix="weighbridge-") as folder:
         run = Run(job, Path(folder) / "records.jsonl", watcher)
-        made = run.prepare(cells)
-        for cell in islice(cycle(cells), count):
+        made = run.prepare(planned.cells)
+        for cell in islice(cycle(planned.cells), count):
             artefacts = made[cell.group]
             if isinstance(artefacts, WorkerFailed):
                 raise WeighbridgeError(f"{cell}: {artefacts.reason}")
             group = Group(job, [cell], artefacts, watcher, run.logs)
-            pair = _pair(group.compete([Entrant(cell, job, watcher), Entrant(cell, job, watcher, changed)]))
-            pairs.append(pair)
-            tell(pair)
+            found = pair(group.compete([Entrant(cell, job, watcher), Entrant(cell, job, watcher, changed)]))
+            pairs.append(found)
+            tell(found)
     return pairs
 
 
-def _pair(entrants: Sequence[Entrant]) -> Pair:
+def of_the_reference(planned: Planned) -> Planned:
+    """Its cells alone."""
+    cells = [cell for cell in planned.cells if cell.backend == planned.reference]
+    if not cells:
+        raise WeighbridgeError(f"no cell of the reference {planned.reference!r} in this request; leave out a filter")
+    return Planned(cells=cells, reference=planned.reference)
+
+
+def pair(entrants: Sequence[Entrant]) -> Pair:
+    """What two entrants that took turns gave."""
     for entrant in entrants:
         if entrant.failed():
             raise WeighbridgeError(f"{entrant.cell}: {entrant.status}, {entrant.reason}")
-    first, second = (entrant.weighing.block_medians() for entrant in entrants)
-    ratios = stats.paired_ratios(first, second)
-    found = entrants[0].weighing.fields["noise"]
+    first, second = (compare.side(entrant.record()) for entrant in entrants)
+    quiet = [stats.without(side.blocks, side.record.crowded) for side in (first, second)]
+    found = first.record.noise or Noise()
     return Pair(
-        cell=entrants[0].cell,
-        ratio=stats.interval(ratios),
-        turns=sum(map(len, ratios)),
+        cell=first.record.cell,
+        ratio=compare.turns(second, first)[0],
+        ratios=stats.paired_ratios(*quiet),
+        steps=(_step_s(first), _step_s(second)),
         floor=found.floor,
         cpus_elsewhere=found.cpus_elsewhere,
+        minor_faults=(_faults(first), _faults(second)),
     )
 
 
-def calibrate(pairs: Sequence[Pair], tier: Tier) -> Calibration:
-    """What A/A pairs say of this machine; saved where `run` finds it."""
-    elsewhere = [pair.cpus_elsewhere for pair in pairs if pair.cpus_elsewhere is not None]
-    ratios = [pair.ratio for pair in pairs]
-    found = Calibration(
-        **noise.identity(),  # type: ignore[arg-type]
-        measured=datetime.now(UTC).isoformat(timespec="seconds"),
-        tier=tier.name,
-        cells=sorted({str(pair.cell) for pair in pairs}),
-        pairs=len(pairs),
-        floor=floor_of(ratios),
-        false_verdicts=false_verdicts(pairs),
+def _step_s(side: Side) -> float:
+    return stats.interval(side.blocks).value
+
+
+def _faults(side: Side) -> float:
+    return stats.median([faults for process in side.record.minor_faults for faults in process])
+
+
+def kind(cell: Cell, pairs: Sequence[Pair]) -> Kind:
+    """What a cell's own A/A pairs say; those that can give no verdict say nothing of verdicts, unless all are such."""
+    sure = [each for each in pairs if each.sure] or pairs
+    elsewhere = [each.cpus_elsewhere for each in pairs if each.cpus_elsewhere is not None]
+    return Kind(
+        cell=msgspec.structs.replace(cell, seed=0),
+        measured=now(),
+        pairs=len(sure),
+        floor=floor_of([each.ratio for each in sure]),
+        false_verdicts=false_verdicts(sure),
+        between_runs=between_runs([each.steps for each in sure]),
         cpus_elsewhere=float(np.median(elsewhere)) if elsewhere else None,
-        cpu_mhz=environment.cpu_mhz(),
-        ratios=[(ratio.value, ratio.low, ratio.high) for ratio in ratios],
+        ratios=[(each.ratio.value, each.ratio.low, each.ratio.high) for each in sure],
     )
-    noise.save(data.cache_folder(), found)
+
+
+def now() -> str:
+    """UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = noise.ALLOCATOR) -> list[Kind]:
+    """What A/A pairs say of each kind, saved where `run` finds it; what `repeat` measured of whole runs stays."""
+    root = data.cache_folder()
+    old = noise.so_far(root, tier.name, allocator).kinds
+    cells = dict.fromkeys(each.cell for each in pairs)
+    found = [kind(cell, [each for each in pairs if each.cell == cell]) for cell in cells]
+    found = [_with_runs(each, old.get(str(each.cell))) for each in found]
+    noise.keep(root, found, tier.name, allocator)
+    return found
+
+
+def _with_runs(new: Kind, old: Kind | None) -> Kind:
+    whole = old is not None and old.runs > 0
+    return msgspec.structs.replace(new, between_runs=old.between_runs, runs=old.runs) if old and whole else new
+
+
+def keep_runs(
+    steps: Mapping[Cell, Sequence[float]], tier: str, allocator: str = noise.ALLOCATOR
+) -> dict[Cell, float | None]:
+    """Saves how far whole runs differ, cell by cell, where `run` finds it; what A/A pairs said stays."""
+    root = data.cache_folder()
+    old = noise.so_far(root, tier, allocator).kinds
+    found = {cell: between_runs([[step_s] for step_s in each]) for cell, each in steps.items()}
+    kinds = [
+        msgspec.structs.replace(
+            old.get(str(cell), Kind(cell=msgspec.structs.replace(cell, seed=0), measured=now())),
+            between_runs=spread,
+            runs=len(steps[cell]),
+        )
+        for cell, spread in found.items()
+        if spread is not None
+    ]
+    noise.keep(root, kinds, tier, allocator)
     return found

@@ -94,6 +94,9 @@ def doctor_command(json: Json = False) -> None:
     print_table([{"name": name, "found": value} for name, value in findings["machine"].items()])
     out.print()
     print_table(findings["backends"])
+    if findings["calibrations"]:
+        out.print()
+        print_table(findings["calibrations"])
     for problem in findings["problems"]:
         out.print(Text(f"! {problem}", style="yellow"))
     return None

@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import baseline, environment, gate, history, store, summary
+from bench import application, baseline, environment, gate, history, store, summary
 from bench.console import Json, err, out, print_json
 from bench.core import WeighbridgeError
 from bench.report import changes
@@ -64,10 +64,18 @@ def compare_command(
     before = store.existing(runs[0]) if len(runs) == 2 else baseline.found()
     after = store.existing(runs[-1])
     with summary.no_collection():
-        outcome = gate.judge(*summary.read_both(before, after), chosen)
+        outcome = gate.judge(*summary.read_both(before, after), chosen, reference_of(after))
         show(outcome, json, markdown)
     if outcome.failed:
         raise typer.Exit(1)
+
+
+def reference_of(journal: Path) -> str:
+    """The backend that cells took turns with; empty where nobody here knows one of the journal's as a reference."""
+    try:
+        return application.reference_of(journal)
+    except WeighbridgeError:
+        return ""
 
 
 def show(outcome: gate.Outcome, json: bool, markdown: bool) -> None:

@@ -24,29 +24,42 @@ def register(app: typer.Typer) -> None:
 def calibrate_command(
     suite: Annotated[str, typer.Option(help="The suite whose reference cells are compared with themselves.")] = "quick",
     tasks: Many = "",
+    backends: Annotated[str, typer.Option(help="Names, separated by commas. Default: the reference.")] = "",
     scenarios: Many = "",
     device: Device = "",
-    pairs: Annotated[int, typer.Option(help="How many comparisons.", min=5)] = 20,
+    pairs: Annotated[int, typer.Option(help="How many comparisons of each kind of cell.", min=5)] = 20,
     tier_name: TierName = "quick",
     json: Json = False,
 ) -> None:
-    """Measures this machine's noise floor: the reference against itself, over and over. `run` goes by it."""
-    filters = Filters(tasks=words(tasks), scenarios=words(scenarios), device=device)
+    """Measures this machine's noise floors: each kind of cell against itself, over and over. `run` goes by them."""
+    filters = Filters(tasks=words(tasks), backends=words(backends), scenarios=words(scenarios), device=device)
     planned, chosen = application.prepare(suite, filters), tier(tier_name)
-    with Display(err, done=0, total=pairs) as display:
+    planned = planned if filters.backends else calibrate.of_the_reference(planned)
+    count = pairs * len(planned.cells)
+    with Display(err, done=0, total=count) as display:
 
         def tell(pair: calibrate.Pair) -> None:
             display.passed(f"{pair.cell}  {interval(pair.ratio)}")
 
-        found = calibrate.calibrate(calibrate.compare_programs(planned, pairs, chosen, display, tell=tell), chosen)
+        found = calibrate.calibrate(calibrate.compare_programs(planned, count, chosen, display, tell=tell), chosen)
     if json:
         return print_json(found)
-    out.print(
-        Text(f"Noise floor {found.floor:.2%}, from {found.pairs} comparisons of equal programs, tier {found.tier}.")
-    )
-    out.print(Text(f"False verdicts at that floor: {found.false_verdicts:.1%}."))
-    err.print(Text(f"Wrote {noise.path(data.cache_folder(), found.tier)}"))
+    for kind in found:
+        out.print(Text(calibrated(kind), style="" if kind.sound else "yellow"), soft_wrap=True)
+    err.print(Text(f"Wrote {noise.path(data.cache_folder(), chosen.name)}"), soft_wrap=True)
     return None
+
+
+def calibrated(kind: noise.Kind) -> str:
+    """A kind in one line, with what becomes of a floor that lets too many false verdicts through."""
+    runs = "not known" if kind.between_runs is None else f"{kind.between_runs:.1%}"
+    text = (
+        f"{kind.cell}: floor {kind.floor or 0:.2%}, from {kind.pairs} comparisons of equal programs, of which "
+        f"{kind.false_verdicts or 0:.1%} had a verdict; between runs {runs}."
+    )
+    if kind.sound:
+        return text
+    return f"{text} Too many had one: verdicts go by {kind.usable_floor:.2%}, the furthest from 1; calibrate again."
 
 
 def peaks_command(

@@ -10,8 +10,9 @@ import subprocess
 import sys
 from typing import Any, get_args
 
-from bench import data, environment, registry
+from bench import data, environment, noise, registry
 from bench.core import Backend, Device
+from bench.noise import Calibration
 from bench.run import not_installed
 
 KNOWN_PROBLEMS = {
@@ -56,15 +57,39 @@ def _backend(backend: Backend) -> dict[str, Any]:
 
 
 def examine() -> dict[str, Any]:
-    """The machine, each backend with its state on each device, and the problems found, with their fix."""
+    """The machine, each backend with its state on each device, calibrations, and the problems found, with their fix."""
     found = [each for each in registry.backends().values() if not each.hidden]
     broken = {each.name: problem for each in found if (problem := import_problem(each))}
     here = environment.describe([name for each in found for name in each.distributions])
     return {
         "machine": {**here, "data_cache": str(data.cache_folder())},
         "backends": [{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
+        "calibrations": [row for each in noise.every(data.cache_folder()) for row in calibrated(each)],
         "problems": [f"{name}: {problem}" for name, problem in broken.items()],
     }
+
+
+def calibrated(calibration: Calibration) -> list[dict[str, str]]:
+    """A row a kind of cell that this machine was calibrated for."""
+    footing = {"tier": calibration.tier, "allocator": calibration.allocator}
+    rows = [
+        {
+            "kind": name,
+            **footing,
+            "floor": _share(kind.floor),
+            "between runs": _share(kind.between_runs),
+            "false verdicts": _share(kind.false_verdicts) + ("" if kind.sound or kind.floor is None else ", too many"),
+            "measured": kind.measured[:10],
+            "note": "" if kind.sound or kind.floor is None else f"verdicts go by {kind.usable_floor:.2%}",
+        }
+        for name, kind in calibration.kinds.items()
+    ]
+    unknown = {"floor": "", "between runs": "", "false verdicts": "", "measured": ""}
+    return [*rows, {"kind": "", **footing, **unknown, "note": calibration.note}] if calibration.note else rows
+
+
+def _share(value: float | None) -> str:
+    return "not measured" if value is None else f"{value:.2%}"
 
 
 def _devices(backend: Backend, broken: str | None) -> dict[str, str]:

@@ -1,29 +1,29 @@
 """A run against another, cell by cell: what got slower, fatter or wrong. Pure.
 
-Two runs never took turns, so that speeds are compared by the intervals of their medians. A regression of speed is
-one that the whole interval shows, beyond the threshold and the machine's noise floor; where the interval only
-reaches there the word is UNSURE, and nothing fails.
+A regression of speed is one that the whole interval shows, beyond the threshold and beyond what whole runs of
+identical code differ by (`bench.speed`); where the interval only reaches there, or where the reference moved alike,
+the word is UNSURE, and nothing fails.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
-from bench import stats
-from bench.compare import unequal_footing
+from bench import speed, stats
 from bench.core import Cell, WeighbridgeError
-from bench.summary import Run, Summary
+from bench.record import DEFAULT_BETWEEN_RUNS
+from bench.summary import Facts, Run, Summary
 
 Metric = Literal["status", "parity", "score", "speed", "host memory", "device memory"]
 Kind = Literal["REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED"]
 KINDS: tuple[Kind, ...] = ("REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED")
 """In the order in which a reader wants them."""
-FAILURES = ("oom", "timeout", "crashed", "parity_failed")
-WAY: dict[stats.Verdict | None, int] = {"FASTER": 1, "SLOWER": -1}
+NOBODY: tuple[Summary | None, Summary | None] = (None, None)
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,13 +47,17 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Of speed, now against before; None where there is none to compare."""
     worse: list[Metric] = []
     better: list[Metric] = []
+    limit: float | None = None
+    """What a difference of speed had to exceed; None where there is none to compare."""
+    unsure: str = ""
+    """Why speed has no clearer word than UNSURE."""
     incomparable: str = ""
     """Why speeds are not compared, where both sides ran."""
 
     @property
     def speed(self) -> stats.Interval | None:
-        """Before over after, above 1 is faster now. Worked out on demand: a bootstrap takes a millisecond."""
-        return speed(self.before, self.after) if self.before and self.after and self.verdict else None
+        """Before over after, above 1 is faster now."""
+        return speed.speed(self.before, self.after) if self.before and self.after and self.verdict else None
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,9 +81,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
         return counts["REGRESSION"] > 0 or (self.thresholds.require_all and incomplete > 0)
 
 
-def judge(before: Run, after: Run, thresholds: Thresholds) -> Outcome:
-    """Two runs, paired by cell; raises WeighbridgeError where they share none, since that gate would guard nothing."""
-    found = [change(cell, each, after.cells.get(cell), thresholds) for cell, each in before.cells.items()]
+def judge(before: Run, after: Run, thresholds: Thresholds, reference: str = "") -> Outcome:
+    """Two runs, paired by cell; raises WeighbridgeError where they share none, since that gate would guard nothing.
+
+    `reference` is the backend that both runs' cells took turns with, empty where it is not known.
+    """
+    found = [
+        change(cell, each, after.cells.get(cell), thresholds, references(before, after, cell, reference))
+        for cell, each in before.cells.items()
+    ]
     shared = sum(each.after is not None for each in found)
     if not shared:
         raise WeighbridgeError(f"{before.path} and {after.path} have no cell in common; compare runs of one suite")
@@ -88,29 +98,47 @@ def judge(before: Run, after: Run, thresholds: Thresholds) -> Outcome:
             change(cell, None, each, thresholds) for cell, each in after.cells.items() if cell not in before.cells
         ]
     found.sort(key=lambda each: KINDS.index(each.kind))
-    return Outcome(changes=found, thresholds=thresholds, warnings=warnings(before, after))
+    return Outcome(changes=found, thresholds=thresholds, warnings=[*warnings(before, after), *unmeasured(found)])
 
 
-def change(cell: Cell, before: Summary | None, after: Summary | None, thresholds: Thresholds) -> Change:
+def references(before: Run, after: Run, cell: Cell, reference: str) -> tuple[Summary | None, Summary | None]:
+    """The reference's summaries beside a cell's; none beside its own, which nothing excuses."""
+    if not reference or cell.backend == reference:
+        return NOBODY
+    beside = msgspec.structs.replace(cell, backend=reference)
+    return before.cells.get(beside), after.cells.get(beside)
+
+
+def change(
+    cell: Cell,
+    before: Summary | None,
+    after: Summary | None,
+    thresholds: Thresholds,
+    references: tuple[Summary | None, Summary | None] = NOBODY,
+) -> Change:
     """What became of one cell."""
     if before is None or after is None or "skipped" in (before.status, after.status):
         return Change(cell=cell, before=before, after=after, kind=_one_sided(before, after))
-    moved, verdict, incomparable = _status(before, after), None, ""
+    moved, judged, incomparable = _status(before, after), None, ""
     if before.status == after.status == "ok":
         incomparable = why_not(before, after)
-        verdict = None if incomparable or not before.processes else speed_verdict(before, after, thresholds.speed)
-        moved["speed"] = WAY.get(verdict, 0)
+        if before.processes and not incomparable:
+            judged = speed.judge(before, after, thresholds.speed, references)
+        moved["speed"] = speed.WAY.get(judged.verdict, 0) if judged else 0
         moved["score"] = _score(before, after, thresholds.score)
         moved["host memory"] = _memory(before.host_peak_bytes, after.host_peak_bytes, thresholds.memory)
         moved["device memory"] = _memory(before.device_peak_bytes, after.device_peak_bytes, thresholds.memory)
     worse: list[Metric] = [metric for metric, way in moved.items() if way < 0]
     better: list[Metric] = [metric for metric, way in moved.items() if way > 0]
+    verdict = judged.verdict if judged else None
     return Change(
         cell=cell,
         before=before,
         after=after,
         kind=_kind(worse, better, verdict, incomparable),
         verdict=verdict,
+        limit=judged.limit if judged else None,
+        unsure=judged.why if judged else "",
         worse=worse,
         better=better,
         incomparable=incomparable,
@@ -139,26 +167,18 @@ def why_not(before: Summary, after: Summary) -> str:
         return f"no usable times {'after' if before.processes else 'before'}"
     if before.facts == after.facts:
         return ""
-    now, was = (msgspec.to_builtins(each.facts) for each in (after, before))
-    return unequal_footing(now, was)
+    return unequal_footing(before.facts, after.facts)
 
 
-def speed(before: Summary, after: Summary) -> stats.Interval:
-    """Before over after: 2 means half the time now."""
-    return stats.unpaired_ratio(stats.interval(before.processes), stats.interval(after.processes))
+def unequal_footing(before: Facts, after: Facts) -> str:
+    """In which facts the runs differ; what neither states is as it was, since a cell is compared with itself."""
+    names = [name for name in Facts.__struct_fields__ if getattr(before, name) != getattr(after, name)]
+    return "; ".join(f"{name} {_said(after, name)} against {_said(before, name)}" for name in names)
 
 
-def speed_verdict(before: Summary, after: Summary, threshold: float) -> stats.Verdict:
-    """Against the larger of threshold and noise floors.
-
-    Nothing is drawn where the extreme blocks decide already: every interval of medians lies between their quotients.
-    """
-    limit = max(threshold, before.floor, after.floor)
-    was, now = ([step_s for process in each.processes for step_s in process] for each in (before, after))
-    blocks = min(len(was), len(now))
-    widest = stats.Interval(math.nan, min(was) / max(now), max(was) / min(now))
-    word = stats.verdict(widest, limit, blocks)
-    return stats.verdict(speed(before, after), limit, blocks) if word == "UNSURE" else word
+def _said(facts: Facts, name: str) -> str:
+    value = getattr(facts, name)
+    return "(not stated)" if value is None else str(value)
 
 
 def _status(before: Summary, after: Summary) -> dict[Metric, int]:
@@ -199,6 +219,25 @@ def warnings(before: Run, after: Run) -> list[str]:
     was, now = (sorted({each.machine for each in run.cells.values() if each.machine}) for run in (before, after))
     if was and now and was != now:
         found.append(f"before was measured on {', '.join(was)}, after on {', '.join(now)}: speeds are of both machines")
-    if any(len(each.processes) == 1 for run in (before, after) for each in run.cells.values()):
-        found.append("cells of one process: no interval holds what differs between processes; --tier standard does")
+    if any(each.processes and not each.sure for run in (before, after) for each in run.cells.values()):
+        found.append(
+            f"cells of fewer than {stats.FEWEST_PROCESSES} undisturbed processes have no verdict of speed; "
+            "weigh both sides anew on a machine with nothing else to do"
+        )
     return found
+
+
+def unmeasured(changes: Sequence[Change]) -> list[str]:
+    """Where nobody measured what whole runs differ by, and what to type."""
+    lacking = [
+        each.cell
+        for each in changes
+        if each.verdict and each.before and each.after and speed.between_runs(each.before, each.after) is None
+    ]
+    if not lacking:
+        return []
+    tasks, backends = (sorted({getattr(cell, name) for cell in lacking}) for name in ("task", "backend"))
+    return [
+        f"how far whole runs differ was not measured for {len(lacking):,} cells, {DEFAULT_BETWEEN_RUNS:.0%} stands in; "
+        f"type, before the next run: weighbridge calibrate --tasks {','.join(tasks)} --backends {','.join(backends)}"
+    ]

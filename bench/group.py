@@ -271,7 +271,7 @@ class Group:
                 "stopped_by": stopped,
                 "settled": stopped == "converged",
                 "peaks": self.job.peaks.get(entrant.cell.device),
-                "noise": noise.noise(self.job.calibration, elsewhere),
+                "noise": noise.noise(self.job.calibration, entrant.cell, elsewhere),
             }
 
 

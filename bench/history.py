@@ -75,7 +75,7 @@ def runs(home: Path) -> list[tuple[str, summary.Run]]:
 def series(cell: Cell, measured: Sequence[tuple[str, summary.Summary]]) -> Series:
     """The medians of a cell and where they step."""
     names = [name for name, _ in measured]
-    step_s = [stats.median([block for process in each.processes for block in process]) for _, each in measured]
+    step_s = [each.step_s for _, each in measured if each.step_s is not None]
     floor = max((each.floor for _, each in measured), default=DEFAULT_FLOOR)
     note = "" if len(names) >= FEWEST_RUNS else f"{FEWEST_RUNS} runs and more show steps"
     return Series(cell=cell, runs=names, step_s=step_s, steps=steps(names, step_s, floor), note=note)

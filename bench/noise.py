@@ -1,15 +1,20 @@
-"""What goes on beside a measurement, and the noise floor of this machine that `weighbridge calibrate` measured."""
+"""What goes on beside a measurement, and what `weighbridge calibrate` learned of this machine's noise.
+
+Noise belongs to a kind of cell and not to a machine: the tabular model's equal pairs gave a floor of 2.9 %, MiniLM's
+one of 16.5 %, on one machine and day (issue 13).
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from bench import environment
+from bench.core import Cell
 from bench.files import write_whole
 from bench.record import DEFAULT_FLOOR, Noise
 
@@ -24,29 +29,60 @@ CROWDING_CPUS, TICKS_S = 0.25, 0.03
 leave uncertain on either side."""
 LOOK_S = 0.2
 """How long to look whether others are busy."""
+MOST_FALSE = 0.05
+"""A calibration whose own equal pairs get more verdicts than this is not gone by."""
+ALLOCATOR = "keep"
+"""The host allocator that processes have where none was asked for."""
+
+
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """What equal programs of one kind gave: cells of one content, on one backend."""
+
+    cell: Cell
+    measured: str = ""
+    """UTC, ISO 8601."""
+    pairs: int = 0
+    floor: float | None = None
+    """How far 1 lay outside the intervals of the ratios of equal programs, all but one time in twenty; None where only
+    whole runs were compared."""
+    false_verdicts: float | None = None
+    """Share of pairs that were called FASTER or SLOWER, each judged by the floor that all others give."""
+    between_runs: float | None = None
+    """How far the steps of whole runs differed, all but one time in twenty; None where it was not measured."""
+    runs: int = 0
+    """How many whole runs that is of; 0 where it is of calibration's pairs, taken unpaired."""
+    cpus_elsewhere: float | None = None
+    ratios: list[tuple[float, float, float]] = []
+    """Value, low and high of each pair."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether its floor holds back false verdicts as it should."""
+        return self.false_verdicts is not None and self.false_verdicts <= MOST_FALSE
+
+    @property
+    def usable_floor(self) -> float:
+        """The floor that verdicts go by: of one that is not sound, the furthest that a pair lay from 1."""
+        furthest = [max(value, 1 / value) - 1 for value, _, _ in self.ratios]
+        return max([self.floor or 0.0, *([] if self.sound else furthest)])
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What A/A comparisons on this machine gave, and what the machine was then."""
+    """What equal programs gave on this machine, kind by kind, and what the machine was then."""
 
-    machine: str
-    cpu: str
-    cpus: int
-    memory_bytes: int
-    system: str
-    measured: str
-    """UTC, ISO 8601."""
+    machine: str = ""
+    cpu: str = ""
+    cpus: int = 0
+    memory_bytes: int = 0
+    system: str = ""
     tier: str
-    cells: list[str]
-    pairs: int
-    floor: float
-    """How far 1 lay outside the intervals of the ratios of equal programs, all but one time in twenty."""
-    false_verdicts: float
-    """Share of pairs that were called FASTER or SLOWER, each judged by the floor that all others give."""
-    cpus_elsewhere: float | None
-    cpu_mhz: float | None
-    ratios: list[tuple[float, float, float]] = []
-    """Value, low and high of each pair."""
+    allocator: str = ALLOCATOR
+    """The host allocator of all its processes."""
+    cpu_mhz: float | None = None
+    kinds: dict[str, Kind]
+    """By the text of a cell, which leaves out its seed."""
+    note: str = ""
+    """Why it has no kinds, where its file could not be read."""
 
 
 class Working(Protocol):
@@ -95,24 +131,60 @@ def wait_for_quiet(at_most_s: float) -> float:
     return time.monotonic() - begin
 
 
-def path(root: Path, tier: str) -> Path:
-    """Where this machine's calibration for a tier lies: more processes leave less noise."""
-    return root / "calibration" / f"{environment.machine_name()}.{tier}.json"
+def path(root: Path, tier: str, allocator: str = ALLOCATOR) -> Path:
+    """Where this machine's calibration for a tier and a host allocator lies."""
+    suffix = "" if allocator == ALLOCATOR else f".{allocator}"
+    return root / "calibration" / f"{environment.machine_name()}.{tier}{suffix}.json"
 
 
 def save(root: Path, calibration: Calibration) -> Path:
     """Writes it whole or not at all."""
-    found = path(root, calibration.tier)
+    found = path(root, calibration.tier, calibration.allocator)
     write_whole(found, msgspec.json.format(msgspec.json.encode(calibration)))
     return found
 
 
-def load(root: Path, tier: str) -> Calibration | None:
-    """This machine's calibration for a tier; None where there is none that can be read."""
+def load(root: Path, tier: str, allocator: str = ALLOCATOR) -> Calibration | None:
+    """This machine's calibration; None where there is none, and one without kinds where it cannot be read."""
+    file = path(root, tier, allocator)
     try:
-        return msgspec.json.decode(path(root, tier).read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(file.read_bytes(), type=Calibration)
+    except OSError:
         return None
+    except msgspec.DecodeError:
+        note = f"{file.name} is damaged or of an older version, and was ignored; type: weighbridge calibrate again"
+        return Calibration(tier=tier, allocator=allocator, kinds={}, note=note)
+
+
+def every(root: Path) -> list[Calibration]:
+    """This machine's calibrations, of all tiers and allocators."""
+    machine = environment.machine_name()
+    files = sorted((root / "calibration").glob(f"{machine}.*.json"))
+    names = [file.name.removeprefix(f"{machine}.").removesuffix(".json").split(".") for file in files]
+    found = [load(root, *name) for name in names if len(name) <= 2]
+    return [each for each in found if each]
+
+
+def so_far(root: Path, tier: str, allocator: str = ALLOCATOR) -> Calibration:
+    """What is to be added to: this machine's kinds of before, none of another machine's."""
+    here, old = identity(), load(root, tier, allocator)
+    same = old is not None and all(getattr(old, name) == value for name, value in here.items())
+    return Calibration(
+        **here,  # type: ignore[arg-type]
+        tier=tier,
+        allocator=allocator,
+        cpu_mhz=environment.cpu_mhz(),
+        kinds=old.kinds if old and same else {},
+    )
+
+
+def keep(root: Path, kinds: Iterable[Kind], tier: str, allocator: str = ALLOCATOR) -> Calibration:
+    """Adds kinds to this machine's calibration, each in the place of what was known of it, and saves it."""
+    old = so_far(root, tier, allocator)
+    new = {str(kind.cell): kind for kind in kinds}
+    found = msgspec.structs.replace(old, kinds={**old.kinds, **new})
+    save(root, found)
+    return found
 
 
 def identity() -> dict[str, str | int]:
@@ -122,24 +194,65 @@ def identity() -> dict[str, str | int]:
     return {**{name: described[name] for name in names}, "cpus": len(described["cpus"])}
 
 
-def noise(calibration: Calibration | None, cpus_elsewhere: Sequence[float | None]) -> Noise:
-    """The floor that verdicts go by, and what a reader must be warned of."""
+def noise(calibration: Calibration | None, cell: Cell, cpus_elsewhere: Sequence[float | None]) -> Noise:
+    """The floor that a cell's verdicts go by, and what a reader must be warned of."""
     measured = [value for value in cpus_elsewhere if value is not None]
     elsewhere = max(measured, default=None)
-    floor, then = (calibration.floor, calibration.cpus_elsewhere or 0.0) if calibration else (DEFAULT_FLOOR, 0.0)
-    found = warnings(calibration) if calibration else [NOT_CALIBRATED]
+    kind = standing_in(calibration, cell)
+    floor, then = (kind.usable_floor, kind.cpus_elsewhere or 0.0) if kind else (DEFAULT_FLOOR, 0.0)
+    found = [*(warnings(calibration) if calibration else []), *doubts(kind, cell)]
     if elsewhere is not None and elsewhere > then + BUSIER_CPUS:
         floor = max(floor, LOADED_FLOOR)
         found.append(
             f"other processes used {elsewhere:.2f} processors while timing, {then:.2f} when calibrated: "
             f"verdicts go by a floor of {floor:.1%}; for a finer one, type the same when the machine is free"
         )
-    measured_at = calibration.measured if calibration else ""
-    return Noise(floor=floor, calibrated=measured_at, cpus_elsewhere=elsewhere, warnings=found)
+    own = calibration.kinds.get(str(cell)) if calibration else None
+    return Noise(
+        floor=floor,
+        calibrated=kind.measured if kind else "",
+        cpus_elsewhere=elsewhere,
+        between_runs=own.between_runs if own else None,
+        warnings=found,
+    )
+
+
+def standing_in(calibration: Calibration | None, cell: Cell) -> Kind | None:
+    """Whose floor a cell goes by: its own kind's, else the largest of its content's, else of its device's."""
+    kinds = [kind for kind in calibration.kinds.values() if kind.floor is not None] if calibration else []
+    own = [kind for kind in kinds if str(kind.cell) == str(cell)]
+    alike = [kind for kind in kinds if _alike(kind.cell, cell)]
+    beside = [kind for kind in kinds if kind.cell.device == cell.device]
+    return max(own or alike or beside, key=lambda kind: kind.usable_floor, default=None)
+
+
+def _alike(one: Cell, other: Cell) -> bool:
+    return str(msgspec.structs.replace(one, backend=other.backend)) == str(other)
+
+
+def doubts(kind: Kind | None, cell: Cell) -> list[str]:
+    """Why the floor that a cell goes by may not be its own, a line each."""
+    if kind is None:
+        return [NOT_CALIBRATED]
+    found: list[str] = []
+    if not kind.sound:
+        found.append(
+            f"{kind.cell}: {kind.false_verdicts or 0:.0%} of its equal pairs had a verdict at calibration, so that "
+            f"verdicts go by {kind.usable_floor:.1%}, the furthest from 1; type: weighbridge calibrate --pairs 40"
+        )
+    if str(kind.cell) != str(cell):
+        lacking = cell.backend if _alike(kind.cell, cell) else str(cell)
+        found.append(
+            f"{lacking} was not calibrated, and goes by the floor of {kind.cell}, {kind.usable_floor:.1%}; "
+            f"type: weighbridge calibrate --tasks {cell.task} --backends {cell.backend}"
+        )
+    return found
 
 
 def warnings(calibration: Calibration) -> list[str]:
-    """In what the machine differs from the one that was calibrated, a line each."""
+    """In what the machine differs from the one that was calibrated, or why nothing is known of it, a line each."""
+    if calibration.note:
+        return [calibration.note]
     found = [
         f"{name} was {getattr(calibration, name)} at calibration and is {value} now; type: weighbridge calibrate"
         for name, value in identity().items()

@@ -15,12 +15,13 @@ from typing import Any, TypeGuard
 import msgspec
 import pytest
 
-from bench import application, compare
+from bench import application, compare, stats
 from bench.compare import Row
 from bench.core import Cell, WeighbridgeError
 from bench.plan import Filters
 from bench.record import Record
 from bench.report import table
+from bench.stats import Interval
 from bench.tier import tier
 
 CELL = "weighbridge_cell"
@@ -72,7 +73,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         default=0.0,
         metavar="RATIO",
-        help="fail a cell whose ratio to the reference is under this, its whole interval: 0.95 allows 5 % more time",
+        help="fail a cell whose ratio to the reference is under this, its whole interval and beyond the noise floor, "
+        "of three processes or more: 0.95 allows 5 %% more time",
     )
     group.addoption("--weighbridge-time-limit", type=float, default=600.0, help="seconds a cell may take (600)")
 
@@ -181,9 +183,20 @@ def _at_least(request: pytest.FixtureRequest) -> float:
 
 
 def _require_speed(row: Row, at_least: float) -> None:
-    """By threshold and by significance: a ratio that may be noise fails nothing."""
-    if row.interval is not None and row.interval.high < at_least:
+    """By threshold and by significance: a ratio that may be noise, or of too few processes, fails nothing."""
+    if row.interval is not None and too_slow(row.interval, row.floor, _sure(row), at_least):
         pytest.fail(f"{table.ratio(row)} the speed of the reference, at least {at_least:g}× wanted", pytrace=False)
+
+
+def too_slow(ratio: Interval, floor: float, sure: bool, at_least: float) -> bool:
+    """Whether a ratio is under `at_least` with its whole interval, and by more than equal programs come out unequal."""
+    return sure and ratio.high * (1 + floor) < at_least
+
+
+def _sure(row: Row) -> bool:
+    record = row.record
+    blocks = stats.block_medians(list(record.step_s), record.blocks)
+    return stats.enough(stats.known(stats.without(blocks, record.crowded)))
 
 
 def _require(record: Record, asked: list[str]) -> None:

@@ -22,6 +22,8 @@ SCHEMA = 3
 
 DEFAULT_FLOOR = 0.02
 """The noise floor of a machine that nobody calibrated; `weighbridge calibrate` replaces it by what was measured."""
+DEFAULT_BETWEEN_RUNS = 0.10
+"""How far whole runs of identical code differ where neither `calibrate` nor tests.experiments.repeat measured it."""
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,8 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """When it was measured, UTC ISO 8601; empty where this machine was not calibrated and a default stands in."""
     cpus_elsewhere: float | None = None
     """Processors that other processes kept busy while this was timed, on average; None where it cannot be known."""
+    between_runs: float | None = None
+    """How far the steps of whole runs of identical code differ, all but one time in twenty; None if not measured."""
     warnings: list[str] = []
 
 

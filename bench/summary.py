@@ -19,7 +19,7 @@ from bench import stats, store
 from bench.beside import WORTH_BYTES, beside
 from bench.compare import has_times
 from bench.core import Cell, WeighbridgeError
-from bench.record import DEFAULT_FLOOR, SCHEMA, Status
+from bench.record import DEFAULT_FLOOR, SCHEMA, Pairing, Status
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -30,6 +30,7 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
     precision: Any = None
     scope: Any = None
     batch_hash: Any = None
+    host_allocator: Any = None
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -55,9 +56,10 @@ class Parity(msgspec.Struct, frozen=True):
 
 
 class Noise(msgspec.Struct, frozen=True):
-    """The machine's floor."""
+    """How far equal programs, and whole runs of identical code, came out apart."""
 
     floor: float = DEFAULT_FLOOR
+    between_runs: float | None = None
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -75,6 +77,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     step_s: list[float] = []
     blocks: list[list[int]] = []
+    crowded: list[list[bool]] = []
+    pairing: Pairing = ""
     score: dict[str, float | None] = {}
     parity: Parity | None = None
     host_peak_bytes: int | None = None
@@ -93,7 +97,10 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     reason: str
     processes: list[list[float]]
-    """Medians of blocks; empty where there is no usable time."""
+    """Medians of blocks, NaN where a neighbour was busy and the others suffice; empty where there is no usable time."""
+    sure: bool
+    """Whether there are processes and undisturbed blocks enough for a verdict."""
+    pairing: Pairing
     metric: str
     """Of the score; empty where the record has none that says anything."""
     score: float | None
@@ -103,13 +110,19 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     device_peak_bytes: int | None
     facts: Facts
     floor: float
+    between_runs: float | None
     machine: str
     started: str
 
     @property
+    def quiet(self) -> list[list[float]]:
+        """Medians of the blocks that count."""
+        return stats.known(self.processes)
+
+    @property
     def step_s(self) -> float | None:
-        """Median of all blocks."""
-        return stats.median([step_s for process in self.processes for step_s in process]) if self.processes else None
+        """Median of all blocks that count."""
+        return stats.median([step_s for process in self.quiet for step_s in process]) if self.processes else None
 
 
 decoder = msgspec.json.Decoder(Line)
@@ -144,11 +157,16 @@ def summary(line: Line) -> Summary:
     ok = line.status == "ok"
     target = target_of(bytes(line.about))
     scored = ok and target is not None and target.metric in line.score
+    blocks = stats.block_medians(line.step_s, line.blocks) if ok and has_times(line.step_s, line.blocks) else []
+    quiet = stats.without(blocks, line.crowded) if any(map(any, line.crowded)) else blocks
+    sure = stats.enough(stats.known(quiet) if quiet is not blocks else blocks)
     return Summary(
         cell=line.cell,
         status=line.status,
         reason=line.reason,
-        processes=stats.block_medians(line.step_s, line.blocks) if ok and has_times(line.step_s, line.blocks) else [],
+        processes=quiet if sure else blocks,
+        sure=sure,
+        pairing=line.pairing,
         metric=target.metric if target and scored else "",
         score=line.score[target.metric] if target and scored else None,
         higher_is_better=target.higher_is_better if target else True,
@@ -157,6 +175,7 @@ def summary(line: Line) -> Summary:
         device_peak_bytes=line.device_peak_bytes,
         facts=facts(bytes(line.facts)),
         floor=line.noise.floor if line.noise else DEFAULT_FLOOR,
+        between_runs=line.noise.between_runs if line.noise else None,
         machine=line.environment.machine,
         started=line.started,
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 from bench.core import Cell, Target
-from bench.record import Parity, Provenance, Record
+from bench.record import Noise, Parity, Provenance, Record
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
 settings.load_profile("shared-machine")
@@ -63,6 +63,14 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
     fields |= changes
     fields.setdefault("blocks", in_three(len(fields["step_s"])))  # type: ignore[arg-type]
     return Record(**fields)  # type: ignore[arg-type]
+
+
+def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:
+    """As `make_record`, of three processes, and of a kind whose whole runs differ by 2 %: what the gate can judge."""
+    steps = step_s if isinstance(step_s, list) else [step_s] * 9
+    third = len(steps) // 3
+    blocks = [[1] * third, [1] * third, [1] * (len(steps) - 2 * third)] if steps else []
+    return make_record(backend, steps, **{"blocks": blocks, "noise": Noise(between_runs=0.02), **changes})
 
 
 @pytest.fixture

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from backends.work import MORE_VARIABLE
 from bench import application, calibrate, cli, data, noise
 from bench.application import Planned
 from bench.calibrate import LOWEST_FLOOR, Pair
+from bench.cli_machine import calibrated
 from bench.core import WeighbridgeError
 from bench.group import NOTHING_MORE
 from bench.plan import Filters
@@ -19,8 +22,16 @@ from bench.tier import QUICK
 from tests.conftest import make_cell
 
 
-def pair(low: float, high: float) -> Pair:
-    return Pair(cell=make_cell(), ratio=Interval((low + high) / 2, low, high), turns=10, floor=0.02, cpus_elsewhere=0.1)
+def pair(low: float, high: float, backend: str = "fake", **changes: object) -> Pair:
+    fields: dict[str, object] = {
+        "cell": make_cell(backend),
+        "ratio": Interval((low + high) / 2, low, high),
+        "ratios": [[(low + high) / 2] * 2] * 3,
+        "steps": (0.01, 0.01),
+        "floor": 0.02,
+        "cpus_elsewhere": 0.1,
+    }
+    return Pair(**{**fields, **changes})  # type: ignore[arg-type]
 
 
 intervals = st.tuples(st.floats(0.5, 1.5), st.floats(0, 0.3)).map(
@@ -60,26 +71,83 @@ def test_no_pair_vouches_for_itself() -> None:
     assert calibrate.false_verdicts([pair(0.99, 1.01)] * 10) == 0
 
 
+def test_pairs_that_a_neighbour_met_say_nothing_of_verdicts_unless_all_did() -> None:
+    met = pair(1.5, 1.6, ratios=[[1.55]])
+    assert met.verdict(0.02) == "UNSURE"
+    found = calibrate.kind(make_cell(), [pair(0.99, 1.01)] * 5 + [met])
+    assert (found.pairs, found.floor, found.false_verdicts) == (5, LOWEST_FLOOR, 0)
+    assert calibrate.kind(make_cell(), [met] * 5).floor == pytest.approx(0.5)
+
+
+def test_whole_runs_differ_by_what_nineteen_in_twenty_stay_within() -> None:
+    steps = [[0.01], [0.0101], [0.0099], [0.01], [0.012]]
+    assert calibrate.between_runs(steps) == pytest.approx(0.012 / 0.0099 - 1)
+    assert calibrate.between_runs(steps[:4]) is None
+    assert calibrate.between_runs([[0.01]] * 40 + [[0.02]]) == pytest.approx(0)  # 40 of 820 pairs hold the odd one
+
+
+def test_steps_that_were_taken_together_are_not_held_against_each_other() -> None:
+    together = [[0.01, 0.02]] * 5
+    assert calibrate.between_runs(together) == pytest.approx(1.0)
+    assert calibrate.between_runs([[0.01, 0.01], *[[0.01]] * 4]) == 0
+    (first, second) = together[0]
+    assert calibrate.between_runs([[first, second], *[[(first * second) ** 0.5]] * 4]) == pytest.approx(2**0.5 - 1)
+
+
 @pytest.mark.parametrize(("more", "words"), [(0.4, {"SLOWER"}), (0.0, {"SAME", "UNSURE"})])
 def test_real_work_on_the_real_clock(more: float, words: set[str]) -> None:
     planned = Planned(cells=[make_cell("work")], reference="work")
     changed = {MORE_VARIABLE: str(more)} if more else NOTHING_MORE
     (found,) = calibrate.compare_programs(planned, 1, QUICK, Quiet(), changed=changed)
-    assert found.verdict(0.1) in words
-    assert found.turns >= QUICK.fewest_turns
+    assert found.verdict(0.1) in words | ({"UNSURE"} if not found.sure else set())
+    assert len(found.ratios) == QUICK.processes
+    assert found.steps[1] / found.steps[0] == pytest.approx(1 + more, rel=0.2)
 
 
-def test_a_calibration_is_saved_where_a_run_finds_it(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(data, "cache_folder", lambda: folder)
-    found = calibrate.calibrate([pair(0.99, 1.01)] * 5 + [pair(1.04, 1.06)] * 5, QUICK)
-    assert found.floor == pytest.approx(0.04)
-    assert noise.load(folder, "quick") == found
-    assert noise.load(folder, "strict") is None
+def test_the_cells_of_a_plan_take_turns_whatever_their_backend() -> None:
+    planned = Planned(cells=[make_cell("fake"), make_cell("null")], reference="fake")
+    found = calibrate.compare_programs(planned, 3, QUICK, Quiet())
+    assert [each.cell.backend for each in found] == ["fake", "null", "fake"]
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(data, "cache_folder", lambda: found)
+    return found
+
+
+def test_a_calibration_is_saved_kind_by_kind_where_a_run_finds_it(folder: Path) -> None:
+    quiet, loud = [pair(0.99, 1.01)] * 10, [pair(1.04, 1.06, "null")] * 10
+    found = calibrate.calibrate(quiet + loud, QUICK)
+    assert [each.floor for each in found] == [LOWEST_FLOOR, pytest.approx(0.04)]
     job = application.job(Planned(cells=[make_cell()], reference="fake"), 60.0)
-    assert job.calibration == found
+    assert job.calibration == noise.load(folder, "quick")
+    assert job.calibration
+    assert list(job.calibration.kinds.values()) == found
+    assert noise.noise(job.calibration, make_cell("null"), [0.1]).floor == pytest.approx(0.04)
+
+
+def test_whole_runs_and_pairs_do_not_undo_each_other(folder: Path) -> None:
+    cell = make_cell(seed=3)
+    assert calibrate.keep_runs({cell: [0.01, 0.011, 0.01, 0.01, 0.01]}, "quick") == {cell: pytest.approx(0.1)}
+    (kind,) = calibrate.calibrate([pair(0.99, 1.01)] * 5, QUICK)
+    assert (kind.between_runs, kind.runs, kind.pairs) == (pytest.approx(0.1), 5, 5)
+    calibrate.keep_runs({cell: [0.01, 0.01, 0.01, 0.01, 0.012, 0.01]}, "quick")
+    found = noise.load(folder, "quick")
+    assert found
+    (kind,) = found.kinds.values()
+    assert (kind.between_runs, kind.runs, kind.floor) == (pytest.approx(0.2), 6, LOWEST_FLOOR)
+    calibrate.keep_runs({cell: [0.01] * 3}, "quick")
+    assert noise.load(folder, "quick") == found
+
+
+@pytest.mark.parametrize(("odd", "said"), [(0, ""), (1, "Too many had one: verdicts go by 25.00%")])
+def test_a_calibration_that_lets_too_much_through_says_so(odd: int, said: str) -> None:
+    pairs = [pair(0.99, 1.01)] * 9 + [pair(1.2, 1.3)] * odd
+    text = calibrated(calibrate.kind(make_cell(), pairs))
+    assert said in text
+    assert ("Too many" in text) is bool(odd)
 
 
 def test_a_pair_that_fails_ends_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,11 +158,16 @@ def test_a_pair_that_fails_ends_the_calibration(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_request_without_the_reference_is_refused() -> None:
+    for cells in ([make_cell("null")], []):
+        with pytest.raises(WeighbridgeError, match="leave out a filter"):
+            calibrate.of_the_reference(Planned(cells=cells, reference="fake"))
     with pytest.raises(WeighbridgeError, match="leave out a filter"):
-        calibrate.compare_programs(Planned(cells=[make_cell("null")], reference="fake"), 1, QUICK, Quiet())
+        calibrate.compare_programs(Planned(cells=[], reference="fake"), 1, QUICK, Quiet())
 
 
-@pytest.mark.parametrize("words", [["--pairs", "2"], ["--tier", "strictt"], ["--tasks", "nothing"]])
+@pytest.mark.parametrize(
+    "words", [["--pairs", "2"], ["--tier", "strictt"], ["--tasks", "nothing"], ["--backends", "x"]]
+)
 def test_a_wrong_request_is_one_line_and_exit_code_two(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 from bench import baseline, cli, cli_compare, store
 from bench.core import WeighbridgeError
 from bench.record import Record
-from tests.conftest import make_cell, make_record
+from tests.conftest import make_cell
+from tests.conftest import make_thrice as make_record
 from tests.test_store import OLD, old_line
 
 HOSTILE = "<b>[red]|`x`\n../../etc"
@@ -81,6 +82,16 @@ def test_a_noisy_cell_whose_interval_covers_it_is_unsure_and_fails_nothing() -> 
     assert "0.83×" in line
 
 
+def test_a_cell_that_slowed_with_its_reference_is_unsure_and_the_reference_fails_the_build() -> None:
+    for name, factor in (("a", 1.0), ("b", 1.2)):
+        write(name, make_record("fake", 0.01 * factor), make_record("null", 0.005 * factor))
+    ended = weighbridge("compare", "a", "b", "--json")
+    found = {change["cell"].split()[1]: change for change in json.loads(ended.stdout)["changes"]}
+    assert (ended.exit_code, found["fake"]["kind"], found["null"]["kind"]) == (1, "REGRESSION", "UNSURE")
+    assert found["null"]["unsure"] == "the reference was slower by as much: the machine, or what both share"
+    assert found["null"]["limit"] == 0.05
+
+
 def test_a_missing_cell_is_named_and_fails_on_request() -> None:
     a_run("a")
     write("b", make_record(cell=make_cell(batch_size=1), step_s=steps(0.01, 0.005, 0)))
@@ -143,7 +154,7 @@ def test_scores_that_are_no_number_are_a_regression() -> None:
 
 
 def test_an_older_schema_and_torn_lines_are_read() -> None:
-    write("a", make_record())
+    write("a", make_record(facts={**make_record().facts, "host_allocator": "as it comes"}))
     Path("b.jsonl").write_bytes(old_line() + b"\n" + b'{"torn')
     ended = weighbridge("compare", "a", "b.jsonl")
     assert ended.exit_code == 0

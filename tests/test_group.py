@@ -340,17 +340,11 @@ def test_a_compiling_backend_that_cannot_be_opened_says_so_once(
 
 
 def test_the_calibration_goes_into_every_record(planned: Planned, tmp_path: Path) -> None:
-    calibration = noise.Calibration(
-        **noise.identity(),  # type: ignore[arg-type]
-        measured="then",
-        tier="quick",
-        cells=[],
-        pairs=20,
-        floor=0.034,
-        false_verdicts=0.0,
-        cpus_elsewhere=99.0,
-        cpu_mhz=None,
-    )
+    kinds = {
+        str(cell): noise.Kind(cell=cell, measured="then", floor=0.034, false_verdicts=0.0, cpus_elsewhere=99.0)
+        for cell in planned.cells
+    }
+    calibration = noise.Calibration(**noise.identity(), tier="quick", kinds=kinds)  # type: ignore[arg-type]
     for record in weigh(planned, tmp_path, calibration=calibration).values():
         assert record.noise
         assert (record.noise.floor, record.noise.calibrated, record.noise.warnings) == (0.034, "then", [])

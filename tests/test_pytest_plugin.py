@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.pytest_plugin import Replay
+from bench.pytest_plugin import Replay, too_slow
+from bench.stats import Interval
 
 CELLS = str(Path(__file__).parent / "test_cells.py")
 FAKE = ["--weighbridge-suite", "fake", "--benchmark-only"]
@@ -69,6 +70,15 @@ def test_a_threshold_fails_what_is_slower_with_its_whole_interval(at_least: str,
     ended = run_pytest(*BOTH, "--weighbridge-at-least", at_least)
     assert ended.returncode == code, ended.stdout
     assert ("at least 20× wanted" in ended.stdout) is (code == 1)
+
+
+@pytest.mark.parametrize(
+    ("high", "floor", "sure", "fails"), [(0.9, 0.02, True, True), (0.94, 0.02, True, False), (0.5, 0.02, False, False)]
+)
+def test_a_ratio_fails_beyond_the_noise_floor_and_of_processes_enough(
+    high: float, floor: float, sure: bool, fails: bool
+) -> None:
+    assert too_slow(Interval(high - 0.01, high - 0.02, high), floor, sure, at_least=0.95) is fails
 
 
 def test_an_unknown_suite_ends_the_collection_with_a_hint() -> None:

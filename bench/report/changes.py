@@ -55,7 +55,7 @@ def what(change: Change) -> list[str]:
     if before is None or after is None:
         return [f"only {'after' if after else 'before'}"]
     moved = [WORDS[metric](before, after, change) for metric in (*change.worse, *change.better)]
-    unsure = ["speed unsure: the interval reaches over the limit"] if change.verdict == "UNSURE" else []
+    unsure = [f"speed unsure: {change.unsure}"] if change.unsure else []
     bar = [f"speeds not compared: {change.incomparable}"] if change.incomparable else []
     return moved + unsure + bar or [after.reason or after.status]
 
@@ -103,7 +103,8 @@ def limits(outcome: Outcome) -> str:
     """The thresholds, in words."""
     limits = outcome.thresholds
     shares = ", ".join(f"{name} {percent(getattr(limits, name))}" for name in ("speed", "memory", "score"))
-    return f"Regression: worse by more than {shares} (speed: with its whole 95 % interval, and beyond the noise floor)."
+    spread = "beyond what whole runs of identical code differ by"
+    return f"Regression: worse by more than {shares} (speed: with its whole 95 % interval, and {spread})."
 
 
 def markdown(outcome: Outcome) -> str:
@@ -133,9 +134,12 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
+NAMES = ("kind", "verdict", "speed", "limit", "worse", "better", "unsure", "incomparable")
+
+
 def _json(change: Change) -> dict[str, Any]:
     sides = {name: _json_side(side) for name, side in (("before", change.before), ("after", change.after))}
-    words = {name: getattr(change, name) for name in ("kind", "verdict", "speed", "worse", "better", "incomparable")}
+    words = {name: getattr(change, name) for name in NAMES}
     return {"id": change.cell.id, "cell": str(change.cell), **words, "what": what(change), **sides}
 
 

@@ -1,8 +1,8 @@
 """The tables of docs/measuring.md: are the verdicts right, and how do others do on the same pair of programs?
 
-    python -m tests.measuring aa --pairs 40          # equal programs beside a competing load
-    python -m tests.measuring slowdowns --runs 20    # 3, 5 and 10 % more work, tier standard
-    python -m tests.measuring methods --runs 20      # pytest-benchmark and a plain loop beside ours
+    python -m tests.experiments.verdicts aa --pairs 40          # equal programs beside a competing load
+    python -m tests.experiments.verdicts slowdowns --runs 20    # 3, 5 and 10 % more work, tier standard
+    python -m tests.experiments.verdicts methods --runs 20      # pytest-benchmark and a plain loop beside ours
 
 Every figure is of real work on the real clock. `slowdowns` and `methods` want a machine with nothing else to do.
 """
@@ -10,33 +10,28 @@ Every figure is of real work on the real clock. `slowdowns` and `methods` want a
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import os
-import random
-import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from backends.work import MORE_VARIABLE
-from bench import application, calibrate, stats
+from bench import application, calibrate
 from bench.application import Planned
 from bench.calibrate import Pair
 from bench.core import Cell
 from bench.plan import Filters
-from bench.process import thread_variables
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval
 from bench.stats import Interval
 from bench.tier import tier
+from tests.experiments import others
+from tests.experiments.load import competing_load
+from tests.experiments.others import Way
 
 WORK = Cell(
     task="tabular-regression",
@@ -53,38 +48,13 @@ def work() -> Planned:
     return Planned(cells=[WORK], reference="work")
 
 
-def burn(seed: int) -> None:
-    """A neighbour that works and rests by turns of 0.05 to 1.5 s."""
-    rng = random.Random(seed)
-    x = np.random.default_rng(seed).normal(size=(256, 256))
-    while True:
-        until = time.monotonic() + rng.uniform(0.05, 1.5)
-        while time.monotonic() < until:
-            x = np.tanh(x @ x.T / 256)
-        time.sleep(rng.uniform(0.05, 1.5))
-
-
-@contextmanager
-def competing_load(processes: int) -> Generator[None]:
-    """That many neighbours."""
-    context = multiprocessing.get_context("spawn")
-    neighbours = [context.Process(target=burn, args=(seed,), daemon=True) for seed in range(processes)]
-    for neighbour in neighbours:
-        neighbour.start()
-    try:
-        yield
-    finally:
-        for neighbour in neighbours:
-            neighbour.kill()
-
-
 def progress(total: int) -> Callable[[Pair], None]:
     """A line a pair on stderr."""
     count, begin = Counter[str](), time.monotonic()
 
     def tell(pair: Pair) -> None:
         count["done"] += 1
-        ratio = f"{interval(pair.ratio)} {pair.turns} turns"
+        ratio = f"{interval(pair.ratio)} {sum(map(len, pair.ratios))} turns"
         elapsed = time.monotonic() - begin
         print(f"{count['done']}/{total} {elapsed:4.0f} s  {pair.cell.task} {ratio}", file=sys.stderr, flush=True)
 
@@ -129,60 +99,19 @@ def slowdowns(options: argparse.Namespace) -> None:
         print(f"| {percent:g} % | {len(pairs)} | {words} | {ratio:.4f}, {1 / (1 + percent / 100):.4f} |", flush=True)
 
 
-PLAIN = """
-import sys, time
+CODE = """
+import sys
 sys.path.insert(0, {root!r})
 from backends.work import WorkSession
 session = WorkSession(None, {units})
 def step():
     session.step(None)
 """
-LOOP = (
-    PLAIN
-    + """
-step()
-samples = []
-until = time.perf_counter() + 1.0
-while time.perf_counter() < until:
-    begin = time.perf_counter(); step(); samples.append(time.perf_counter() - begin)
-import json; print(json.dumps(samples))
-"""
-)
-BENCHMARK = (
-    PLAIN
-    + """
-def test_step(benchmark):
-    benchmark(step)
-"""
-)
 
 
-def plain_loop(units: int, folder: Path) -> list[float]:
-    """Steps of one second in a bare script."""
-    script = folder / "loop.py"
-    script.write_text(LOOP.format(root=str(Path.cwd()), units=units))
-    return json.loads(run([sys.executable, str(script)]))
-
-
-def pytest_benchmark(units: int, folder: Path) -> list[float]:
-    """pytest-benchmark as it comes: five rounds or one second, whichever is more."""
-    script, result = folder / "test_step.py", folder / "result.json"
-    script.write_text(BENCHMARK.format(root=str(Path.cwd()), units=units))
-    run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:weighbridge", "--rootdir", str(folder),
-         "--benchmark-save-data", f"--benchmark-json={result}", str(script)])  # fmt: skip
-    return json.loads(result.read_text())["benchmarks"][0]["stats"]["data"]
-
-
-def run(command: list[str]) -> str:
-    variables = {**os.environ, **thread_variables()}
-    return subprocess.run(command, env=variables, check=True, capture_output=True, text=True).stdout
-
-
-def one_after_the_other(measure: Callable[[int, Path], list[float]], units: Sequence[int]) -> Interval:
-    """The ratio of two sequential runs, with the interval that their own steps give."""
-    with tempfile.TemporaryDirectory() as folder:
-        first, second = (stats.interval([measure(each, Path(folder))]) for each in units)
-    return stats.unpaired_ratio(first, second)
+def one_after_the_other(measure: Way, units: Sequence[int]) -> Interval:
+    """The ratio of two sequential runs."""
+    return others.ratio(*(measure(CODE.format(root=str(Path.cwd()), units=each), {}) for each in units))
 
 
 def ours(name: str, more: float) -> Interval:
@@ -197,8 +126,8 @@ def methods(options: argparse.Namespace) -> None:
 
     known = (UNITS, round(UNITS * 1.05))
     ways: dict[str, Callable[[], Interval]] = {
-        "pytest-benchmark": lambda: one_after_the_other(pytest_benchmark, known),
-        "plain loop": lambda: one_after_the_other(plain_loop, known),
+        "pytest-benchmark": lambda: one_after_the_other(others.pytest_benchmark, known),
+        "plain loop": lambda: one_after_the_other(others.plain_loop, known),
     }
     ways |= {f"weighbridge {name}": partial(ours, name, 0.05) for name in options.tiers.split(",")}
     truth = known[0] / known[1]

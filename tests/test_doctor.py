@@ -1,0 +1,40 @@
+"""What the doctor says of calibrations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from bench import cli, data, doctor, noise
+from bench.noise import Kind
+from tests.conftest import make_cell
+
+SOUND = Kind(
+    cell=make_cell(), measured="2026-11-24T00:00:00+00:00", floor=0.012, false_verdicts=0.05, between_runs=0.03
+)
+LOUD = Kind(cell=make_cell("null"), floor=0.01, false_verdicts=0.1, ratios=[(0.8, 0.7, 0.9)])
+RUNS = Kind(cell=make_cell("work"), between_runs=0.04, runs=20)
+
+
+def test_a_row_a_kind_with_its_doubts(tmp_path: Path) -> None:
+    found = noise.keep(tmp_path, [SOUND, LOUD, RUNS], "quick")
+    sound, loud, runs = doctor.calibrated(found)
+    assert (sound["kind"], sound["floor"], sound["between runs"]) == (str(SOUND.cell), "1.20%", "3.00%")
+    assert (sound["false verdicts"], sound["measured"], sound["note"]) == ("5.00%", "2026-11-24", "")
+    assert (loud["false verdicts"], loud["note"]) == ("10.00%, too many", "verdicts go by 25.00%")
+    assert (runs["floor"], runs["between runs"], runs["note"]) == ("not measured", "4.00%", "")
+
+
+def test_the_doctor_shows_them_and_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(doctor, "import_problem", lambda backend: None)
+    monkeypatch.setattr(cli.out, "_width", 240)
+    assert "between runs" not in CliRunner().invoke(cli.app, ["doctor"]).stdout
+    noise.keep(tmp_path, [SOUND], "quick")
+    noise.path(tmp_path, "strict").write_bytes(b'{"floor": 0.01}')
+    ended = CliRunner().invoke(cli.app, ["doctor"])
+    assert ended.exit_code == 0
+    assert str(SOUND.cell) in ended.stdout
+    assert "calibrate again" in ended.stdout
