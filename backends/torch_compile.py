@@ -83,6 +83,10 @@ class CompiledSession(TorchSession):
         """The counter does not see into a compiled program; eager's count holds for the same model."""
         return None
 
+    def close(self) -> None:
+        """Gives the programs back."""
+        self.torch._dynamo.reset()
+
     def programs(self) -> int:
         """As dynamo counts them, recompilations among them."""
         return _programs() - self.programs_before

@@ -9,4 +9,4 @@ class TorchCompileDynamic(TorchCompile):
     """Inductor with `dynamic=True`."""
 
     name = "torch-compile-dynamic"
-    options = {"dynamic": True}  # noqa: RUF012
+    options = {"dynamic": True}

@@ -1,4 +1,4 @@
-"""torch.compile with frozen weights: inductor makes them constants, folds what it can and lays them as oneDNN wants them.
+"""torch.compile with frozen weights: inductor makes them constants, folds them, and lays them as oneDNN wants them.
 
 It is torch's counterpart to a twin that lays its weights anew at open. Programs with constants are not kept in
 inductor's cache, so that a warm process compiles nearly everything again, all but the C++.
@@ -19,7 +19,7 @@ class TorchCompileFreezing(TorchCompile):
     """Inductor with `freezing`."""
 
     name = "torch-compile-freezing"
-    options = {"options": {"freezing": True}}  # noqa: RUF012 -- tells its programs from those that are not frozen
+    options = {"options": {"freezing": True}}  # tells its programs from those that are not frozen
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """One that freezes."""
@@ -39,6 +39,7 @@ class FrozenSession(CompiledSession):
         """Leaves the configuration as it was."""
         from torch._inductor import config
 
+        super().close()
         config.freezing = self.was
 
     def facts(self) -> dict[str, Any]:
@@ -56,4 +57,6 @@ def frozen_constants() -> list[Any]:
     """Weights that inductor's programs hold as constants."""
     from torch._inductor.codecache import PyCodeCache
 
-    return [value for program in PyCodeCache.modules for name, value in vars(program).items() if "_frozen_param" in name]
+    return [
+        value for program in PyCodeCache.modules for name, value in vars(program).items() if "_frozen_param" in name
+    ]

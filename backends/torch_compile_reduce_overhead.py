@@ -14,7 +14,7 @@ class TorchCompileReduceOverhead(TorchCompile):
     name = "torch-compile-reduce-overhead"
     devices = ("cuda",)
     program_a_shape = True
-    options = {"mode": "reduce-overhead", "dynamic": False}  # noqa: RUF012
+    options = {"mode": "reduce-overhead", "dynamic": False}
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """One that replays graphs."""

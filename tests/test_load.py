@@ -264,3 +264,15 @@ def test_a_service_that_answers_otherwise_under_load_or_remembers_fails_its_audi
     found = msgspec.convert(service.reply(Audit()), Audited)
     assert (found.same_outputs, found.no_memory) == (same, forgets)
     assert found.samples > 30
+
+
+@pytest.mark.parametrize(("program_a_shape", "sizes"), [(True, [4, 4]), (False, [3, 4])])
+def test_a_batch_is_padded_only_where_a_shape_is_a_program(
+    program_a_shape: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = registry.backend("fake")
+    monkeypatch.setattr(type(backend), "compiles", True)
+    monkeypatch.setattr(type(backend), "program_a_shape", program_a_shape)
+    examples = Examples(inputs={"features": np.zeros((8, 5), np.float32)}, targets={})
+    service = Service(make_cell(batch_size=4), backend, task("tabular-regression"), Summing(), examples)
+    assert [service.size(count) for count in (3, 4)] == sizes
