@@ -31,9 +31,11 @@ class FrozenSession(CompiledSession):
 
     def __init__(self, module: Any, cell: Cell, function: Any) -> None:
         from torch._inductor import config
+        from torch._inductor.codecache import PyCodeCache
 
         super().__init__(module, cell, function)
         self.was, config.freezing = config.freezing, True
+        self.loaded_before = len(PyCodeCache.modules)
 
     def close(self) -> None:
         """Leaves the configuration as it was."""
@@ -44,7 +46,7 @@ class FrozenSession(CompiledSession):
 
     def facts(self) -> dict[str, Any]:
         """Adds what was frozen, read back from the programs that were loaded."""
-        constants = frozen_constants()
+        constants = self.frozen_constants()
         laid = any(constant.is_mkldnn for constant in constants)
         return {
             **super().facts(),
@@ -52,11 +54,9 @@ class FrozenSession(CompiledSession):
             "frozen_constants": len(constants),
         }
 
+    def frozen_constants(self) -> list[Any]:
+        """Weights that programs which were loaded since hold as constants."""
+        from torch._inductor.codecache import PyCodeCache
 
-def frozen_constants() -> list[Any]:
-    """Weights that inductor's programs hold as constants."""
-    from torch._inductor.codecache import PyCodeCache
-
-    return [
-        value for program in PyCodeCache.modules for name, value in vars(program).items() if "_frozen_param" in name
-    ]
+        held = [pair for program in PyCodeCache.modules[self.loaded_before :] for pair in vars(program).items()]
+        return [value for name, value in held if name.startswith("_frozen_param")]
