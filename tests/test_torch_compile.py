@@ -17,6 +17,7 @@ from torch._inductor import config
 from backends.torch_compile import TorchCompile
 from backends.torch_compile_freezing import FROZEN, TorchCompileFreezing
 from backends.torch_eager import TorchEager
+from bench import registry
 from bench.core import Arrays, Backend, ModelSpec, Seeded
 from tests.conftest import make_cell
 
@@ -31,6 +32,12 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     save_file(TorchEager().weights(MLP, {}, None), path)
     return path
+
+
+def test_backends_that_run_torch_are_one_camp() -> None:
+    found = {backend.camp for name, backend in registry.backends().items() if name.startswith("torch")}
+    assert found == {"torch"}
+    assert registry.backend("flax").camp != "torch"
 
 
 def facts(backend: Backend, weights: Path) -> dict[str, Any]:
