@@ -9,4 +9,4 @@ class TorchCompileDynamic(TorchCompile):
     """Inductor with `dynamic=True`."""
 
     name = "torch-compile-dynamic"
-    dynamic = True
+    options = {"dynamic": True}

@@ -6,9 +6,10 @@ Precision is set, never assumed: torch keeps float32 for matrix products but let
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from bench.core import (
 OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
 DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
 REQUIRES = ("torch", "timm", "transformers")
+CAMP = "torch"
 SCOPES = {"infer": "model forward", "generate": "prefill and decode"}
 """What one timed step holds; every backend's says the same or gets no ratio."""
 
@@ -61,6 +63,7 @@ class TorchEager(Reference):
     devices = ("cpu", "cuda")
     scenarios = ("infer", "generate")
     precisions = ("fp32", "tf32", "bf16", "fp16")
+    camp = CAMP
     oom_signs = OOM_SIGNS
 
     def why_not(self, cell: Cell) -> str | None:
@@ -131,7 +134,10 @@ def _wait(device: Device) -> None:
 
 
 def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
-    """A module in eval mode that holds `weights`, at the cell's precision and on its device."""
+    """A module in eval mode that holds `weights`, at the cell's precision and on its device.
+
+    There cuDNN tries its convolutions and keeps the fastest, as XLA does; the oracle is made on the CPU.
+    """
     import torch
     from safetensors.numpy import load_file
 
@@ -139,6 +145,7 @@ def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
     from backends.torch_nn import tf32
 
     set_precision(cell.precision)
+    torch.backends.cudnn.benchmark = cell.device == "cuda"
     module = torch_models.build(model)
     torch_models.load_state(module, load_file(weights))
     if cell.precision == "tf32" and cell.device == "cpu":
@@ -157,10 +164,14 @@ def held(tensors: dict[str, Any]) -> int:
     return sum(tensor.nbytes for tensor in tensors.values() if isinstance(tensor, torch.Tensor))
 
 
+class Outputs(dict[str, Any]):
+    """Names -> tensors of a step on a device, and the event that follows its last kernel."""
+
+    done: Any = None
+
+
 class TorchSession(Session):
     """A loaded module. `infer` calls the forward function, `generate` decodes greedily with a KV cache."""
-
-    generate_options: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, module: Any, cell: Cell, function: Callable[..., dict[str, Any]]) -> None:
         import torch
@@ -184,9 +195,16 @@ class TorchSession(Session):
         return tensor.to(self.cell.device, self.dtype if tensor.is_floating_point() else None)
 
     def step(self, x: dict[str, Any]) -> Any:
-        """One forward pass or one generation."""
+        """One forward pass or one generation. On a device an event is recorded behind it, for `sync` to wait for."""
         with self.torch.inference_mode():
-            return self.run(x)
+            y = self.run(x)
+        return self._marked(y) if self.cell.device == "cuda" else y
+
+    def _marked(self, y: dict[str, Any]) -> Outputs:
+        outputs = Outputs(y)
+        outputs.done = self.torch.cuda.Event()
+        outputs.done.record()
+        return outputs
 
     def infer(self, x: dict[str, Any]) -> Any:
         """Names -> tensors."""
@@ -201,16 +219,20 @@ class TorchSession(Session):
             do_sample=False,
             return_dict_in_generate=True,
             output_logits=True,
-            **self.generate_options,
+            **self.generate_options(x),
         )
         tokens_BN = y.sequences[:, x["input_ids"].shape[1] :]
         logits_BNV = self.torch.stack(y.logits, 1)
         return {"tokens": tokens_BN, "logit": logits_BNV.gather(2, tokens_BN[:, :, None])[:, :, 0]}
 
+    def generate_options(self, x: dict[str, Any]) -> dict[str, Any]:
+        """What is said to `generate` beside that; transformers' cache grows by default."""
+        return {}
+
     def sync(self, y: Any) -> None:
-        """CPU work is done when it returns; a device is waited for."""
-        if self.cell.device == "cuda":
-            self.torch.cuda.synchronize()
+        """CPU work is done when it returns; a device is waited for up to this step, not to what is queued behind it."""
+        if isinstance(y, Outputs):
+            y.done.synchronize()
 
     def get(self, y: dict[str, Any]) -> Arrays:
         """Half types are widened to float32."""
@@ -283,24 +305,53 @@ class TorchSession(Session):
         if self.sample is not None:
             x = {name: 1 if name == "new_tokens" else held for name, held in self.sample.items()}
             with self.torch.no_grad(), Listener():  # in inference mode a listener hears only the function of all
-                self.sync(self.run(x))
+                self.run(x)
+            _wait(self.cell.device)
         return sorted(name.removeprefix("_scaled_dot_product_") for name in seen)
 
     def facts(self) -> dict[str, Any]:
         """Effective footing, read back from torch."""
         half = self.torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction
+        on_device = self.cell.device == "cuda"
         return {
             "attention": self.attention(),
-            "reduced_precision_reduction": half if self.cell.device == "cuda" else None,
+            "reduced_precision_reduction": half if on_device else None,
             "threads": self.torch.get_num_threads(),
             "precision": str(self.dtype).removeprefix("torch."),
             "matmul_precision": self.torch.get_float32_matmul_precision(),
             "cudnn_tf32": self.torch.backends.cudnn.allow_tf32,
-            "layout": "channels_last",
+            "cudnn_benchmark": self.torch.backends.cudnn.benchmark if on_device else None,
+            "layout": layout(self.module),
+            "prepacked": [],
             "scope": SCOPES[self.cell.scenario],
             "compile_scope": "none",
             "graph_breaks": 0,
             "donation": False,
             "cuda_graphs": False,
-            "allocator": self.torch.cuda.get_allocator_backend() if self.cell.device == "cuda" else "system",
+            "allocator": self.torch.cuda.get_allocator_backend() if on_device else "system",
+            "cpu_capability": self.torch.backends.cpu.get_cpu_capability(),
+            **libraries(self.torch.__config__.show()),
         }
+
+
+def layout(module: Any) -> str:
+    """How the weights lie whose layout has a choice: those of convolutions."""
+    import torch
+
+    weights = [weight for weight in module.parameters() if weight.ndim == 4]
+    if not weights:
+        return "no 4-d weights"
+    if all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights):
+        return "channels_last"
+    return "contiguous" if all(weight.is_contiguous() for weight in weights) else "mixed"
+
+
+def libraries(built_with: str) -> dict[str, str]:
+    """BLAS and oneDNN with their versions, out of what `torch.__config__.show()` says; else BLAS by its bare name."""
+    lines = [line.strip(" -") for line in built_with.splitlines()]
+    blas = next((line.partition(" for ")[0] for line in lines if "Math Kernel Library" in line), None)
+    bare = re.search(r"BLAS_INFO=(\w+)", built_with)
+    return {
+        "blas": blas or (bare[1] if bare else "unknown"),
+        "onednn": next((line.partition(" (")[0] for line in lines if "MKL-DNN v" in line), "none"),
+    }

@@ -123,9 +123,9 @@ def weigh(
         exact = found[cell, "exact"]
         if exact.status in HOPELESS:
             continue
-        compiles = job.backend(cell).compiles
-        yield from trial(cell, "one length", Padding([], compiles))
-        yield from trial(cell, "powers of two", Padding([], compiles))
+        pads_rows = job.backend(cell).program_a_shape
+        yield from trial(cell, "one length", Padding([], pads_rows))
+        yield from trial(cell, "powers of two", Padding([], pads_rows))
         if exact.passed is None:
             continue
         best = best_padding(cell, exact.passed, passes)

@@ -92,7 +92,7 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     percentile: float
     policy: Policy
     sizes: list[int]
-    """Batch sizes that were run; a backend that compiles pads to them."""
+    """Batch sizes that were run; a backend that compiles a program a shape pads to them."""
     search: Search
     lost: int
     """Queries of complete runs that were neither answered nor rejected: none, or something is wrong."""

@@ -104,7 +104,7 @@ class Service:
 
     def size(self, count: int) -> int:
         """What a batch of so many samples is run at: padded where each size is a program of its own."""
-        return padded(count, self.most) if self.backend.compiles else count
+        return padded(count, self.most) if self.backend.program_a_shape else count
 
     def inputs_of(self, chosen: Sequence[int], size: int) -> Arrays:
         """Samples as a batch of `size` rows; what is missing repeats the first."""

@@ -147,9 +147,9 @@ def test_rows_are_filled_with_zeros_and_batches_with_their_first_row() -> None:
 
 
 class Toy(Backend):
-    """Says that it compiles."""
+    """Says that it compiles a program a shape."""
 
-    name, compiles = "toy", True
+    name, compiles, program_a_shape = "toy", True, True
 
     def open(self, *args: Any) -> Session:
         raise NotImplementedError
@@ -185,6 +185,15 @@ def trials(monkeypatch: pytest.MonkeyPatch, passes: int, known: Sequence[Churned
         application.job(application.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()}
     )
     return list(churn.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
+
+
+@pytest.mark.parametrize("program_a_shape", [True, False])
+def test_rows_are_filled_up_where_a_shape_is_a_program_and_not_where_one_serves_any(
+    program_a_shape: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Toy, "program_a_shape", program_a_shape)
+    found = {trial.strategy: trial.pads_rows for trial in trials(monkeypatch, 20)}
+    assert (found["one length"], found["powers of two"]) == (program_a_shape, program_a_shape)
 
 
 @pytest.mark.parametrize("passes", [1, 20, 300])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import load, pipe, registry, stopping, study
+from bench import compare, load, pipe, registry, stopping, study
 from bench.audit import Audited
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
@@ -165,6 +165,9 @@ def test_the_conversation_searches_below_the_offline_rate_and_confirms_longer() 
     assert served[-1].queries == 3 * served[0].queries == 3 * stopping.fewest_queries(2, 0.99)
 
 
+FOOTING: dict[str, object] = {**dict.fromkeys(compare.FOOTING, "same"), "threads": 2}
+
+
 def trial(backend: str, rate: float, **changes: object) -> Loaded:
     found = load.judged(
         msgspec.convert(Asks(1e9)(Serve(rate=rate, queries=900, policy=Policy(most=8, queue=9))), load.Served),
@@ -176,7 +179,7 @@ def trial(backend: str, rate: float, **changes: object) -> Loaded:
     )  # fmt: skip
     fields: dict[str, object] = {
         "cell": make_cell(backend), "status": "ok", "server": serving, "audit": AUDITED,
-        "offline": Rated(samples=10, seconds=1.0), "facts": {"threads": 2, "weights_hash": "w", "batch_hash": "b"},
+        "offline": Rated(samples=10, seconds=1.0), "facts": FOOTING,
         **changes,
     }  # fmt: skip
     return Loaded(**fields)  # type: ignore[arg-type]
@@ -189,7 +192,7 @@ def column(trials: list[Loaded], name: str) -> list[str]:
 def test_rates_are_compared_only_on_equal_footing_and_where_both_passed_the_audit() -> None:
     torch, flax = trial("torch", 100.0), trial("flax", 125.0)
     failed = msgspec.structs.replace(AUDITED, same_outputs=False)
-    other_threads = {"threads": 1, "weights_hash": "w", "batch_hash": "b"}
+    other_threads = {**FOOTING, "threads": 1}
     assert column([torch, flax], "of the reference's") == ["", "1.25×"]
     assert column([torch, trial("flax", 125.0, audit=failed)], "of the reference's") == ["", ""]
     assert column([torch, trial("flax", 125.0, facts=other_threads)], "of the reference's") == ["", ""]
@@ -264,3 +267,15 @@ def test_a_service_that_answers_otherwise_under_load_or_remembers_fails_its_audi
     found = msgspec.convert(service.reply(Audit()), Audited)
     assert (found.same_outputs, found.no_memory) == (same, forgets)
     assert found.samples > 30
+
+
+@pytest.mark.parametrize(("program_a_shape", "sizes"), [(True, [4, 4]), (False, [3, 4])])
+def test_a_batch_is_padded_only_where_a_shape_is_a_program(
+    program_a_shape: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = registry.backend("fake")
+    monkeypatch.setattr(type(backend), "compiles", True)
+    monkeypatch.setattr(type(backend), "program_a_shape", program_a_shape)
+    examples = Examples(inputs={"features": np.zeros((8, 5), np.float32)}, targets={})
+    service = Service(make_cell(batch_size=4), backend, task("tabular-regression"), Summing(), examples)
+    assert [service.size(count) for count in (3, 4)] == sizes

@@ -142,3 +142,20 @@ def test_every_table_of_a_suite_plans_cells(name: str) -> None:
         assert {cell.task for cell in cells} == set(table.tasks)
         assert {cell.scenario for cell in cells} == set(table.scenarios)
         assert {cell.preset for cell in cells} == set(table.presets)
+
+
+def backends_of(suite: str, task: str, scenario: str) -> set[str]:
+    cells = plan(msgspec.convert(registry.suite(suite), Suite), Filters(), registry.task, registry.backend)
+    return {cell.backend for cell in cells if (cell.task, cell.scenario) == (task, scenario)}
+
+
+def test_suites_hold_what_their_first_line_says() -> None:
+    three = {"torch", "torch-compile", "flax"}
+    assert all(backends_of("full", task, "infer") == three for task in registry.tasks())
+    assert backends_of("full", "text-generation", "generate") == {*three, "torch-compile-freezing"}
+    assert all(
+        backends_of("quick", task, "infer") == (three if task == "tabular-regression" else {"torch", "flax"})
+        for task in registry.tasks()
+    )
+    assert "torch-compile on the smallest task alone" in registry.suite("quick")["about"]
+    assert "torch-compile-reduce-overhead" in backends_of("gpu", "text-generation", "generate")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 from torch import nn
+from torch._dynamo.utils import counters
+from torch._inductor import cudagraph_trees
+from transformers import CompileConfig
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.backend import Flax
-from backends.torch_eager import TorchEager, TorchSession
+from backends.torch_compile import CompiledSession, TorchCompile, cuda_graphs
+from backends.torch_compile_reduce_overhead import ReplayedSession, TorchCompileReduceOverhead
+from backends.torch_eager import TorchEager, TorchSession, layout, libraries, load
 from backends.torch_nn.tf32 import round_tf32
 from bench.core import Arrays, ModelSpec, Seeded, Session
 from tests.conftest import make_cell
@@ -46,11 +52,26 @@ def prediction(session: Session) -> np.ndarray:
     return session.get(session.step(session.put(FEATURES)))["prediction"].astype(np.float64)
 
 
+class Event:
+    """A CUDA event that tells its number when it is recorded and when it is waited for."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+
+    def record(self) -> None:
+        self.number = sum("record" in call for call in self.calls)
+        self.calls.append(f"record {self.number}")
+
+    def synchronize(self) -> None:
+        self.calls.append(f"wait for {self.number}")
+
+
 class Cuda:
     """Hears which of torch.cuda's functions are called, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.calls: list[str] = []
+        monkeypatch.setattr(torch.cuda, "Event", lambda: Event(self.calls))
         for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
             monkeypatch.setattr(torch.cuda, name, lambda name=name: self.calls.append(name))
         monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 0)
@@ -66,12 +87,23 @@ def test_torch_forgets_its_peaks_at_the_steady_state_and_waits_before(monkeypatc
     assert session.device_reserved_bytes() == 4096
 
 
-def test_a_torch_step_on_a_device_is_waited_for_and_one_on_a_host_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_torch_step_on_a_device_is_waited_for_and_what_is_queued_behind_it_is_not(
+    monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
     cuda = Cuda(monkeypatch)
-    for device in ("cpu", "cuda"):
-        TorchSession(nn.Linear(1, 1), make_cell("torch", device=device), lambda module, x: x).sync(None)
-    assert cuda.calls == ["synchronize"]
+    session = TorchSession(nn.Linear(1, 1), make_cell("torch", device="cuda"), lambda module, x: x)
+    first, second = (session.step({"y": torch.ones(1)}) for _ in range(2))
+    session.sync(first)
+    session.sync(second)
+    assert cuda.calls == ["record 0", "record 1", "wait for 0", "wait for 1"]
+    assert session.get(first)["y"].tolist() == [1]
+
+
+def test_a_torch_step_on_a_host_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = Cuda(monkeypatch)
     host = TorchSession(nn.Linear(1, 1), make_cell("torch"), lambda module, x: x)
+    host.sync(host.step({"y": torch.ones(1)}))
+    assert cuda.calls == []
     assert (host.forget_peaks(), host.device_peak_bytes(), host.device_reserved_bytes()) == (False, None, None)
 
 
@@ -81,6 +113,137 @@ def test_torch_tells_which_attention_it_dispatched_to(tmp_path: Path) -> None:
     assert session.attention() == []
     session.step(session.put({"input_ids": IDS, "attention_mask": np.ones_like(IDS)}))
     assert session.facts()["attention"] == ["flash_attention_for_cpu"]
+
+
+@pytest.mark.parametrize(("device", "tries", "told"), [("cuda", True, True), ("cpu", False, None)])
+def test_cudnn_tries_its_convolutions_on_a_device(
+    device: str, tries: bool, told: bool | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Cuda(monkeypatch)
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", not tries)
+    monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "native")
+    monkeypatch.setattr(nn.Module, "to", lambda module, *args, **kwargs: module)  # there is no device to move it to
+    session = opened(MLP, tmp_path, device=device)
+    assert torch.backends.cudnn.benchmark == tries
+    assert session.facts()["cudnn_benchmark"] == told
+
+
+def test_the_layout_is_that_of_the_weights_that_have_a_choice() -> None:
+    last = nn.Conv2d(2, 2, 3).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    assert layout(last) == "channels_last"
+    assert layout(nn.Conv2d(2, 2, 3)) == "contiguous"
+    assert layout(nn.Sequential(last, nn.Conv2d(2, 2, 3))) == "mixed"
+    assert layout(nn.Linear(2, 2)) == "no 4-d weights"
+
+
+CONFIG = """PyTorch built with:
+  - GCC 13.3
+  - Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build 20240605 for Intel(R) 64 architecture applications
+  - Intel(R) MKL-DNN v3.12.0 (Git Hash 80afa71049cd69a3df32adcccb623b12cd7baa22)
+  - Build settings: BLAS_INFO=mkl, USE_MKL=ON
+"""
+
+
+def test_torchs_libraries_are_told_with_their_versions(tmp_path: Path) -> None:
+    blas = "Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build 20240605"
+    assert libraries(CONFIG) == {"blas": blas, "onednn": "Intel(R) MKL-DNN v3.12.0"}
+    assert libraries("  - Build settings: BLAS_INFO=open, USE_MKL=OFF") == {"blas": "open", "onednn": "none"}
+    assert libraries("") == {"blas": "unknown", "onednn": "none"}
+    facts = opened(MLP, tmp_path).facts()
+    assert facts["blas"] in torch.__config__.show()
+    assert facts["onednn"] in torch.__config__.show()
+    assert facts["cpu_capability"] == torch.backends.cpu.get_cpu_capability()
+    assert (facts["prepacked"], facts["layout"]) == ([], "no 4-d weights")
+
+
+def tree(*children: Any) -> SimpleNamespace:
+    return SimpleNamespace(children={"next": list(children)})
+
+
+@pytest.mark.parametrize(
+    ("manager", "recorded"),
+    [
+        (None, 0),
+        (SimpleNamespace(roots={}), 0),
+        (SimpleNamespace(roots={"a": [tree(tree(), tree())], "b": [tree()]}), 4),
+    ],
+)
+def test_cuda_graphs_are_counted_where_inductor_keeps_them(
+    manager: Any, recorded: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked for them: the process's configuration says nothing of a mode that a call was given."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(cudagraph_trees, "get_manager", lambda device, create_if_none_exists: manager)
+    monkeypatch.setitem(counters["inductor"], "cudagraph_skips", 3)
+    assert cuda_graphs(make_cell("torch-compile", device="cuda")) == {
+        "cuda_graphs": recorded > 0, "cuda_graphs_recorded": recorded, "cuda_graphs_skipped": 3,
+    }  # fmt: skip
+
+
+def test_reduce_overhead_is_for_cuda_alone_and_says_why() -> None:
+    backend = TorchCompileReduceOverhead()
+    assert backend.why_not(make_cell(backend.name)) == f"{backend.name} does not run on cpu; it runs on cuda"
+    assert backend.why_not(make_cell(backend.name, device="cuda")) is None
+    assert backend.options["mode"] == "reduce-overhead"
+    assert TorchCompile().why_not(make_cell("torch-compile")) is None
+
+
+def test_outputs_of_a_replayed_graph_outlive_the_next_replay() -> None:
+    held = torch.zeros(1)  # a graph writes its outputs to the same place each time
+    session = ReplayedSession(nn.Linear(1, 1), make_cell("x"), lambda module, x: {"y": held.add_(1)})
+    first, second = session.step({}), session.step({})
+    assert (first["y"].item(), second["y"].item()) == (1, 2)
+
+
+LLAMA = ModelSpec(
+    architecture="llama",
+    config={
+        "vocab_size": 31, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+        "num_key_value_heads": 1, "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2,
+        "pad_token_id": 2,
+    },
+    weights=Seeded(seed=4),
+)  # fmt: skip
+
+
+def generating(folder: Path) -> CompiledSession:
+    """A session whose `generate` transformers would compile, as it does on a device; nothing is compiled by us."""
+    weights = folder / "llama.safetensors"
+    save_file(TorchEager().weights(LLAMA, {}, None), weights)
+    cell = make_cell("torch-compile", scenario="generate")
+    module = load(LLAMA, weights, cell)
+    module.generation_config.compile_config = CompileConfig(backend="eager", mode=None)  # type: ignore[arg-type]
+    module.generation_config.compile_config._compile_all_devices = True  # type: ignore[assignment]
+    return CompiledSession(module, cell, lambda module, x: x)
+
+
+def test_generation_is_compiled_once_by_the_backend_and_a_fact_says_where_it_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = generating(tmp_path)
+    x = session.put({"input_ids": IDS, "new_tokens": np.asarray(3)})
+    tokens = session.get(session.step(x))["tokens"]
+    assert session.facts()["compiled_by"] == "the backend"
+    ours = session.generate_options
+    monkeypatch.setattr(session, "generate_options", lambda x: {**ours(x), "disable_compile": False})
+    assert session.get(session.step(x))["tokens"].tolist() == tokens.tolist()
+    assert session.facts()["compiled_by"] == "transformers"
+
+
+def test_a_static_cache_is_kept_across_calls_emptied_and_replaced_by_a_larger_one(tmp_path: Path) -> None:
+    session = generating(tmp_path)
+    x = session.put({"input_ids": IDS, "new_tokens": np.asarray(4)})
+    expected = session.get(session.step(x))
+    (cache,) = session.caches.held.values()
+    keys = cache.layers[0].keys
+    address = keys.data_ptr()
+    assert keys.shape[2] == 12
+    for tokens in (1, 4):
+        found = session.get(session.step({**x, "new_tokens": tokens}))
+        assert np.array_equal(found["logit"], expected["logit"][:, :tokens])
+        assert session.caches.held[2].layers[0].keys.data_ptr() == address
+    session.step({**x, "new_tokens": 5})
+    assert session.caches.held[2].layers[0].keys.shape[2] == 13
 
 
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**100), max_value=2.0**100))

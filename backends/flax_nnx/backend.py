@@ -39,6 +39,7 @@ class Flax(Backend):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "tf32", "bf16", "fp16")
     compiles = True
+    program_a_shape = True
     oom_signs = (
         "RESOURCE_EXHAUSTED",
         "Out of memory",

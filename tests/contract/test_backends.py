@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,17 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
+OPEN: list[Session] = []
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    """Some sessions change what the process compiles for as long as they are open."""
+    yield
+    while OPEN:
+        OPEN.pop().close()
+
+
 def outputs(session: Session, batch: Arrays) -> Arrays:
     y = session.step(session.put(batch))
     session.sync(y)
@@ -51,7 +63,8 @@ def outputs(session: Session, batch: Arrays) -> Arrays:
 
 
 def opened(backend: Backend, weights: dict[str, Path], model: ModelSpec = MLP, **cell: Any) -> Session:
-    return backend.open(model, weights[model.architecture], make_cell(backend.name, **cell))
+    OPEN.append(backend.open(model, weights[model.architecture], make_cell(backend.name, **cell)))
+    return OPEN[-1]
 
 
 @pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
@@ -100,7 +113,18 @@ class TestEveryBackend:
         session = opened(backend, weights)
         outputs(session, BATCH)
         facts = json.loads(json.dumps(session.facts()))
-        assert {"threads", "precision"} <= set(facts) or backend.hidden
+        assert None not in (facts.get("threads"), facts.get("precision"), facts.get("scope"))
+
+    def test_a_third_shape_is_a_program_more_exactly_where_it_says_so(
+        self, backend: Backend, weights: dict[str, Path]
+    ) -> None:
+        session = opened(backend, weights)
+        counts: list[int | None] = []
+        for rows in (6, 5, 4):
+            outputs(session, {"features": BATCH["features"][:rows]})
+            counts.append(session.programs())
+        _, second, third = counts
+        assert (third is not None and second is not None and third > second) == backend.program_a_shape
 
     def test_memory_is_a_figure_or_unknown_and_never_zero(self, backend: Backend, weights: dict[str, Path]) -> None:
         session = opened(backend, weights)
