@@ -206,17 +206,15 @@ class Worker:
         return {"first_s": first_s, "compiles": self.backend.compiles, "peak": memory.host_peak_bytes()}
 
     def check(self) -> dict[str, Any]:
-        """Parity on the fixed batch."""
+        """Parity on the fixed batch; of a generation, what was timed for as long as its text is the oracle's."""
         y = self.session.step(self.x)
         self.session.sync(y)
+        outputs, oracle = self.session.get(y), self.artefacts.oracle()
+        if self.cell.scenario == "generate":
+            asked = artefacts.followed(self.artefacts.batch(), self.cell, self.artefacts.folder)
+            outputs = parity.one_text(outputs, artefacts.outputs_of(self.session, asked), oracle["tokens"])
         decision = self.task.decision if self.cell.scenario == "infer" else ""
-        verdict = parity.judge(
-            self.session.get(y),
-            self.artefacts.reference(),
-            self.artefacts.oracle(),
-            decision,
-            self.cell.precision,
-        )
+        verdict = parity.judge(outputs, self.artefacts.reference(), oracle, decision, self.cell.precision)
         return msgspec.to_builtins(verdict)
 
     def score(self) -> dict[str, float]:
