@@ -170,6 +170,18 @@ class Outputs(dict[str, Any]):
     done: Any = None
 
 
+class Following:
+    """A processor of logits, as transformers calls it at every step, under which only the given token can be taken."""
+
+    def __init__(self, tokens_BN: Any, prompt: int) -> None:
+        self.tokens_BN, self.prompt = tokens_BN, prompt
+
+    def __call__(self, input_ids: Any, scores_BV: Any) -> Any:
+        """Every other score is lost, in a tensor of its own."""
+        token_B1 = self.tokens_BN[:, input_ids.shape[1] - self.prompt, None]
+        return scores_BV.new_full(scores_BV.shape, -float("inf")).scatter(1, token_B1, 0.0)
+
+
 class TorchSession(Session):
     """A loaded module. `infer` calls the forward function, `generate` decodes greedily with a KV cache."""
 
@@ -211,7 +223,11 @@ class TorchSession(Session):
         return self.function(self.module, x)
 
     def generate(self, x: dict[str, Any]) -> Any:
-        """transformers' own greedy search, which is what people run. Logits are kept for parity."""
+        """transformers' own greedy search, which is what people run. Logits are kept for parity.
+
+        They are kept as the model gave them: what is followed changes only which token is taken.
+        """
+        followed = {"logits_processor": [Following(x["follow"], x["input_ids"].shape[1])]} if "follow" in x else {}
         y = self.module.generate(
             x["input_ids"],
             attention_mask=self.torch.ones_like(x["input_ids"]),
@@ -219,11 +235,13 @@ class TorchSession(Session):
             do_sample=False,
             return_dict_in_generate=True,
             output_logits=True,
+            **followed,
             **self.generate_options(x),
         )
-        tokens_BN = y.sequences[:, x["input_ids"].shape[1] :]
+        taken_BN = y.sequences[:, x["input_ids"].shape[1] :]
         logits_BNV = self.torch.stack(y.logits, 1)
-        return {"tokens": tokens_BN, "logit": logits_BNV.gather(2, tokens_BN[:, :, None])[:, :, 0]}
+        tokens_BN = logits_BNV.argmax(2) if followed else taken_BN
+        return {"tokens": tokens_BN, "logit": logits_BNV.gather(2, taken_BN[:, :, None])[:, :, 0]}
 
     def generate_options(self, x: dict[str, Any]) -> dict[str, Any]:
         """What is said to `generate` beside that; transformers' cache grows by default."""

@@ -199,18 +199,31 @@ def ensure(
     batch_hash = arrays_hash(batch)
     on_cpu = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
     model = task.models[cell.preset]
-    key = content_hash([reference.name, model, weights_hash, batch_hash, cell.scenario, cell.precision])
+    form = FOLLOWED if cell.scenario == "generate" else cell.scenario
+    key = content_hash([reference.name, model, weights_hash, batch_hash, form, cell.precision])
     folder = root / "oracle" / f"{task.name}-{cell.preset}-{key}"
     for name, precision in (("oracle", "fp64"), ("reference", cell.precision)):
         if not (folder / f"{name}.safetensors").exists():
             session = reference.open(model, weights, msgspec.structs.replace(on_cpu, precision=precision))
+            asked = batch
+            if name == "reference" and cell.scenario == "generate":
+                asked = followed(batch, load_file(folder / "oracle.safetensors"))
             save_whole(
-                outputs_of(session, batch, ORACLE_ROWS if cell.scenario == "infer" else None),
+                outputs_of(session, asked, ORACLE_ROWS if cell.scenario == "infer" else None),
                 folder / f"{name}.safetensors",
             )
     if not (folder / "batch.safetensors").exists():
         save_whole(batch, folder / "batch.safetensors")
     return Artefacts(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
+
+
+FOLLOWED = "generate, the oracle followed"
+"""Part of the key: outputs in which each precision went on from tokens of its own lie in the cache under another."""
+
+
+def followed(batch: Arrays, oracle: Arrays) -> Arrays:
+    """A batch on which a generation is fed the oracle's tokens: logits are compared of one text (MEASURING.md, 32)."""
+    return {**batch, "follow": oracle["tokens"]}
 
 
 ORACLE_ROWS = 64

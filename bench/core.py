@@ -203,7 +203,9 @@ class Session(ABC):
     def put(self, batch: Arrays) -> Any:
         """Host -> device, in this backend's natural layout. Untimed.
 
-        A `generate` batch holds `input_ids` int (B, S) and `new_tokens` int (): how many tokens to produce.
+        A `generate` batch holds `input_ids` int (B, S) and `new_tokens` int (): how many tokens to produce. It may hold
+        `follow` int (B, N): tokens that are fed in place of the model's own. Then `tokens` are still its own choice at
+        each position, and `logit` is that of the followed token.
         """
 
     @abstractmethod

@@ -78,6 +78,23 @@ def worst(found: Sequence[Parity]) -> Parity:
     return msgspec.structs.replace(chosen, decisions_equal=min(shares, default=None))
 
 
+def one_text(own: Arrays, followed: Arrays, tokens: NDArray[np.generic]) -> Arrays:
+    """A free generation's outputs for as long as its text is the oracle's, then those that followed `tokens` (B, N).
+
+    So what was timed is what is judged, until a near-tie parts it from the oracle; logits of different texts are
+    never compared.
+    """
+    names = ("tokens", "logit")
+    if any(name not in given or given[name].shape != tokens.shape for given in (own, followed) for name in names):
+        return own
+    same = np.cumprod(own["tokens"] == tokens, axis=1).astype(bool)
+    read_the_same = np.pad(same[:, :-1], ((0, 0), (1, 0)), constant_values=True)
+    return {
+        "tokens": np.where(read_the_same, own["tokens"], followed["tokens"]),
+        "logit": np.where(same, own["logit"], followed["logit"]),
+    }
+
+
 def _ratio(
     out: NDArray[np.generic] | None, reference: NDArray[np.generic], oracle: NDArray[np.generic], limit: float
 ) -> float:

@@ -240,16 +240,25 @@ class Worker:
 
     def check(self) -> dict[str, Any]:
         """Parity on every batch that will be timed: the worst. Some of the outputs are kept for the timed ones."""
-        size = self.cell.batch_size
-        expected = (artefacts.turned(arrays, size) for arrays in (self.artefacts.reference(), self.artefacts.oracle()))
+        size, made = self.cell.batch_size, self.artefacts
+        expected = (artefacts.turned(arrays, size) for arrays in (made.reference(), made.oracle()))
         decision = self.task.decision if self.cell.scenario == "infer" else ""
         self.checked = []
         found: list[Parity] = []
-        for x, reference, oracle in zip(self.xs, *expected, strict=True):
+        batches = artefacts.turned(self.rows, size)
+        for x, batch, reference, oracle in zip(self.xs, batches, *expected, strict=True):
             outputs = self._outputs(x)
-            found.append(parity.judge(outputs, reference, oracle, decision, self.cell.precision))
             self.checked.append(suspicion.sample(outputs))
+            judged = self._on_the_oracles_text(outputs, batch, oracle)
+            found.append(parity.judge(judged, reference, oracle, decision, self.cell.precision))
         return msgspec.to_builtins(parity.worst(found))
+
+    def _on_the_oracles_text(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
+        """Of a generation whose text parts from the oracle's: what was timed up to there, and then what follows it."""
+        if self.cell.scenario != "generate" or np.array_equal(outputs.get("tokens", ()), oracle["tokens"]):
+            return outputs
+        followed = self._outputs(self.session.put(artefacts.followed(batch, oracle)))
+        return parity.one_text(outputs, followed, oracle["tokens"])
 
     def _outputs(self, x: Any) -> Arrays:
         y = self.session.step(x)

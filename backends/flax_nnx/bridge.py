@@ -3,6 +3,7 @@
 A twin's attribute names are the PyTorch module's names, so paths are equal and no architecture needs a mapping;
 what differs is how a *layer* calls and lays out its leaves. Hence one table, keyed on the NNX module type. Only
 shapes are read from the twin, so an abstract one (`nnx.eval_shape`) loads without ever drawing random weights.
+What is loaded stays on the host, as numpy's views: whoever opens the twin casts there, and places once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -34,7 +34,7 @@ _DROPPED = ("num_batches_tracked",)
 class _Slot:
     """Where one weight lives in a twin. A kernel is PyTorch's weight with outputs and inputs moved to the end."""
 
-    variable: nnx.Variable[jnp.ndarray]
+    variable: nnx.Variable[np.ndarray]
     is_kernel: bool
 
     @property
@@ -45,7 +45,7 @@ class _Slot:
 
     def put(self, weight: np.ndarray) -> None:
         """OI -> IO for a matrix, OIHW -> HWIO for a convolution."""
-        self.variable.set_value(jnp.array(np.moveaxis(weight, (1, 0), (-2, -1)) if self.is_kernel else weight))
+        self.variable.set_value(np.moveaxis(weight, (1, 0), (-2, -1)) if self.is_kernel else weight)
 
     def get(self) -> np.ndarray:
         value = np.asarray(self.variable.get_value())

@@ -2,7 +2,7 @@
 
 Each subclasses its NNX type, since the bridge is keyed on it, and takes PyTorch's arguments in PyTorch's order.
 Compute follows the dtype of weights and inputs; norms and softmax reduce in float32 or wider. Where the same
-figure can be had in several ways, the one taken is what XLA runs fastest on CPU (docs/design/ has the timings).
+figure can be had in several ways, the one taken is what XLA runs fastest on CPU (docs/lab-notes.md has the timings).
 
 Shapes: B batch, S query positions, T key positions, K key-value heads, G queries a key head, D head width,
 H W height and width, C O channels in and out, h w window.
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +20,7 @@ from flax import nnx
 from jax import Array, lax
 
 from backends.flax_nnx.convolution import convolve
+from bench.core import WeighbridgeError
 
 MASKED = -1e30
 """Added to a score that must not count: far below any score, and no overflow when scores are added to it."""
@@ -154,52 +155,100 @@ def avg_pool(x_BHWC: Array, stride: int) -> Array:
 
 
 ATTENTION_VARIABLE = "WEIGHBRIDGE_JAX_ATTENTION"
-"""`cudnn` asks for cuDNN's fused attention, which takes half types on NVIDIA devices only."""
+"""`einsum`, `xla` or `cudnn`: asks for one attention everywhere. cuDNN's takes half types on NVIDIA devices only."""
+
+HALVES = (jnp.bfloat16, jnp.float16)
+FLASH_WIDTH = 128
+"""The widest head that cuDNN's attention takes on every device that has it; widths are multiples of 8."""
+
+traced: set[str] = set()
+"""The kinds of attention that programs of this process were traced with."""
+
+
+class Filled(NamedTuple):
+    """A query sees the first `count` keys, and the rest are room."""
+
+    count: Array
+
+
+Seen = Array | Filled | Literal["causal"] | None
+"""Who sees whom. A boolean mask of rank 5, broadcastable to (B, K, G, S, T); `causal`: a query sees the keys up to its
+own index, from 0; None: all see all."""
 
 
 def chosen_attention() -> str:
-    """Which attention a twin is traced with: `einsum`, ours, unless the user chose `cudnn`."""
-    return os.environ.get(ATTENTION_VARIABLE, "einsum")
+    """What the user asks for; nothing leaves it to platform, dtype and shape."""
+    chosen = os.environ.get(ATTENTION_VARIABLE, "")
+    if chosen not in ("", "einsum", "xla", "cudnn"):
+        raise WeighbridgeError(f"{ATTENTION_VARIABLE} is einsum, xla or cudnn, not {chosen}")
+    return chosen
 
 
-def attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None = None) -> Array:
-    """Scaled dot-product attention; N = K G, so grouped queries need no repeated keys. -> (B, S, N, D)
+def attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen = None) -> Array:
+    """Scaled dot-product attention; N = K G, so grouped queries need no repeated keys. -> (B, S, N, D)"""
+    kind = chosen_attention() or _fitting(jax.default_backend(), q_BSND)
+    traced.add(kind if kind != "einsum" else "einsum, float32 accumulation")
+    if kind == "cudnn":
+        return fused_attention(q_BSND, k_BTKD, v_BTKD, seen, "cudnn")
+    if kind == "xla":
+        return fused_attention(q_BSND, k_BTKD, v_BTKD, seen, "xla")
+    return _einsum_attention(q_BSND, k_BTKD, v_BTKD, seen)
 
-    `mask` is boolean, True where a query may look, of rank 5 and broadcastable to (B, K, G, S, T).
+
+def _fitting(platform: str, q_BSND: Array) -> str:
+    """cuDNN's for many queries of a half type on a GPU, as torch's SDPA takes its flash kernel there; ours elsewhere.
+
+    One query a row, as in decoding, is bound by how fast the cache is read, and needs no scores kept from memory.
     """
-    if chosen_attention() == "cudnn":
-        return fused_attention(q_BSND, k_BTKD, v_BTKD, mask, "cudnn")
-    return _einsum_attention(q_BSND, k_BTKD, v_BTKD, mask)
+    many, width = q_BSND.shape[1] > 1, q_BSND.shape[3]
+    fits = q_BSND.dtype in HALVES and width % 8 == 0 and width <= FLASH_WIDTH
+    return "cudnn" if platform == "gpu" and many and fits else "einsum"
 
 
 def fused_attention(
-    q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None, implementation: Literal["xla", "cudnn"]
+    q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen, implementation: Literal["xla", "cudnn"]
 ) -> Array:
-    """JAX's own, with the mask in its rank: (B, N, S, T)."""
-    if mask is not None:
-        batch, groups = mask.shape[0], q_BSND.shape[2] // k_BTKD.shape[2]
-        heads = (mask.shape[0], k_BTKD.shape[2], groups, *mask.shape[3:])
-        mask = jnp.broadcast_to(mask, heads).reshape(batch, -1, *mask.shape[3:])
-    return jax.nn.dot_product_attention(q_BSND, k_BTKD, v_BTKD, mask=mask, implementation=implementation)
+    """JAX's own, told what it can leave out; a mask goes in its rank: (B, N, S, T)."""
+    told: dict[str, Any] = {"implementation": implementation}
+    if isinstance(seen, Filled):
+        told["key_value_seq_lengths"] = jnp.broadcast_to(seen.count, q_BSND.shape[:1])
+    elif isinstance(seen, str):
+        told["is_causal"] = True
+    elif seen is not None:
+        heads = (seen.shape[0], k_BTKD.shape[2], q_BSND.shape[2] // k_BTKD.shape[2], *seen.shape[3:])
+        told["mask"] = jnp.broadcast_to(seen, heads).reshape(seen.shape[0], -1, *seen.shape[3:])
+    return jax.nn.dot_product_attention(q_BSND, k_BTKD, v_BTKD, **told)
 
 
-def _einsum_attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, mask: Array | None = None) -> Array:
+def _einsum_attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen) -> Array:
     """Ours. Three things halve its time on CPU: products of rank 4, with L = G S queries a key head; values on the
     left, so that the long axis ends the product; and the division by the softmax's total last, on D figures a query
-    in place of T.
+    in place of T. Half types are rounded where a product wants them, and nowhere between.
     """
     (batch, queries, heads, width), (keys, key_heads) = q_BSND.shape, k_BTKD.shape[1:3]
-    split = (batch, queries, key_heads, heads // key_heads, width)
-    q_BKLD = (q_BSND * (width**-0.5)).reshape(split).transpose(0, 2, 3, 1, 4).reshape(batch, key_heads, -1, width)
-    scores_BKLT = at_least_float32(jnp.einsum("bkld,btkd->bklt", q_BKLD, k_BTKD))
-    if mask is not None:
-        bias = jnp.where(mask, 0.0, MASKED).astype(scores_BKLT.dtype)
+    split, half = (batch, queries, key_heads, heads // key_heads, width), q_BSND.dtype in HALVES
+    wide = jnp.dtype(jnp.float32) if half else q_BSND.dtype
+    scaled = q_BSND if half else q_BSND * width**-0.5
+    q_BKLD = scaled.reshape(split).transpose(0, 2, 3, 1, 4).reshape(batch, key_heads, -1, width)
+    scores_BKLT = jnp.einsum("bkld,btkd->bklt", q_BKLD, k_BTKD, preferred_element_type=wide)
+    scores_BKLT = scores_BKLT * width**-0.5 if half else scores_BKLT
+    if (mask := _mask(seen, queries, keys)) is not None:
+        bias = jnp.where(mask, 0.0, MASKED).astype(wide)
         scores_BKGST = scores_BKLT.reshape(batch, key_heads, -1, queries, keys) + bias
         scores_BKLT = scores_BKGST.reshape(scores_BKLT.shape)
     shares_BKLT = jnp.exp(scores_BKLT - lax.stop_gradient(scores_BKLT.max(-1, keepdims=True)))
-    y_BKDL = jnp.einsum("btkd,bklt->bkdl", v_BTKD, shares_BKLT.astype(v_BTKD.dtype))
-    y_BKDL = y_BKDL / shares_BKLT.sum(-1)[:, :, None].astype(y_BKDL.dtype)
+    y_BKDL = jnp.einsum("btkd,bklt->bkdl", v_BTKD, shares_BKLT.astype(v_BTKD.dtype), preferred_element_type=wide)
+    y_BKDL = (y_BKDL / shares_BKLT.sum(-1)[:, :, None]).astype(q_BSND.dtype)
     return y_BKDL.reshape(batch, key_heads, width, -1, queries).transpose(0, 4, 1, 3, 2).reshape(q_BSND.shape)
+
+
+def _mask(seen: Seen, queries: int, keys: int) -> Array | None:
+    """As booleans of rank 5, for an attention that cannot be told otherwise."""
+    if isinstance(seen, Filled):
+        return (jnp.arange(keys) < seen.count)[None, None, None, None]
+    if isinstance(seen, str):
+        return (jnp.arange(queries)[:, None] >= jnp.arange(keys)[None])[None, None, None]
+    return seen
 
 
 def _vector(variable: nnx.Variable[Array] | None, like: Array) -> Array:

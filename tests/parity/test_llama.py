@@ -117,7 +117,8 @@ def greedy(pair: Pair, module: nnx.Module, ids_BS: np.ndarray, count: int) -> tu
     def run(graph: Any, state: Any, ids_BS: jax.Array) -> tuple[jax.Array, jax.Array]:
         module = nnx.merge(graph, state)
         token_B, logit_B, cache = pair.twin.prefill(module, ids_BS, 40)
-        tokens, logits, _ = pair.twin.decode(module, token_B, cache, count - 1)
+        tokens, logits, _, _ = pair.twin.decode(module, token_B, cache, count - 1)
+        tokens, logits = tokens[:, : count - 1], logits[:, : count - 1]
         join = jax.numpy.concatenate
         return join([token_B[:, None], tokens], 1), join([logit_B[:, None], logits], 1)
 

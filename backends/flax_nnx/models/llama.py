@@ -1,9 +1,9 @@
 """Twin of `transformers.LlamaForCausalLM`, with greedy decoding as two programs: `prefill` and `decode`.
 
-Decoding is bound by how fast weights stream from memory. XLA:CPU streams them well only through a matrix that lies a
-row an output, times *one* vector: `rows_first` lays them so, and `_by_rows` cuts small batches into vectors
-(docs/design/ has the timings). What is cached is one array a layer for keys and one for values, of a length fixed
-beforehand, so that one program serves all steps.
+Decoding is bound by how fast weights stream from memory: `rows_first` lays them as a CPU reads them fastest, by what
+`backends.flax_nnx.rows` tells. What is cached is one array a layer for keys and one for values, of a length that
+is fixed while one program runs: `decode` takes as many steps as it is told, and `grow` gives the cache more room
+between two of them, so that a token attends little that is not filled yet.
 
 Shapes: B batch, S query positions, T cache positions, H hidden, N heads, K key-value heads, D head width,
 O outputs of a projection, V vocabulary.
@@ -11,7 +11,7 @@ O outputs of a projection, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from jax import Array, lax
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.models import settings
+from backends.flax_nnx.rows import Projecting, by_rows
 from bench.core import WeighbridgeError
 
 IDLE = frozenset(
@@ -43,9 +44,6 @@ IDLE = frozenset(
     }
 )
 """Keys of a `config.json` that say nothing of a forward pass without dropout."""
-
-FEW_ROWS = 8
-"""Up to here, reading a weight once a row beats XLA:CPU's matrix product, which repacks the weight first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,46 +97,16 @@ class Cache(NamedTuple):
     layers: tuple[Past, ...]
 
 
+Step = tuple[Array, Array, Cache]
+
+
 class Place(NamedTuple):
     """What every layer must know of positions: the first one's index, rotary factors and who sees whom."""
 
     start: Array
     cos_SD: Array
     sin_SD: Array
-    mask_ST: Array
-
-
-class Rows(nnx.Module):
-    """Several projections of one input as one matrix that lies a row an output."""
-
-    def __init__(self, parts: Sequence[layers.Linear]) -> None:
-        self.weight = nnx.Param(jnp.concatenate([part.kernel[...].T for part in parts]))
-        biases = [part.bias[...] for part in parts if part.bias is not None]
-        self.bias = nnx.data(nnx.Param(jnp.concatenate(biases)) if biases else None)
-        self.ends = tuple(np.cumsum([part.out_features for part in parts])[:-1].tolist())
-
-    def __call__(self, x_BSH: Array) -> list[Array]:
-        y_BSO = _by_rows(x_BSH, self.weight[...])
-        return jnp.split(y_BSO if self.bias is None else y_BSO + self.bias[...][None, None], self.ends, -1)
-
-
-class Projecting(nnx.Module):
-    """What owns projections and can join those of one input. `rows` holds the joined ones, under the first's name."""
-
-    def __init__(self) -> None:
-        self.rows = nnx.data(dict[str, Rows]())
-
-    def project(self, x_BSH: Array, *names: str) -> list[Array]:
-        """One output a name."""
-        if names[0] in self.rows:
-            return self.rows[names[0]](x_BSH)
-        return [getattr(self, name)(x_BSH) for name in names]
-
-    def join(self, *names: str) -> None:
-        """From now on the projections `names` are one."""
-        self.rows[names[0]] = Rows([getattr(self, name) for name in names])
-        for name in names:
-            delattr(self, name)
+    seen: layers.Seen
 
 
 class Attention(Projecting):
@@ -158,7 +126,7 @@ class Attention(Projecting):
         if past is not None:
             pairs = zip(past, now, strict=True)
             now = Past(*(lax.dynamic_update_slice_in_dim(old, new, place.start, 1) for old, new in pairs))
-        y_BSND = layers.attention(_turn(q, place), now.keys, now.values, place.mask_ST[None, None, None])
+        y_BSND = layers.attention(_turn(q, place), now.keys, now.values, place.seen)
         return self.project(y_BSND.reshape(*x_BSH.shape[:2], -1), "o_proj")[0], now
 
 
@@ -209,18 +177,18 @@ class Llama(Projecting):
             self.lm_head = layers.Linear(c.hidden_size, c.vocab_size, False, rngs=rngs)
         self.config = c
 
-    def place(self, start: Array, count: int, reach: int) -> Place:
-        """Positions `start`, `start` + 1, ... of which each sees itself and those before it, of `reach` in all."""
+    def place(self, start: Array, count: int, seen: layers.Seen) -> Place:
+        """Positions `start`, `start` + 1, ..."""
         width, theta = self.config.head_width, np.float32(self.config.theta)
         inverse = 1 / theta ** (np.arange(0, width, 2, dtype=np.float32) / np.float32(width))
         at_S = start + jnp.arange(count)
         angles_SD = at_S[:, None].astype(jnp.float32) * np.tile(inverse, 2)[None]
-        return Place(start, jnp.cos(angles_SD), jnp.sin(angles_SD), at_S[:, None] >= jnp.arange(reach)[None])
+        return Place(start, jnp.cos(angles_SD), jnp.sin(angles_SD), seen)
 
     def head(self, x_BSH: Array) -> Array:
         """Logits in at least float32."""
         if self.config.tie_word_embeddings:
-            return layers.at_least_float32(_by_rows(x_BSH, self.model.embed_tokens.embedding[...]))
+            return layers.at_least_float32(by_rows(x_BSH, self.model.embed_tokens.embedding[...]))
         return layers.at_least_float32(self.project(x_BSH, "lm_head")[0])
 
 
@@ -228,8 +196,9 @@ def build(config: dict[str, Any], rngs: nnx.Rngs) -> Llama:
     return Llama(settings(Config, config, IDLE), rngs)
 
 
-def rows_first(module: Llama) -> None:
-    """Lays every projection, in place, as a CPU decodes fastest. Names are no longer PyTorch's after it."""
+def rows_first(module: Llama) -> list[str]:
+    """Lays every projection, in place, as a CPU decodes fastest, and says what was done. Names are no longer PyTorch's
+    after it."""
     for layer in module.model.layers:
         layer.self_attn.join("q_proj", "k_proj", "v_proj")
         layer.self_attn.join("o_proj")
@@ -237,41 +206,74 @@ def rows_first(module: Llama) -> None:
         layer.mlp.join("down_proj")
     if not module.config.tie_word_embeddings:
         module.join("lm_head")
+    return ["projections a row an output", "q, k and v joined", "gate and up joined"]
 
 
 def forward(module: Llama, inputs: dict[str, Array]) -> dict[str, Array]:
     """input_ids (B, S) -> logits (B, S, V)."""
-    ids_BS = inputs["input_ids"]
-    place = module.place(jnp.array(0, jnp.int32), ids_BS.shape[1], ids_BS.shape[1])
-    return {"logits": module.head(module.model(ids_BS, place, None)[0])}
+    return {"logits": module.head(_read(module, inputs["input_ids"])[0])}
 
 
-def prefill(module: Llama, ids_BS: Array, cache_length: int) -> tuple[Array, Array, Cache]:
-    """Prompts of one length -> the next token (B,), its logit (B,), and a cache with room for `cache_length`."""
-    c, dtype = module.config, module.model.embed_tokens.embedding[...].dtype
-    empty = jnp.zeros((ids_BS.shape[0], cache_length, c.key_heads, c.head_width), dtype)
-    past = (Past(empty, empty),) * c.num_hidden_layers
-    return _advance(module, ids_BS, Cache(jnp.array(0, jnp.int32), past))
+def prefill(module: Llama, ids_BS: Array, room: int, wanted_B: Array | None = None) -> Step:
+    """Prompts of one length -> the next token (B,), its logit (B,), and a cache with room for `room` positions."""
+    x_BSH, past = _read(module, ids_BS)
+    cache = Cache(jnp.array(ids_BS.shape[1], jnp.int32), past)
+    return *_choose(module, x_BSH, wanted_B), grow(cache, room)
 
 
-def decode(module: Llama, token_B: Array, cache: Cache, count: int) -> tuple[Array, Array, Cache]:
-    """Greedily, `count` tokens that follow `token_B`: tokens (B, count), their logits (B, count), the cache."""
+def grow(cache: Cache, room: int) -> Cache:
+    """The same cache with room for `room` positions."""
 
-    def one(carry: tuple[Array, Cache], _: None) -> tuple[tuple[Array, Cache], tuple[Array, Array]]:
-        token_B, logit_B, cache = _advance(module, carry[0][:, None], carry[1])
-        return (token_B, cache), (token_B, logit_B)
+    def longer(x_BTKD: Array) -> Array:
+        return jnp.pad(x_BTKD, ((0, 0), (0, room - x_BTKD.shape[1]), (0, 0), (0, 0)))
 
-    (_, cache), (tokens, logits) = lax.scan(one, (token_B, cache), None, length=count)
-    return tokens.T, logits.T, cache
+    return Cache(cache.length, tuple(Past(longer(past.keys), longer(past.values)) for past in cache.layers))
 
 
-def _advance(module: Llama, ids_BS: Array, cache: Cache) -> tuple[Array, Array, Cache]:
-    """Takes in `ids_BS`; the likeliest next token, its logit, and the cache that now holds them too."""
-    place = module.place(cache.length, ids_BS.shape[1], cache.layers[0].keys.shape[1])
-    x_BSH, past = module.model(ids_BS, place, cache.layers)
+def decode(
+    module: Llama, token_B: Array, cache: Cache, count: Array, follow_BT: Array | None = None
+) -> tuple[Array, Array, Array, Cache]:
+    """`count` tokens that come after `token_B`, which is fed first: tokens and their logits, each (B, T) with nothing
+    behind the first `count`; what is fed next; the cache.
+
+    Greedy. With `follow_BT`, its tokens are fed in place of the likeliest, and the logits are theirs. How often it
+    runs is data, so that one program serves every count that fits the cache's room.
+    """
+    batch, room = token_B.shape[0], cache.layers[0].keys.shape[1]
+    kinds = (jnp.int32, layers.at_least_float32(module.model.embed_tokens.embedding[...]).dtype)
+    start: Any = (token_B, cache, *(jnp.zeros((batch, room), kind) for kind in kinds))
+
+    def one(index: Array, carry: Any) -> Any:
+        token_B, cache, tokens_BT, logits_BT = carry
+        wanted_B = None if follow_BT is None else lax.dynamic_index_in_dim(follow_BT, index, 1, keepdims=False)
+        found_B, logit_B, cache = _advance(module, token_B, cache, wanted_B)
+        tokens_BT = lax.dynamic_update_index_in_dim(tokens_BT, found_B, index, 1)
+        logits_BT = lax.dynamic_update_index_in_dim(logits_BT, logit_B, index, 1)
+        return found_B if wanted_B is None else wanted_B, cache, tokens_BT, logits_BT
+
+    token_B, cache, tokens_BT, logits_BT = lax.fori_loop(0, count, one, start)
+    return tokens_BT, logits_BT, token_B, cache
+
+
+def _read(module: Llama, ids_BS: Array) -> tuple[Array, tuple[Past, ...]]:
+    """What comes of prompts, and the keys and values of just their positions."""
+    return module.model(ids_BS, module.place(jnp.array(0, jnp.int32), ids_BS.shape[1], "causal"), None)
+
+
+def _advance(module: Llama, token_B: Array, cache: Cache, wanted_B: Array | None) -> Step:
+    """Takes in one token a row; the next one, its logit, and the cache that now holds the first, too."""
+    place = module.place(cache.length, 1, layers.Filled(cache.length + 1))
+    x_BSH, past = module.model(token_B[:, None], place, cache.layers)
+    return *_choose(module, x_BSH, wanted_B), Cache(cache.length + 1, past)
+
+
+def _choose(module: Llama, x_BSH: Array, wanted_B: Array | None) -> tuple[Array, Array]:
+    """The likeliest token after the last position, and its logit, or that of the wanted one."""
     logits_BV = module.head(x_BSH[:, -1:])[:, 0]
     token_B = jnp.argmax(logits_BV, -1).astype(jnp.int32)
-    return token_B, jnp.max(logits_BV, -1), Cache(cache.length + ids_BS.shape[1], past)
+    if wanted_B is None:
+        return token_B, jnp.max(logits_BV, -1)
+    return token_B, jnp.take_along_axis(logits_BV, wanted_B[:, None], -1)[:, 0]
 
 
 def _turn(x_BSND: Array, place: Place) -> Array:
@@ -279,19 +281,3 @@ def _turn(x_BSND: Array, place: Place) -> Array:
     cos, sin = (part[None, :, None].astype(x_BSND.dtype) for part in (place.cos_SD, place.sin_SD))
     low, high = jnp.split(x_BSND, 2, -1)
     return x_BSND * cos + jnp.concatenate([-high, low], -1) * sin
-
-
-def _by_rows(x_BSH: Array, rows_OH: Array) -> Array:
-    """x times the transpose of `rows_OH`; on a CPU, few positions go one by one."""
-    if x_BSH.shape[0] * x_BSH.shape[1] > FEW_ROWS:
-        return _at_once(x_BSH, rows_OH)
-    return lax.platform_dependent(x_BSH, rows_OH, cpu=_one_by_one, default=_at_once)
-
-
-def _at_once(x_BSH: Array, rows_OH: Array) -> Array:
-    return jnp.einsum("bsh,oh->bso", x_BSH, rows_OH)
-
-
-def _one_by_one(x_BSH: Array, rows_OH: Array) -> Array:
-    y = [rows_OH @ x_H for x_H in x_BSH.reshape(-1, x_BSH.shape[-1])]
-    return jnp.stack(y).reshape(*x_BSH.shape[:2], -1)
