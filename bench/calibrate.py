@@ -150,12 +150,11 @@ def pair(entrants: Sequence[Entrant]) -> Pair:
         if entrant.failed():
             raise WeighbridgeError(f"{entrant.cell}: {entrant.status}, {entrant.reason}")
     first, second = (compare.side(entrant.record()) for entrant in entrants)
-    quiet = [stats.without(side.blocks, side.record.crowded) for side in (first, second)]
     found = first.record.noise or Noise()
     return Pair(
         cell=first.record.cell,
-        ratio=compare.turns(second, first)[0],
-        ratios=stats.paired_ratios(*quiet),
+        ratio=compare.turns(second.steps, first.steps)[0],
+        ratios=stats.paired_ratios(first.steps.quiet, second.steps.quiet),
         steps=(_step_s(first), _step_s(second)),
         floor=found.floor,
         cpus_elsewhere=found.cpus_elsewhere,
@@ -164,7 +163,7 @@ def pair(entrants: Sequence[Entrant]) -> Pair:
 
 
 def _step_s(side: Side) -> float:
-    return stats.interval(side.blocks).value
+    return stats.interval(side.steps.every).value
 
 
 def _faults(side: Side) -> float:

@@ -18,7 +18,7 @@ import msgspec
 from bench import allocator, memory, noise, stats
 from bench.allocator import Allocator
 from bench.artefacts import Artefacts, compile_cache
-from bench.core import Backend, Cell, Device, Task
+from bench.core import Backend, Cell, Cost, Device, Task
 from bench.noise import Calibration, Sampler
 from bench.process import Worker, WorkerFailed, thread_variables
 from bench.record import Pairing, Peaks, Record, Status
@@ -210,11 +210,12 @@ class Group:
 
     def _doubt(self, entrants: Sequence[Entrant]) -> None:
         """No step is faster than the machine."""
-        costs = [entrant.weighing.fields.get("cost") for entrant in entrants if self._is_reference(entrant)]
+        counted = (entrant.weighing.fields.get("cost") for entrant in entrants if self._is_reference(entrant))
+        cost: Cost | None = next(counted, None)
         for entrant in entrants:
             peaks, step_s = self.job.peaks.get(entrant.cell.device), entrant.samples()
-            if peaks and step_s and any(costs) and not entrant.failed():
-                too_fast = beyond(costs[0], stats.median(step_s), peaks, entrant.cell.precision)
+            if peaks and step_s and cost and not entrant.failed():
+                too_fast = beyond(cost, stats.median(step_s), peaks, entrant.cell.precision)
                 if too_fast:
                     entrant.fail("implausible", too_fast)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from flax import nnx
@@ -34,7 +35,7 @@ _DROPPED = ("num_batches_tracked",)
 class _Slot:
     """Where one weight lives in a twin. A kernel is PyTorch's weight with outputs and inputs moved to the end."""
 
-    variable: nnx.Variable[np.ndarray]
+    variable: nnx.Variable[Any]
     is_kernel: bool
 
     @property

@@ -26,10 +26,10 @@ def room_for(positions: int) -> int:
 
 
 class Stretch(NamedTuple):
-    """`count` steps of decoding in a cache with room for `room` positions."""
+    """`steps` steps of decoding in a cache with room for `room` positions."""
 
     room: int
-    count: int
+    steps: int
 
 
 def stretches(prompt: int, new_tokens: int) -> list[Stretch]:
@@ -64,7 +64,7 @@ class GenerateSession(FlaxSession):
         """Places prompts, counts, and what is to be followed."""
         prompt_BS = batch["input_ids"]
         plan = stretches(prompt_BS.shape[1], int(batch["new_tokens"]))
-        request = Request(self.to_device(prompt_BS), plan, [self.to_device(np.asarray(part.count)) for part in plan])
+        request = Request(self.to_device(prompt_BS), plan, [self.to_device(np.asarray(part.steps)) for part in plan])
         if "follow" not in batch:
             return request
         follow_BN = batch["follow"]
@@ -127,6 +127,6 @@ class GenerateSession(FlaxSession):
 
 def _cut(follow_BT: np.ndarray, plan: list[Stretch]) -> list[np.ndarray]:
     """Each stretch's share, in an array as long as its room."""
-    ends = np.cumsum([part.count for part in plan])
-    shares = [follow_BT[:, end - part.count : end] for part, end in zip(plan, ends, strict=True)]
+    ends = np.cumsum([part.steps for part in plan])
+    shares = [follow_BT[:, end - part.steps : end] for part, end in zip(plan, ends, strict=True)]
     return [np.pad(share, ((0, 0), (0, part.room - share.shape[1]))) for share, part in zip(shares, plan, strict=True)]

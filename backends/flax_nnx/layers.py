@@ -166,9 +166,9 @@ traced: set[str] = set()
 
 
 class Filled(NamedTuple):
-    """A query sees the first `count` keys, and the rest are room."""
+    """A query sees the first `keys` of them, and the rest are room."""
 
-    count: Array
+    keys: Array
 
 
 Seen = Array | Filled | Literal["causal"] | None
@@ -211,7 +211,7 @@ def fused_attention(
     """JAX's own, told what it can leave out; a mask goes in its rank: (B, N, S, T)."""
     told: dict[str, Any] = {"implementation": implementation}
     if isinstance(seen, Filled):
-        told["key_value_seq_lengths"] = jnp.broadcast_to(seen.count, q_BSND.shape[:1])
+        told["key_value_seq_lengths"] = jnp.broadcast_to(seen.keys, q_BSND.shape[:1])
     elif isinstance(seen, str):
         told["is_causal"] = True
     elif seen is not None:
@@ -245,7 +245,7 @@ def _einsum_attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen) -
 def _mask(seen: Seen, queries: int, keys: int) -> Array | None:
     """As booleans of rank 5, for an attention that cannot be told otherwise."""
     if isinstance(seen, Filled):
-        return (jnp.arange(keys) < seen.count)[None, None, None, None]
+        return (jnp.arange(keys) < seen.keys)[None, None, None, None]
     if isinstance(seen, str):
         return (jnp.arange(queries)[:, None] >= jnp.arange(keys)[None])[None, None, None]
     return seen

@@ -50,7 +50,7 @@ class FlaxSession(Session):
 
     def __init__(self, twin: Any, parts: Parts, cell: Cell) -> None:
         self.twin, self.parts, self.cell = twin, parts, cell
-        self.compiled: dict[Hashable, Any] = {}
+        self.compiled: dict[Any, Any] = {}
 
     def program(
         self,
