@@ -14,6 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from bench import environment, store
@@ -22,11 +23,13 @@ from bench.record import Noise, Parity, Provenance, Record
 from tests.conftest import ABOUT
 
 BLOCKS, STEPS = 6, 5
+CAMPS = {"torch": "torch", "torch-compile": "torch"}
 BACKENDS = ("torch", "flax", "torch-compile", "fourth", "fifth")
 FACTS = {
     "batch_hash": "46f5bb4e1ec01b52", "weights_hash": "bcf8c542066375d3", "threads": 2, "affinity": [0, 1],
     "precision": "float32", "matmul_precision": "highest", "layout": "NHWC", "compile_scope": "whole model",
-    "donation": False, "platform": "cpu", "programs": 1,
+    "donation": False, "platform": "cpu", "programs": 1, "scope": "model forward", "host_allocator": "kept",
+    "fault_cost_s": 2.5e-7,
     "memory_analysis": [{"argument_bytes": 19832584, "output_bytes": 1280, "temp_bytes": 11580416}],
 }  # fmt: skip
 
@@ -45,17 +48,22 @@ def journal(path: Path, cells: int, processes: int, slower: float, seed: int) ->
 
 def record(index: int, steps: list[float], processes: int, described: dict[str, object]) -> Record:
     """One cell's."""
-    about: Provenance = ABOUT
+    about: Provenance = msgspec.structs.replace(ABOUT, contenders=[*BACKENDS, "sixth"])
+    backend = BACKENDS[index % 5]
+    turns = processes * BLOCKS
     return Record(
         cell=Cell(
-            task=f"task-{index // 50}", preset="small", backend=BACKENDS[index % 5], scenario="infer",
+            task=f"task-{index // 50}", preset="small", backend=backend, scenario="infer",
             precision="fp32", batch_size=1 + index % 50 // 5, device="cpu",
         ),
         status="ok", compile_s=1.25, warm_compile_s=0.5, warmup_s=steps[:8], step_s=steps,
         blocks=[[STEPS] * BLOCKS] * processes, pairing="interleaved", stopped_by="converged",
-        queued_step_s=steps[:3], settled=True, items_per_step=32, score={"r2": 0.5},
+        queued_step_s=steps[:turns], queued_blocks=[BLOCKS] * processes, host_import_bytes=392489984,
+        minor_faults=[[120.0] * BLOCKS] * processes, crowded=[[False] * BLOCKS] * processes,
+        settled=True, items_per_step=32, score={"r2": 0.5},
         parity=Parity(ratio=0.82, limit=2.0, passed=True, decisions_equal=1.0, output="logits"),
-        host_peak_bytes=792489984, compile_host_peak_bytes=791658496, facts=FACTS,
+        host_peak_bytes=792489984, compile_host_peak_bytes=791658496,
+        facts={**FACTS, "camp": CAMPS.get(backend, backend)},
         noise=Noise(floor=0.02), about=about, environment=described, started="2026-11-23T00:07:29+00:00", wall_s=6.5,
     )  # fmt: skip
 
