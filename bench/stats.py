@@ -8,7 +8,6 @@ sample that varies most (MEASURING.md, rules 5 and 29) and three of them are too
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, repeat
@@ -99,7 +98,8 @@ def interval(processes: Processes) -> Interval:
         return inside[0]
     logs = [math.log(each.value) for each in inside]
     centre = math.fsum(logs) / len(logs)
-    between = students_t(len(logs) - 1) * statistics.stdev(logs) / math.sqrt(len(logs))
+    deviation = math.sqrt(math.fsum((each - centre) ** 2 for each in logs) / (len(logs) - 1))
+    between = students_t(len(logs) - 1) * deviation / math.sqrt(len(logs))
     within = math.hypot(*(math.log(each.high / each.low) / 2 for each in inside)) / len(inside)
     half = max(between, within)
     return Interval(math.exp(centre), math.exp(centre - half), math.exp(centre + half))

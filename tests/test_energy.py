@@ -213,7 +213,7 @@ def test_a_worker_counts_queued_steps_of_its_own_session(tmp_path: Path, monkeyp
     save_file(Fake().weights(MODEL, {}, None), tmp_path / "weights.safetensors")
     worker = Worker(lambda answer: None)
     session = Fake().open(MODEL, tmp_path / "weights.safetensors", make_cell())
-    worker.session, worker.x = session, session.put({"features": np.ones((2, 10), np.float32)})
+    worker.session, worker.xs = session, [session.put({"features": np.ones((2, 10), np.float32)})]
     readings = iter(range(10))
     worker.meters = [Counter(name="c", read=lambda: next(readings), joules=1.0)]
     monkeypatch.setattr(energy, "per_step", partial(energy.per_step, at_least_s=0.0))
