@@ -28,6 +28,7 @@ def test_the_list_names_four_tasks_and_four_available_backends() -> None:
     ]  # fmt: skip
     assert {row["backend"]: row["available"] for row in listing["backends"]} == {
         "flax": True, "torch": True, "torch-compile": True, "torch-compile-dynamic": True,
+        "torch-compile-freezing": True, "torch-compile-reduce-overhead": True,
     }  # fmt: skip
     assert "fake" in weighbridge("list", "--all").stdout
 
@@ -91,7 +92,8 @@ def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
     findings = json.loads(weighbridge("doctor", "--json").stdout)
     assert {row["backend"]: row["cpu"] for row in findings["backends"]} == {
         "flax": "available", "torch": "available", "torch-compile": "available",
-        "torch-compile-dynamic": "available",
+        "torch-compile-dynamic": "available", "torch-compile-freezing": "available",
+        "torch-compile-reduce-overhead": "not supported",
     }  # fmt: skip
     assert findings["machine"]["versions"]["torch"]
     assert findings["problems"] == []

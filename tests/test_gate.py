@@ -14,10 +14,14 @@ from bench.record import Noise, Parity, Record
 from bench.report import changes
 from bench.summary import Run, Summary
 from tests.conftest import ABOUT, make_cell
-from tests.conftest import make_record as one_process
+from tests.conftest import make_record as as_it_comes
 from tests.conftest import make_thrice as make_record
 
 LOST = Parity(ratio=9.0, limit=2.0, passed=False)
+
+
+def one_process(step_s: float = 0.01, **changes: object) -> Record:
+    return as_it_comes(step_s=step_s, **{"blocks": [[1] * 10], **changes})
 
 
 def brief(record: Record) -> Summary:
