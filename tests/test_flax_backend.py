@@ -121,11 +121,11 @@ def test_a_cache_grows_with_what_fills_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("prompt", "tokens"), [(1, 1), (9, 2), (64, 33), (63, 130), (64, 961), (200, 400)])
 def test_stretches_hold_what_is_asked_for_and_little_more(prompt: int, tokens: int) -> None:
     plan, filled = stretches(prompt, tokens), prompt
-    assert sum(part.count for part in plan) == tokens - 1
+    assert sum(part.steps for part in plan) == tokens - 1
     for part in plan:
-        filled += part.count
+        filled += part.steps
         assert filled <= part.room == room_for(part.room)
-    read = sum(part.room * part.count for part in plan)
+    read = sum(part.room * part.steps for part in plan)
     assert read <= 1.4 * sum(range(prompt + 1, prompt + tokens)) + ROOM * tokens
 
 
