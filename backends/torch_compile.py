@@ -8,7 +8,7 @@ cache that grows would recompile at every token, and it is the session that comp
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -52,10 +52,9 @@ class TorchCompile(Backend):
         """Compiles lazily: at the first step. The compiler is imported here: that is no part of compilation."""
         import torch
 
-        importlib.import_module("torch._inductor.compile_fx")
-
         from backends.torch_nn import models as torch_models
 
+        import_module("torch._inductor.compile_fx")
         module = load(model, weights, cell)
         if cell.scenario == "generate":
             module.forward = torch.compile(module.forward, **self.options)
