@@ -56,7 +56,8 @@ def record(index: int, steps: list[float], processes: int, described: dict[str, 
         queued_step_s=steps[:3], settled=True, items_per_step=32, score={"r2": 0.5},
         parity=Parity(ratio=0.82, limit=2.0, passed=True, decisions_equal=1.0, output="logits"),
         host_peak_bytes=792489984, compile_host_peak_bytes=791658496, facts=FACTS,
-        noise=Noise(floor=0.02, between_runs=0.03), about=about, environment=described, started="2026-11-23T00:07:29+00:00", wall_s=6.5,
+        noise=Noise(floor=0.02, between_runs=0.03), about=about, environment=described,
+        started="2026-11-23T00:07:29+00:00", wall_s=6.5,
     )  # fmt: skip
 
 
