@@ -67,7 +67,7 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
 
 def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:
     """As `make_record`, of three processes, and of a kind whose whole runs differ by 2 %: what the gate can judge."""
-    steps = step_s if isinstance(step_s, list) else [step_s] * 9
+    steps: list[float] = step_s if isinstance(step_s, list) else [step_s] * 9
     third = len(steps) // 3
     blocks = [[1] * third, [1] * third, [1] * (len(steps) - 2 * third)] if steps else []
     return make_record(backend, steps, **{"blocks": blocks, "noise": Noise(between_runs=0.02), **changes})

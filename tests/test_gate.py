@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
-from bench import gate, store, summary
+from bench import calibrate, gate, stats, store, summary
 from bench.core import WeighbridgeError
 from bench.gate import Change, Thresholds
 from bench.record import Noise, Parity, Record
@@ -264,3 +266,31 @@ def test_regressions_come_first_and_the_rest_is_counted() -> None:
     assert [row[0] for row in rows] == ["REGRESSION"] + ["MISSING"] * 4
     assert more == 6
     assert changes.headline(outcome) == "1 regression: 10 missing, 50 unchanged."
+
+
+def whole_run(rng: np.random.Generator, slower: float = 1.0) -> Record:
+    """Five processes of six blocks, of a machine whose mood differs by 5 % from run to run: more than the threshold."""
+    mood = rng.normal(0, 0.05)
+    processes = rng.normal(0, 0.01, (5, 1)) + rng.normal(0, 0.005, (5, 6))
+    return one_process(step_s=(0.01 * slower * np.exp(mood + processes)).ravel().tolist(), blocks=[[1] * 6] * 5)
+
+
+def a_trial(seed: int) -> tuple[int, int]:
+    """Twenty runs tell what runs differ by; of 90 pairs of ten fresh ones so many fail, of ten 50 % slower so many."""
+    rng = np.random.default_rng(seed)
+    past = [stats.interval(brief(whole_run(rng)).quiet).value for _ in range(20)]
+    noise = Noise(between_runs=calibrate.between_runs([[step_s] for step_s in past]))
+
+    def runs(slower: float = 1.0) -> list[Record]:
+        return [msgspec.structs.replace(whole_run(rng, slower), noise=noise) for _ in range(10)]
+
+    pairs = [*permutations(runs(), 2)], [*zip(runs(), runs(1.5), strict=True)]
+    same, slow = (sum(change(before, after).kind == "REGRESSION" for before, after in some) for some in pairs)
+    return same, slow
+
+
+def test_identical_code_fails_one_time_in_forty_at_most_and_half_as_slow_again_mostly() -> None:
+    """A spread that one difference in twenty exceeds, either way, is exceeded one time in forty towards slower."""
+    trials = [a_trial(seed) for seed in range(20)]
+    assert sum(same for same, _ in trials) <= 20 * 90 / 40
+    assert sum(slow for _, slow in trials) >= 0.9 * 20 * 10
