@@ -21,7 +21,9 @@ def test_a_summary_says_what_the_record_says() -> None:
     assert found.processes == stats.block_medians(record.step_s, record.blocks) == [[2.0, 5.0], [9.5]]
     assert (found.step_s, found.floor, found.machine, found.device_peak_bytes) == (5.0, 0.04, "m", 7)
     assert (found.metric, found.score, found.higher_is_better) == ("r2", 0.5, True)
-    assert found.facts == summary.Facts(threads=2, precision="float32", batch_hash="b")
+    assert found.facts == summary.Facts(
+        threads=2, affinity=[0, 1], precision="float32", scope="model forward", batch_hash="b", host_allocator="kept"
+    )
     assert (found.cell, found.status, found.started) == (record.cell, record.status, record.started)
 
 

@@ -186,7 +186,7 @@ def chosen_attention() -> str:
 
 def attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen = None) -> Array:
     """Scaled dot-product attention; N = K G, so grouped queries need no repeated keys. -> (B, S, N, D)"""
-    kind = chosen_attention() or _fitting(jax.default_backend(), q_BSND)
+    kind = chosen_attention() or fitting(jax.default_backend(), q_BSND)
     traced.add(kind if kind != "einsum" else "einsum, float32 accumulation")
     if kind == "cudnn":
         return fused_attention(q_BSND, k_BTKD, v_BTKD, seen, "cudnn")
@@ -195,7 +195,7 @@ def attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen = None) ->
     return _einsum_attention(q_BSND, k_BTKD, v_BTKD, seen)
 
 
-def _fitting(platform: str, q_BSND: Array) -> str:
+def fitting(platform: str, q_BSND: Array) -> str:
     """cuDNN's for many queries of a half type on a GPU, as torch's SDPA takes its flash kernel there; ours elsewhere.
 
     One query a row, as in decoding, is bound by how fast the cache is read, and needs no scores kept from memory.
