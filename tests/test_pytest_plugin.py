@@ -51,8 +51,17 @@ def test_a_plain_pytest_weighs_nothing() -> None:
 BOTH = [*FAKE, "--weighbridge-backends", "fake,null", "--weighbridge-batch-sizes", "8"]
 
 
+def run_undisturbed(*words: str) -> subprocess.CompletedProcess[str]:
+    """Again where a neighbour left no verdict, three times at most."""
+    for _ in range(2):
+        ended = run_pytest(*words)
+        if "UNSURE" not in ended.stdout:
+            return ended
+    return run_pytest(*words)
+
+
 def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> None:
-    ended = run_pytest(*BOTH, f"--benchmark-json={tmp_path / 'out.json'}")
+    ended = run_undisturbed(*BOTH, f"--benchmark-json={tmp_path / 'out.json'}")
     assert ended.returncode == 0, ended.stdout
     found = {
         b["extra_info"]["cell"].split()[1]: b["extra_info"]
@@ -67,7 +76,7 @@ def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(("at_least", "code"), [("5", 0), ("20", 1)])
 def test_a_threshold_fails_what_is_slower_with_its_whole_interval(at_least: str, code: int) -> None:
-    ended = run_pytest(*BOTH, "--weighbridge-at-least", at_least)
+    ended = run_undisturbed(*BOTH, "--weighbridge-at-least", at_least)
     assert ended.returncode == code, ended.stdout
     assert ("at least 20× wanted" in ended.stdout) is (code == 1)
 

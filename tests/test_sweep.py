@@ -73,7 +73,7 @@ def test_the_words_name_knee_end_and_bound(tmp_path: Path, monkeypatch: pytest.M
     done = cli_sweep.weigh(planned("fake"), Options(out=tmp_path), 8, 512 * MIB)
     (found,) = curve.curves(compare.rows(done.records, "fake"), 8)
     assert told.sentence(found) == (
-        "fake: knee and best at batch 2 (200 rows/s); ended by oom at 4, host memory bounded to 512 MiB: "
+        "fake: knee and best at batch 2 (200 rows/s [200, 200]); ended by oom at 4, host memory bounded to 512 MiB: "
         "RuntimeError: fake device memory exhausted"
     )
     written = (tmp_path / "sweep.md").read_text()

@@ -49,9 +49,7 @@ def facts(backend: Backend, weights: Path) -> dict[str, Any]:
     return found
 
 
-def test_weights_are_frozen_where_it_says_so_and_nowhere_else(
-    weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_weights_are_frozen_where_it_says_so_and_nowhere_else(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "freezing", False)  # whatever an earlier test left open
     assert facts(TorchCompile(), weights)["prepacked"] == []
     found = facts(TorchCompileFreezing(), weights)
