@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -168,6 +168,12 @@ def turned(arrays: Arrays, size: int) -> list[Arrays]:
     return [{name: array[chosen] if array.ndim else array for name, array in arrays.items()} for chosen in starts]
 
 
+def joined(batches: Sequence[Arrays]) -> Arrays:
+    """Outputs of several batches as one; those that some batch lacks, or has in another shape, are left out."""
+    names = [name for name in batches[0] if len({each[name].shape for each in batches if name in each}) == 1]
+    return {name: np.concatenate([each[name] for each in batches]) for name in names if all(name in b for b in batches)}
+
+
 def ensure_weights(
     root: Path, task: Task, cell: Cell, files: Files, reference: Reference, progress: Callable[[float], None]
 ) -> Path:
@@ -199,26 +205,25 @@ def ensure(
     batch_hash = arrays_hash(batch)
     on_cpu = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
     model = task.models[cell.preset]
-    form = FOLLOWED if cell.scenario == "generate" else cell.scenario
-    key = content_hash([reference.name, model, weights_hash, batch_hash, form, cell.precision])
+    key = content_hash([reference.name, model, weights_hash, batch_hash, cell.scenario, cell.precision, FORM])
     folder = root / "oracle" / f"{task.name}-{cell.preset}-{key}"
     for name, precision in (("oracle", "fp64"), ("reference", cell.precision)):
         if not (folder / f"{name}.safetensors").exists():
             session = reference.open(model, weights, msgspec.structs.replace(on_cpu, precision=precision))
-            asked = batch
-            if name == "reference" and cell.scenario == "generate":
-                asked = followed(batch, load_file(folder / "oracle.safetensors"))
-            save_whole(
-                outputs_of(session, asked, ORACLE_ROWS if cell.scenario == "infer" else None),
-                folder / f"{name}.safetensors",
-            )
+            asked, most_rows = batch, ORACLE_ROWS
+            if name == "reference":
+                most_rows = min(ORACLE_ROWS, cell.batch_size)
+                if cell.scenario == "generate":
+                    asked = followed(batch, load_file(folder / "oracle.safetensors"))
+            save_whole(outputs_of(session, asked, most_rows), folder / f"{name}.safetensors")
     if not (folder / "batch.safetensors").exists():
         save_whole(batch, folder / "batch.safetensors")
     return Artefacts(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
 
 
-FOLLOWED = "generate, the oracle followed"
-"""Part of the key: outputs in which each precision went on from tokens of its own lie in the cache under another."""
+FORM = "the oracle's tokens followed; the reference by batches of the cell's size"
+"""Part of the key: outputs that were made otherwise lie in the cache under another. The reference's own error is the
+yardstick, and it is another one in larger batches."""
 
 
 def followed(batch: Arrays, oracle: Arrays) -> Arrays:
@@ -230,13 +235,13 @@ ORACLE_ROWS = 64
 """Rows that the oracle takes at a time: in float64 it would need twice the memory of what it is to judge."""
 
 
-def outputs_of(session: Session, batch: Arrays, most_rows: int | None = None) -> Arrays:
-    """A session's outputs on one batch, on the host; at most so many rows at a time, where rows are independent."""
-    count = len(next(iter(batch.values()))) if most_rows else 0
-    if not most_rows or count <= most_rows:
+def outputs_of(session: Session, batch: Arrays, most_rows: int = ORACLE_ROWS) -> Arrays:
+    """A session's outputs on one batch, on the host; at most so many rows at a time, which are independent."""
+    count = max(len(array) for array in batch.values() if array.ndim)
+    if count <= most_rows:
         return _outputs(session, batch)
     parts = [
-        _outputs(session, {name: array[start : start + most_rows] for name, array in batch.items()})
+        _outputs(session, {n: array[start : start + most_rows] if array.ndim else array for n, array in batch.items()})
         for start in range(0, count, most_rows)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

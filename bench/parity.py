@@ -7,10 +7,6 @@ float32, 3 for half types, and the floor is 1e-7 of the oracle's own scale.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -69,13 +65,6 @@ def judge(outputs: Arrays, reference: Arrays, oracle: Arrays, decision: str, pre
     exact = same is None or same == 1.0 or precision not in EXACT_DECISIONS
     finite = ratio if np.isfinite(ratio) else None
     return Parity(ratio=finite, limit=limit, passed=ratio <= limit and exact, decisions_equal=same, output=worst)
-
-
-def worst(found: Sequence[Parity]) -> Parity:
-    """Of several batches: one that failed, else the one with the largest ratio; of decisions, the smallest share."""
-    shares = [each.decisions_equal for each in found if each.decisions_equal is not None]
-    chosen = max(found, key=lambda each: (not each.passed, math.inf if each.ratio is None else each.ratio))
-    return msgspec.structs.replace(chosen, decisions_equal=min(shares, default=None))
 
 
 def one_text(own: Arrays, followed: Arrays, tokens: NDArray[np.generic]) -> Arrays:

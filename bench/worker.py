@@ -22,7 +22,6 @@ import numpy as np
 from bench import allocator, artefacts, energy, environment, measure, memory, parity, registry, scores, suspicion
 from bench.artefacts import Artefacts
 from bench.core import Arrays, Backend, Cell, Session, Task
-from bench.record import Parity
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
 from bench.shapes import Churn, Churning
 
@@ -239,19 +238,21 @@ class Worker:
         return {"first_s": first_s, "compiles": self.backend.compiles, "peak": memory.host_peak_bytes()}
 
     def check(self) -> dict[str, Any]:
-        """Parity on every batch that will be timed: the worst. Some of the outputs are kept for the timed ones."""
-        size, made = self.cell.batch_size, self.artefacts
-        expected = (artefacts.turned(arrays, size) for arrays in (made.reference(), made.oracle()))
+        """Parity on all batches that will be timed, taken together: of one small batch alone the reference's own error
+        is a few figures, and a ratio to it chance. Some of the outputs are kept for the timed ones."""
+        size = self.cell.batch_size
+        reference, oracle = (
+            artefacts.turned(each, size) for each in (self.artefacts.reference(), self.artefacts.oracle())
+        )
         decision = self.task.decision if self.cell.scenario == "infer" else ""
         self.checked = []
-        found: list[Parity] = []
-        batches = artefacts.turned(self.rows, size)
-        for x, batch, reference, oracle in zip(self.xs, batches, *expected, strict=True):
+        judged: list[Arrays] = []
+        for x, batch, right in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
             outputs = self._outputs(x)
             self.checked.append(suspicion.sample(outputs))
-            judged = self._on_the_oracles_text(outputs, batch, oracle)
-            found.append(parity.judge(judged, reference, oracle, decision, self.cell.precision))
-        return msgspec.to_builtins(parity.worst(found))
+            judged.append(self._on_the_oracles_text(outputs, batch, right))
+        together = map(artefacts.joined, (judged, reference, oracle))
+        return msgspec.to_builtins(parity.judge(*together, decision, self.cell.precision))
 
     def _on_the_oracles_text(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
         """Of a generation whose text parts from the oracle's: what was timed up to there, and then what follows it."""

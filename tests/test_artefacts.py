@@ -173,6 +173,14 @@ def test_batches_of_one_shape_all_differ_and_hold_every_row(task: Task, size: in
     assert held == {row.tobytes() for row in rows["features"]}
 
 
+def test_batches_are_judged_together_and_what_one_lacks_is_left_out() -> None:
+    ones, twos = np.ones((2, 3)), np.full((2, 3), 2.0)
+    found = artefacts.joined([{"y": ones, "z": ones}, {"y": twos}])
+    assert found.keys() == {"y"}
+    assert found["y"].tolist() == [*ones.tolist(), *twos.tolist()]
+    assert artefacts.joined([{"y": ones}, {"y": twos[:1]}]) == {}
+
+
 def test_outputs_are_cut_as_their_inputs_are(task: Task) -> None:
     rows = {"x": np.arange(5)}
     squares = artefacts.turned({"y": rows["x"] ** 2}, 4)
