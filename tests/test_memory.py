@@ -1,9 +1,10 @@
 import mmap
+import os
 import subprocess
 import sys
 from pathlib import Path
 
-from bench import memory
+from bench import allocator, memory
 
 ALLOCATE = """
 import numpy as np
@@ -35,6 +36,24 @@ def test_faults_are_counted_as_pages_are_touched() -> None:
         before = memory.minor_faults()
         fresh.write(b"\1" * 2**20)
         assert 250 <= memory.minor_faults() - before < 2000
+
+
+KEPT = """
+import numpy as np
+from bench import memory
+blocks = [np.ones(2**20, np.uint8) for _ in range(64)]
+del blocks
+kept = memory.resident_bytes()
+memory.reset_host_peak()
+print(kept, memory.host_peak_bytes())
+"""
+
+
+def test_a_heap_that_keeps_its_pages_gives_them_back_before_the_peak_starts_anew() -> None:
+    variables = {**os.environ, **allocator.variables("keep")}
+    ended = subprocess.run([sys.executable, "-c", KEPT], env=variables, capture_output=True, text=True, check=True)
+    kept, after = map(int, ended.stdout.split())
+    assert kept - after > 50 * 2**20
 
 
 def test_what_cannot_be_known_is_none_and_not_zero(tmp_path: Path) -> None:
