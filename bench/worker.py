@@ -247,12 +247,12 @@ class Worker:
         decision = self.task.decision if self.cell.scenario == "infer" else ""
         self.checked = []
         judged: list[Arrays] = []
-        for x, batch, right in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
+        for x, batch, expected in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
             outputs = self._outputs(x)
             self.checked.append(suspicion.sample(outputs))
-            judged.append(self._on_the_oracles_text(outputs, batch, right))
-        together = map(artefacts.joined, (judged, reference, oracle))
-        return msgspec.to_builtins(parity.judge(*together, decision, self.cell.precision))
+            judged.append(self._on_the_oracles_text(outputs, batch, expected))
+        out, theirs, right = (artefacts.joined(each) for each in (judged, reference, oracle))
+        return msgspec.to_builtins(parity.judge(out, theirs, right, decision, self.cell.precision))
 
     def _on_the_oracles_text(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
         """Of a generation whose text parts from the oracle's: what was timed up to there, and then what follows it."""
