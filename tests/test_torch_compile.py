@@ -49,13 +49,13 @@ def facts(backend: Backend, weights: Path) -> dict[str, Any]:
     return found
 
 
-def test_weights_are_frozen_where_it_says_so_and_nowhere_else(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(config, "freezing", False)  # whatever an earlier test left open
-    assert facts(TorchCompile(), weights)["prepacked"] == []
-    found = facts(TorchCompileFreezing(), weights)
-    assert found["prepacked"][0] == FROZEN
-    assert found["frozen_constants"] >= 2
-    assert not config.freezing  # nor for those who come after
+def test_weights_are_frozen_where_it_says_so_and_nowhere_else(weights: Path) -> None:
+    with config.patch(freezing=False):  # not monkeypatch: undone, it leaves an option that "does not exist"
+        assert facts(TorchCompile(), weights)["prepacked"] == []
+        found = facts(TorchCompileFreezing(), weights)
+        assert found["prepacked"][0] == FROZEN
+        assert found["frozen_constants"] >= 2
+        assert not config.freezing  # nor for those who come after
 
 
 COLD = """
