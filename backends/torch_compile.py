@@ -12,8 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-from backends.torch_eager import CAMP, DISTRIBUTIONS, OOM_SIGNS, REQUIRES, TorchEager, TorchSession, load
+from backends.torch_eager import CAMP, DISTRIBUTIONS, OOM_SIGNS, REQUIRES, TorchEager, TorchSession, imports, load
 from bench.core import Backend, Cell, Cost, ModelSpec, Session
+
+COMPILER = "torch._inductor.compile_fx"
 
 
 class TorchCompile(Backend):
@@ -48,13 +50,17 @@ class TorchCompile(Backend):
             "TMPDIR": str(temporary),
         }
 
+    def imports(self, model: ModelSpec) -> tuple[str, ...]:
+        """Eager's, and the compiler."""
+        return *imports(model), COMPILER
+
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Compiles lazily: at the first step. The compiler is imported here: that is no part of compilation."""
         import torch
 
         from backends.torch_nn import models as torch_models
 
-        import_module("torch._inductor.compile_fx")
+        import_module(COMPILER)
         module = load(model, weights, cell)
         if cell.scenario == "generate":
             module.forward = torch.compile(module.forward, **self.options)

@@ -44,6 +44,13 @@ def torch_dtype(precision: str) -> Any:
     return {"fp64": torch.float64, "bf16": torch.bfloat16, "fp16": torch.float16}.get(precision, torch.float32)
 
 
+def imports(model: ModelSpec) -> tuple[str, ...]:
+    """PyTorch, and the library of this model alone."""
+    from backends.torch_nn import models as torch_models
+
+    return ("torch", torch_models.library(model))
+
+
 def set_precision(precision: Precision) -> None:
     """Makes this process compute at this precision, and says so to every library underneath."""
     import torch
@@ -76,6 +83,10 @@ class TorchEager(Reference):
         """No hub is asked, and a CPU cell sees no device."""
         hidden = {"CUDA_VISIBLE_DEVICES": ""} if cell.device == "cpu" else {}
         return {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", **hidden}
+
+    def imports(self, model: ModelSpec) -> tuple[str, ...]:
+        """Not every library that some model needs."""
+        return imports(model)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Builds and loads the module, and moves it to the device."""

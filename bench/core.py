@@ -296,6 +296,10 @@ class Backend(ABC):
         """Environment variables of the worker process, set before it starts. `cache` is for compiled programs."""
         return {}
 
+    def imports(self, model: ModelSpec) -> tuple[str, ...]:
+        """What a worker imports before it opens `model`: what that takes is the libraries', not the model's."""
+        return self.requires
+
     @abstractmethod
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Builds the model and loads `weights`, a safetensors file with PyTorch's names and layouts."""

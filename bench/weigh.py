@@ -62,6 +62,7 @@ class Weighing:
         self.peaks_since, self.meter = "opening", ""
         self.joules: list[float] = []
         self.fastest_s = math.inf
+        self.checks_s: list[float] = []
 
     def begin(self, ask: Ask, opened: dict[str, Any]) -> None:
         """A worker has opened the cell; `opened` is its answer."""
@@ -94,7 +95,9 @@ class Weighing:
     def check(self) -> None:
         """Parity; a failure ends the weighing here. The worst of all processes is kept."""
         self.phase("checking")
-        parity = msgspec.convert(self.ask(Check()), Parity)
+        answer = self.ask(Check())
+        self.checks_s = list(answer.get("step_s", ()))
+        parity = msgspec.convert(answer, Parity)
         before: Parity | None = self.fields.get("parity")
         if before is None or not parity.passed or (parity.ratio or 0) > (before.ratio or 0):
             self.fields["parity"] = parity
@@ -110,12 +113,12 @@ class Weighing:
             self.note({"score_measured": answer["measured"]})
 
     def warm(self) -> None:
-        """Steps until they no longer get faster, or the cap. At least two steps came before, one of each check."""
+        """Steps until they no longer get faster, or the cap. Those that parity was shown of are the first of them."""
         self.phase("warming up")
-        warmup: list[float] = []
+        warmup = self.checks_s
         while not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3))["samples"]
-            self.repeats = measure.repeats_for(min(warmup), self.clock_cost_s)
+        self.repeats = measure.repeats_for(min(warmup), self.clock_cost_s)
         self.fields["warmup_s"] += warmup
         self.fastest_s = min(warmup)
 

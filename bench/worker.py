@@ -209,10 +209,11 @@ class Worker:
         self.cell, self.files, self.artefacts = request.cell, request.files, request.artefacts
         self.task, self.backend = registry.task(self.cell.task), registry.backend(self.cell.backend)
         self.oom_signs = self.backend.oom_signs
-        for name in self.backend.requires:
+        model = self.task.models[self.cell.preset]
+        for name in self.backend.imports(model):
             importlib.import_module(name)
         imported = memory.resident_bytes()
-        self.session = self.backend.open(self.task.models[self.cell.preset], self.artefacts.weights, self.cell)
+        self.session = self.backend.open(model, self.artefacts.weights, self.cell)
         self.rows = self.artefacts.rows()
         batches = artefacts.turned(self.rows, self.cell.batch_size)
         self.xs = [self.session.put(batch) for batch in batches]
@@ -247,12 +248,16 @@ class Worker:
         decision = self.task.decision if self.cell.scenario == "infer" else ""
         self.checked = []
         judged: list[Arrays] = []
+        step_s: list[float] = []
         for x, batch, expected in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
-            outputs = self._outputs(x)
+            timed = measure.latency_block(self.session, [x], 1)
+            step_s += timed.samples
+            outputs = self.session.get(timed.last)
             self.checked.append(suspicion.sample(outputs))
             judged.append(self._on_the_oracles_text(outputs, batch, expected))
         out, theirs, right = (artefacts.joined(each) for each in (judged, reference, oracle))
-        return msgspec.to_builtins(parity.judge(out, theirs, right, decision, self.cell.precision))
+        found = parity.judge(out, theirs, right, decision, self.cell.precision)
+        return {**msgspec.to_builtins(found), "step_s": step_s}
 
     def _on_the_oracles_text(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
         """Of a generation whose text parts from the oracle's: what was timed up to there, and then what follows it."""

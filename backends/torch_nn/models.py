@@ -58,6 +58,11 @@ def forward(model: ModelSpec) -> Forward:
     return _row(model)[1]
 
 
+def library(model: ModelSpec) -> str:
+    """The module that holds the model's code."""
+    return _row(model)[2]
+
+
 def state(module: nn.Module) -> Arrays:
     """Weights and statistics as float32 arrays: tied ones once, under the first of their names."""
     return {name: tensor.detach().float().cpu().numpy().copy() for name, tensor in _tensors(module).items()}
@@ -99,7 +104,7 @@ def _refuse(message: str, names: set[str]) -> None:
         raise WeighbridgeError(message.format(", ".join(found[:3]) + more))
 
 
-def _row(model: ModelSpec) -> tuple[Callable[[Config], nn.Module], Forward]:
+def _row(model: ModelSpec) -> tuple[Callable[[Config], nn.Module], Forward, str]:
     if model.architecture not in _ARCHITECTURES:
         known = ", ".join(_ARCHITECTURES)
         raise WeighbridgeError(f"no reference module of architecture {model.architecture!r}: there are {known}")
@@ -162,10 +167,11 @@ def _next_token(module: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tenso
     return {"logits": module(input_ids=inputs["input_ids"], use_cache=False).logits}
 
 
-_ARCHITECTURES: dict[str, tuple[Callable[[Config], nn.Module], Forward]] = {
-    "resnet": (_timm, _classify),
-    "vit": (_timm, _classify),
-    "mlp": (_mlp, _regress),
-    "bert": (_bert, _embed),
-    "llama": (_llama, _next_token),
+_ARCHITECTURES: dict[str, tuple[Callable[[Config], nn.Module], Forward, str]] = {
+    "resnet": (_timm, _classify, "timm"),
+    "vit": (_timm, _classify, "timm"),
+    "mlp": (_mlp, _regress, "torch"),
+    "bert": (_bert, _embed, "transformers.models.bert.modeling_bert"),
+    "llama": (_llama, _next_token, "transformers.models.llama.modeling_llama"),
 }
+"""Builder, forward pass, and the module whose import is the library's own cost: timm alone takes seconds."""
