@@ -1,7 +1,7 @@
 """PyTorch as it comes: eager, inference mode, SDPA, channels_last. The reference that all others are proven against.
 
 Precision is set, never assumed: torch keeps float32 for matrix products but lets cuDNN convolutions use TF32
-(MEASURING.md, rule 11), so `fp32` turns that off and `tf32` turns both on.
+(measuring rule 11), so `fp32` turns that off and `tf32` turns both on.
 """
 
 from __future__ import annotations

@@ -1,1 +1,4 @@
-"""The weighing. Knows no framework, no task and no backend by name."""
+"""The weighing. Knows no framework, no task and no backend by name.
+
+Measuring rules are cited by their numbers in docs/measuring-rules.md.
+"""

@@ -1,4 +1,4 @@
-"""The host's allocator is footing: which one a worker is given, and which one it then had (MEASURING.md, rule 28).
+"""The host's allocator is footing: which one a worker is given, and which one it then had (measuring rule 28).
 
 glibc hands freed activations back to the kernel and faults them in again at the next operation; how many depends on
 how the heap happened to lie in that process. So all workers alike keep their pages, unless the user asks for what one

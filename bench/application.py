@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
@@ -15,7 +15,7 @@ from typing import Any, get_args
 import msgspec
 from rich.console import Console
 
-from bench import compare, data, environment, halves, noise, peaks, registry, store
+from bench import compare, data, environment, halves, noise, peaks, registry, store, study
 from bench.allocator import Allocator
 from bench.compare import Row
 from bench.core import Backend, Cell, Device, Precision, Reference, Task, WeighbridgeError
@@ -26,7 +26,9 @@ from bench.plan import Filters, Suite, plan
 from bench.record import Peaks, Record
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview
+from bench.request import Request, resumed
 from bench.run import Run, why_not
+from bench.study import T
 from bench.tier import QUICK, Tier
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
@@ -48,6 +50,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     time_limit_s: float = 600.0
     tier: Tier = QUICK
     allocator: Allocator = "keep"
+    request: Request | None = None
+    """Written beside the journal; None where nobody will go on with it by its words."""
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +78,7 @@ def weigh(planned: Planned, options: Options, console: Console) -> Done:
     """Weighs what is not done yet and writes the reports; they are written after an interrupt, too."""
     folder = run_folder(options)
     with store.writing(folder) as journal:
+        note(options, journal)
         todo = to_do(journal, planned.cells, options, console)
         with Display(console, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
             try:
@@ -172,14 +177,39 @@ def run_folder(options: Options) -> Path:
     return runs[-1]
 
 
-@contextmanager
-def study_journal(options: Options, name: str) -> Generator[Path]:
-    """A study's journal in a run's folder, which is held for one writer."""
+def asked(options: Options, name: str, request: Request, typed: Collection[str]) -> Options:
+    """Return `options` with a folder and a request: of a run that is resumed its own, which `typed` may not contradict.
+
+    `name` is the journal's. Raises WeighbridgeError where there is no run to resume, or the folder holds one.
+    """
+    folder = run_folder(options) if name == store.JOURNAL else study_folder(options, name)
+    agreed = resumed(folder / name, request, typed) if options.resume else request
+    return msgspec.structs.replace(options, out=folder, request=agreed)
+
+
+def note(options: Options, journal: Path) -> None:
+    """Write what was asked beside the journal, whose lock is held."""
+    if options.request:
+        options.request.write(journal)
+
+
+def study_folder(options: Options, name: str) -> Path:
+    """A study's journal may lie in the folder of a run."""
     if options.out and not options.resume and (options.out / name).exists():
         raise WeighbridgeError(f"{options.out} holds a {name} already; add --resume to go on with it")
-    folder = options.out or run_folder(options)
+    return options.out or run_folder(options)
+
+
+@contextmanager
+def study_journal(options: Options, name: str, kind: type[T], console: Console) -> Generator[tuple[Path, list[T]]]:
+    """A study's journal, which is held for one writer, and the trials that it holds."""
+    folder = study_folder(options, name)
     with store.writing(folder):
-        yield folder / name
+        note(options, folder / name)
+        trials, aside = study.mend(folder / name, kind)
+        if aside:
+            console.print(f"a damaged line of {name} was set aside in {aside}", markup=False)
+        yield folder / name, trials
 
 
 def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Console) -> list[Cell]:

@@ -94,7 +94,8 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _memo_path(root: Path, task: Task, cell: Cell, files: Files, reference: Reference) -> Path:
     group = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
     names = {name: str(folder) for name, folder in files.items()}
-    recipe = [task.version, task.models[cell.preset], task.recipe, names, environment.source_hash()]
+    code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(reference)))
+    recipe = [task.version, task.models[cell.preset], task.recipe, names, code]
     return root / "prepared" / f"{content_hash([group, recipe])}.json"
 
 
@@ -227,7 +228,7 @@ yardstick, and it is another one in larger batches."""
 
 
 def followed(batch: Arrays, oracle: Arrays) -> Arrays:
-    """A batch on which a generation is fed the oracle's tokens: logits are compared of one text (MEASURING.md, 32)."""
+    """A batch on which a generation is fed the oracle's tokens: logits are compared of one text (measuring rule 32)."""
     return {**batch, "follow": oracle["tokens"]}
 
 

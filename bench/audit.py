@@ -1,4 +1,4 @@
-"""Self-audit in the manner of MLPerf's TEST01 and TEST04 (MEASURING.md, rule 24).
+"""Self-audit in the manner of MLPerf's TEST01 and TEST04 (measuring rule 24).
 
 TEST01: outputs given under load equal those of the scoring mode. Batches differ, and with them the order of sums, so
 that equal means a relative error far below what a wrong program shows, and the same decision. TEST04: one sample over

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bench import child
 from bench.core import WeighbridgeError
 
 T = TypeVar("T")
@@ -37,12 +38,15 @@ def beside(
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "result")
         words = [function.__module__, function.__name__, str(result), *arguments]
-        command = [sys.executable, "-m", "bench.beside", *words]
-        child = subprocess.Popen(command, env={**os.environ, **(variables or {})}, stderr=subprocess.PIPE, text=True)
+        environment = {**os.environ, **child.path_variables(), **(variables or {})}
+        process = subprocess.Popen(
+            child.command("-m", "bench.beside", *words), env=environment, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
 
         def wait() -> T:
-            _, told = child.communicate()
-            if child.returncode:
+            _, told = process.communicate()
+            if process.returncode:
                 raise WeighbridgeError((told.strip().splitlines() or ["a reading process died"])[-1])
             with result.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return msgspec.msgpack.decode(content, type=returns)
@@ -50,10 +54,10 @@ def beside(
         try:
             yield wait
         finally:
-            child.kill()
-            child.wait()
-            if child.stderr:
-                child.stderr.close()
+            process.kill()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 An interval tells of the noise between the blocks and processes that it was drawn from. What it cannot tell of is the
 rest: how far 1 lies outside the intervals of equal programs. The floor of a kind of cell is the conformal 95 % quantile
-of that distance, which the next pair exceeds one time in twenty (MEASURING.md, rule 7). How often a pair would still be
+of that distance, which the next pair exceeds one time in twenty (measuring rule 7). How often a pair would still be
 called FASTER or SLOWER is told with it, each pair judged by the floor that the others give, so that no pair vouches
 for itself. Taken unpaired, the same processes tell how far whole runs differ, which is what the gate goes by.
 """

@@ -26,9 +26,11 @@ from bench import (
     cli_machine,
     cli_sweep,
     compare,
+    console,
     data,
     doctor,
     registry,
+    store,
 )
 from bench.console import (
     AllocatorName,
@@ -43,11 +45,8 @@ from bench.console import (
     err,
     out,
     print_json,
-    sizes,
-    words,
 )
 from bench.core import WeighbridgeError
-from bench.plan import Filters
 from bench.report import terminal
 from bench.report.figures import size
 from bench.report.overview import Overview
@@ -161,6 +160,7 @@ def _problem(name: str) -> str | None:
 
 @app.command()
 def run(
+    context: typer.Context,
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
     tasks: Many = "",
     backends: Many = "",
@@ -179,27 +179,19 @@ def run(
     json: Json = False,
 ) -> None:
     """Weighs the cells of a suite and writes records.jsonl, report.html, report.md and report.csv."""
-    filters = Filters(
-        tasks=words(tasks),
-        backends=words(backends),
-        scenarios=words(scenarios),
-        precisions=words(precisions),
-        batch_sizes=sizes(batch_sizes),
-        presets=words(preset),
-        device=device,
+    asked, resume = console.request(context), resume or retry_failed
+    options = application.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
+    if not plan or resume:
+        options = application.asked(options, store.JOURNAL, asked, console.typed(context))
+        asked = options.request or asked
+    filters = console.filters(asked)
+    planned = application.prepare(asked.options["suite"], filters)
+    options = msgspec.structs.replace(
+        options, tier=tier(asked.options["tier"]), allocator=allocator.chosen(asked.options["allocator"])
     )
-    planned = application.prepare(suite, filters)
     if plan:
         cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
         return print_json(cells) if json else print_table(cells)
-    options = application.Options(
-        out=out_folder,
-        resume=resume or retry_failed,
-        retry_failed=retry_failed,
-        time_limit_s=time_limit,
-        tier=tier(tier_name),
-        allocator=allocator.chosen(allocator_name),
-    )
     try:
         done = application.weigh(planned, options, err)
     except KeyboardInterrupt:

@@ -12,13 +12,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, audit, churn, registry, study
+from bench import application, audit, churn, console, registry, study
 from bench.churn import JOURNAL, Churned
-from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, sizes, words
+from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
 from bench.core import WeighbridgeError
 from bench.display import Display
 from bench.files import write_whole
-from bench.plan import Filters
 from bench.report import churn as told
 from bench.tier import QUICK
 
@@ -31,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def churn_command(
+    context: typer.Context,
     tasks: Annotated[str, typer.Option(help="Names, separated by commas; default: all with varying lengths.")] = "",
     backends: Annotated[str, typer.Option(help="Names, separated by commas.")] = "torch,torch-compile,flax",
     precisions: Many = "",
@@ -45,18 +45,18 @@ def churn_command(
     json: Json = False,
 ) -> None:
     """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; the best."""
-    filters = Filters(
-        tasks=_tasks(words(tasks)), backends=words(backends), scenarios=("infer",), precisions=words(precisions),
-        batch_sizes=sizes(batch_sizes), presets=words(preset), device=device,
-    )  # fmt: skip
-    planned = application.prepare("quick", filters)
     options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
+    options = application.asked(options, JOURNAL, console.request(context), console.typed(context))
+    asked = options.request or console.request(context)
+    batches = asked.options["batches"]
+    chosen = console.filters(asked, tasks=_tasks(words(asked.options["tasks"])), scenarios=("infer",))
+    planned = application.prepare("quick", chosen)
     folder, every = weigh(planned, options, batches, passes)
     write_whole(folder / "churn.md", told.markdown(every, passes).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, passes)
     err.print(Text(f"Wrote {folder}/ ({JOURNAL}, churn.md)"))
-    if not all(map(right, trials)):
+    if {trial.cell for trial in trials} != set(planned.cells) or not all(map(right, trials)):
         raise typer.Exit(1)
 
 
@@ -78,8 +78,7 @@ def weigh(
     planned: application.Planned, options: application.Options, batches: int, passes: int
 ) -> tuple[Path, list[Churned]]:
     """Does what is not done yet; returns the folder and every trial of its journal."""
-    with application.study_journal(options, JOURNAL) as journal:
-        known = study.load(journal, Churned)
+    with application.study_journal(options, JOURNAL, Churned, err) as (journal, known):
         _same_work(journal, known, batches)
         job = application.job(planned, options.time_limit_s, QUICK)
         done = sum(trial.cell in planned.cells for trial in known)

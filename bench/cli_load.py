@@ -5,19 +5,20 @@ Exit codes: 0 fine; 1 a cell failed, failed its audit, or lost a query; 2 the re
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
+import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, load, study
-from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, sizes, words
+from bench import application, console, load, study
+from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
 from bench.display import Display
 from bench.files import write_whole
 from bench.load import EFFORT, JOURNAL, Asked, Kind, Loaded
-from bench.plan import Filters
 from bench.registry import unknown
 from bench.report import load as words_of
 from bench.tier import tier
@@ -29,6 +30,7 @@ def register(app: typer.Typer) -> None:
 
 
 def load_command(
+    context: typer.Context,
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu: which cells, where none are named.")] = "quick",
     tasks: Many = "",
     backends: Many = "",
@@ -56,23 +58,29 @@ def load_command(
     json: Json = False,
 ) -> None:
     """Drives inference cells by MLPerf's scenarios, and searches the highest rate that a server holds."""
-    filters = Filters(
-        tasks=words(tasks), backends=words(backends), scenarios=("infer",), precisions=words(precisions),
-        batch_sizes=sizes(batch_sizes), presets=words(preset), device=device,
-    )  # fmt: skip
-    planned, chosen = application.prepare(suite, filters), tier(tier_name)
-    asked = Asked(
-        kinds=_kinds(scenarios), effort=EFFORT[chosen.name], rate=rate, queue=queue, linger_s=linger_ms / 1000,
-        bound_s=None if bound_ms is None else bound_ms / 1000,
-    )  # fmt: skip
-    options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit, tier=chosen)
-    folder, every = weigh(planned, options, asked)
+    options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
+    options = application.asked(options, JOURNAL, console.request(context), console.typed(context))
+    asked = options.request or console.request(context)
+    planned = application.prepare(asked.options["suite"], console.filters(asked, scenarios=("infer",)))
+    options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
+    folder, every = weigh(planned, options, settings(asked.options))
     write_whole(folder / "load.md", words_of.markdown(every, planned.reference).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, planned.reference)
     err.print(Text(f"Wrote {folder}/ ({JOURNAL}, load.md)"))
-    if not all(trial.right and not (trial.server and trial.server.lost) for trial in trials):
+    complete = {trial.cell for trial in trials} == set(planned.cells)
+    if not complete or not all(trial.right and not (trial.server and trial.server.lost) for trial in trials):
         raise typer.Exit(1)
+
+
+def settings(options: Mapping[str, Any]) -> Asked:
+    """Return the scenarios that the command's options ask for."""
+    bound_ms = options["bound-ms"]
+    return Asked(
+        kinds=_kinds(options["scenarios"]), effort=EFFORT[options["tier"]], rate=options["rate"],
+        queue=options["queue"], linger_s=options["linger-ms"] / 1000,
+        bound_s=None if bound_ms is None else bound_ms / 1000,
+    )  # fmt: skip
 
 
 def _kinds(text: str) -> list[Kind]:
@@ -85,8 +93,8 @@ def _kinds(text: str) -> list[Kind]:
 
 def weigh(planned: application.Planned, options: application.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
     """Drives what is not done yet; returns the folder and every record of its journal, the reference's first."""
-    with application.study_journal(options, JOURNAL) as journal:
-        done = {trial.cell for trial in study.load(journal, Loaded)}
+    with application.study_journal(options, JOURNAL, Loaded, err) as (journal, known):
+        done = {trial.cell for trial in known}
         todo = [cell for cell in planned.cells if cell not in done]
         job = application.job(planned, options.time_limit_s, options.tier)
         with Display(err, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, compare, curve, environment, store, sweep
+from bench import application, compare, console, curve, environment, store, sweep
 from bench.application import Done, Options, Planned
 from bench.console import (
     Device,
@@ -27,13 +27,11 @@ from bench.console import (
     err,
     out,
     print_json,
-    words,
 )
 from bench.core import WeighbridgeError
 from bench.curve import Curve
 from bench.display import Display
 from bench.files import write_whole
-from bench.plan import Filters
 from bench.report import sweep as told
 from bench.report.overview import Overview
 from bench.tier import tier
@@ -52,6 +50,7 @@ def register(app: typer.Typer) -> None:
 
 
 def sweep_command(
+    context: typer.Context,
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
     tasks: Many = "",
     backends: Many = "",
@@ -75,27 +74,17 @@ def sweep_command(
     json: Json = False,
 ) -> None:
     """Throughput against batch size, doubling until memory or time runs out; names the knee. Writes sweep.md, too."""
-    limit = limit_bytes(memory_limit)
-    filters = Filters(
-        tasks=words(tasks),
-        backends=words(backends),
-        scenarios=words(scenarios),
-        precisions=words(precisions),
-        batch_sizes=[1],
-        presets=words(preset),
-        device=device,
-    )
-    planned = application.prepare(suite, filters)
+    asked, resume = console.request(context), resume or retry_failed
+    options = Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
+    if not plan or resume:
+        options = application.asked(options, store.JOURNAL, asked, console.typed(context))
+        asked = options.request or asked
+    most, limit = asked.options["most"], limit_bytes(asked.options["memory-limit"])
+    planned = application.prepare(asked.options["suite"], console.filters(asked, batch_sizes=[1]))
+    options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
     if plan:
         cells = sweep.planned(planned.cells, most)
         return print_json(cells) if json else _print([[str(cell)] for cell in cells], ["cell"])
-    options = Options(
-        out=out_folder,
-        resume=resume or retry_failed,
-        retry_failed=retry_failed,
-        time_limit_s=time_limit,
-        tier=tier(tier_name),
-    )
     try:
         done = weigh(planned, options, most, limit)
     except KeyboardInterrupt:
@@ -127,6 +116,7 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
     folder = application.run_folder(options)
     every = sweep.planned(planned.cells, most)
     with store.writing(folder) as journal:
+        application.note(options, journal)
         todo = set(application.to_do(journal, every, options, err))
         records = store.load(journal) if journal.exists() else []
         known = {record.cell: record for record in records if record.cell in set(every) - todo}

@@ -1,7 +1,7 @@
 """Records of one run against the reference's in their group. Pure.
 
 A ratio is the reference's step over the backend's: 2 means half the time. It is given only where parity was shown,
-the quality gate holds and both sides stood on equal footing (MEASURING.md, rules 17, 19 and 23); otherwise the row
+the quality gate holds and both sides stood on equal footing (measuring rules 17, 19 and 23); otherwise the row
 says why it has none. Blocks that took turns are compared pair by pair; medians of cells that were timed one after
 another are divided, and the row says so. Run against run is `bench.gate`.
 """
@@ -27,7 +27,7 @@ backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, prepacked) 
 PROCESSOR = ("cpu", "instruction_set")
 UNSTATED = "(not stated)"
 SEQUENTIAL_FLOOR = 0.18
-"""Medians of sequential runs of the same program differed by up to 18 % (MEASURING.md, rule 4)."""
+"""Medians of sequential runs of the same program differed by up to 18 % (measuring rule 4)."""
 
 
 def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:

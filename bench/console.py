@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from bench.core import WeighbridgeError
+from bench.plan import Filters
+from bench.request import Request
 
 out, err = Console(), Console(stderr=True)
 
@@ -26,6 +28,46 @@ AllocatorName = Annotated[
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
+
+
+UNASKED = ("out", "resume", "retry-failed", "time-limit", "passes", "plan", "json")
+"""Options that change nothing of what was measured."""
+
+
+def options(context: typer.Context) -> dict[str, str]:
+    """Return the name of each parameter of the command and its option, without dashes."""
+    return {
+        str(each.name): max(each.opts, key=len).lstrip("-") for each in context.command.params if each.name != "help"
+    }
+
+
+def request(context: typer.Context) -> Request:
+    """Return what the command is asked."""
+    asked = {option: context.params[name] for name, option in options(context).items() if option not in UNASKED}
+    return Request(command=str(context.info_name), options=asked)
+
+
+def typed(context: typer.Context) -> set[str]:
+    """Return the options among `request` that stand on the command line; the others have their defaults."""
+    sources = {option: context.get_parameter_source(name) for name, option in options(context).items()}
+    return {name for name, source in sources.items() if name not in UNASKED and source and source.name == "COMMANDLINE"}
+
+
+def filters(asked: Request, **fixed: Any) -> Filters:
+    """Return what a request's options narrow a suite to; `fixed` is what the command does not leave open."""
+    chosen = asked.options
+    return Filters(
+        **{
+            "tasks": words(chosen["tasks"]),
+            "backends": words(chosen["backends"]),
+            "scenarios": words(chosen.get("scenarios", "")),
+            "precisions": words(chosen["precisions"]),
+            "batch_sizes": sizes(chosen.get("batch-sizes", "")),
+            "presets": words(chosen["preset"]),
+            "device": chosen["device"],
+            **fixed,
+        }
+    )
 
 
 def print_json(value: Any) -> None:

@@ -1,7 +1,7 @@
 """The nouns: what is weighed, and by what. What is learned is in `bench.record`.
 
 Everything here is frozen, holds no framework object, and can be read without importing one, since the
-parent process, which plans and records, must stay thin (DESIGN.md, import rule 5). Units are in the names.
+parent process, which plans and records, must stay thin. Units are in the names.
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ import hashlib
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import tomllib
 import zipfile
@@ -31,6 +30,7 @@ from typing import Literal
 import msgspec
 import platformdirs
 
+from bench import child
 from bench.core import Files, WeighbridgeError
 
 TASKS = "tasks"
@@ -199,7 +199,7 @@ def _download(pin: Package, scratch: Path, progress: Progress) -> Path:
         raise pin.error(f"the disk of {cache_folder()} is full: {4 * pin.size_bytes / 1e6:.0f} MB are needed")
     requirements = scratch / "requirements.txt"
     requirements.write_text(f"{pin.name}=={pin.version} --hash=sha256:{pin.sha256}\n", encoding="utf-8")
-    command = [sys.executable, *PIP, *QUIET, "-r", str(requirements), "-d", str(scratch)]
+    command = [*child.command(*PIP), *QUIET, "-r", str(requirements), "-d", str(scratch)]
     environment = {**os.environ, "TMPDIR": str(scratch)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as pip:
         said = _wait(pip, lambda: progress(min(0.99, _weight(scratch) / pin.size_bytes)))

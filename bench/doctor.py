@@ -7,10 +7,9 @@ and the parent stays free of frameworks.
 from __future__ import annotations
 
 import subprocess
-import sys
 from typing import Any, get_args
 
-from bench import data, environment, noise, registry
+from bench import child, data, environment, noise, registry
 from bench.core import Backend, Device
 from bench.noise import Calibration
 from bench.run import not_installed
@@ -110,7 +109,7 @@ def import_problem(backend: Backend) -> str | None:
     if absent or not backend.requires:
         return absent
     code = "; ".join(f"import {name}" for name in backend.requires)
-    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    tried = subprocess.run(child.command("-c", code), capture_output=True, text=True, check=False)
     if tried.returncode == 0:
         return None
     last = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]

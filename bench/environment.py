@@ -20,6 +20,8 @@ import psutil
 from bench.core import Device
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+COMPUTING = ("artefacts", "core", "metrics", "scores", "worker")
+"""Files of this folder that a score and the reference's outputs are computed by."""
 OWN_DISTRIBUTIONS = ("weighbridge", "numpy", "safetensors", "msgspec", "tokenizers")
 
 
@@ -177,14 +179,28 @@ def free_bytes() -> int:
 
 
 @cache
-def source_hash() -> str:
-    """Hash of the project's own code, its versions of Python and processor: what a remembered figure depends on."""
+def source_hash(*files: Path) -> str:
+    """Hash of the code that computes, of Python's version and the processor: what a remembered figure depends on.
+
+    That is `COMPUTING`, and `files`: of a task, of a backend. Code that plans, tells or draws is not part of it.
+    """
     digest = hashlib.sha256(f"{sys.version} {cpu_model()} {usable_cpus()}".encode())
-    here = Path(__file__).resolve().parent.parent
-    for folder in ("bench", "backends", "tasks"):
-        for path in sorted((here / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
+    here = Path(__file__).resolve().parent
+    for path in (*(here / f"{name}.py" for name in COMPUTING), *files):
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def module_file(thing: Any) -> Path:
+    """The source file of a function's or class's module."""
+    return Path(str(sys.modules[thing.__module__].__file__))
+
+
+def package_files(thing: Any) -> list[Path]:
+    """All source files of the package, at the top of the module path, that a function or class comes from."""
+    package = sys.modules[thing.__module__.partition(".")[0]]
+    found = [path for folder in getattr(package, "__path__", ()) for path in Path(folder).rglob("*.py")]
+    return sorted(found) or [module_file(thing)]
 
 
 def describe(distributions: Iterable[str] = ()) -> dict[str, Any]:

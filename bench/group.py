@@ -1,6 +1,6 @@
 """One group of cells, weighed against each other: opened together, readied one by one, timed in turns.
 
-Whatever becomes of a worker, its cell ends in a record and the others go on (MEASURING.md, rule 26). Cells that do
+Whatever becomes of a worker, its cell ends in a record and the others go on (measuring rule 26). Cells that do
 not fit in memory together are weighed one after the other, and their records say so (`pairing: sequential`).
 """
 

@@ -1,6 +1,6 @@
 """The clock. The only module that times, so that every figure of every backend is taken the same way.
 
-Two figures, never mixed (MEASURING.md, rule 1): a *latency* block synchronises after every step; a *queued*
+Two figures, never mixed (measuring rule 1): a *latency* block synchronises after every step; a *queued*
 block hands in all its steps and synchronises once, which is what throughput means where dispatch is
 asynchronous. A step that is short beside the clock's own cost is repeated between two readings (rule 8).
 """

@@ -1,7 +1,7 @@
 """Host and device memory, one vocabulary for all backends. None is "n/a", never 0.
 
 The host peak is `VmHWM`, reset through `/proc/self/clear_refs`; `ru_maxrss` cannot be reset and a child
-inherits its parent's (MEASURING.md, rule 18).
+inherits its parent's (measuring rule 18).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Whether a backend still computes the same thing, judged against a float64 oracle.
 
-The rule is torch._dynamo's `same` (MEASURING.md, rule 19): RMSE(out, f64) <= k * RMSE(reference, f64) + floor.
+The rule is torch._dynamo's `same` (measuring rule 19): RMSE(out, f64) <= k * RMSE(reference, f64) + floor.
 The reference's own rounding error is the yardstick, so that no tolerance is chosen by hand: k is 2 for
 float32, 3 for half types, and the floor is 1e-7 of the oracle's own scale.
 """

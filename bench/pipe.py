@@ -6,11 +6,11 @@ import fcntl
 import os
 import select
 import subprocess
-import sys
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from bench import child
 from bench.arrivals import MOMENT
 from bench.core import WeighbridgeError
 
@@ -51,11 +51,13 @@ def arriving(rate: float, count: int, seed: int) -> Generator[tuple[Pipe, float]
     fcntl.fcntl(ours, F_SETPIPE_SZ, PIPE_BYTES)
     start = time.monotonic() + HEAD_START_S + ROOM_A_QUERY_S * count
     words = [str(theirs), repr(start), repr(rate), str(count), str(seed), str(os.getpid())]
-    child = subprocess.Popen([sys.executable, "-m", "bench.arrivals", *words], pass_fds=(theirs,))
+    generator = subprocess.Popen(
+        child.command("-m", "bench.arrivals", *words), env={**os.environ, **child.path_variables()}, pass_fds=(theirs,)
+    )
     os.close(theirs)
     try:
         yield Pipe(ours), start
     finally:
         os.close(ours)
-        child.kill()
-        child.wait()
+        generator.kill()
+        generator.wait()

@@ -12,7 +12,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from bench import environment, memory
+from bench import child, environment, memory
 from bench.environment import THREAD_VARIABLES
 from bench.record import Status
 from bench.worker import Answer, Request, encoder
@@ -39,7 +38,10 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """A `bench.worker` process and the pipe to it. `left_s` is what is left of its time: waiting for it spends it."""
+    """A `bench.worker` process and the pipes to it. `left_s` is what is left of its time: waiting for it spends it.
+
+    Answers come through a pipe of their own: whatever the process prints, from its first import on, is in its log.
+    """
 
     def __init__(
         self, variables: Mapping[str, str], log: Path, left_s: float, progress: Callable[[float], None]
@@ -49,18 +51,21 @@ class Worker:
         """Whether its log is worth keeping."""
         self.kills = oom_kills()
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as stderr:
+        ours, theirs = os.pipe()
+        with log.open("wb") as printed:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.worker", str(os.getpid())],
+                child.command("-m", "bench.worker", str(os.getpid()), str(theirs)),
                 stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env={**os.environ, **variables},
+                stdout=printed,
+                stderr=printed,
+                pass_fds=(theirs,),
+                env={**os.environ, **child.path_variables(), **variables},
                 start_new_session=True,
             )
-        assert self.process.stdin and self.process.stdout
-        self.stdin, self.stdout = self.process.stdin, self.process.stdout
-        os.set_blocking(self.stdout.fileno(), False)
+        os.close(theirs)
+        assert self.process.stdin
+        self.stdin, self.answers = self.process.stdin, os.fdopen(ours, "rb")
+        os.set_blocking(ours, False)
         self.unread = b""
 
     def ask(self, request: Request) -> dict[str, Any]:
@@ -86,14 +91,14 @@ class Worker:
 
     def _line(self) -> bytes:
         with selectors.DefaultSelector() as selector:
-            selector.register(self.stdout, selectors.EVENT_READ)
+            selector.register(self.answers, selectors.EVENT_READ)
             while b"\n" not in self.unread:
                 begin = time.monotonic()
                 ready = self.left_s > 0 and selector.select(self.left_s)
                 self.left_s -= time.monotonic() - begin
                 if not ready:
                     raise WorkerFailed("timeout", "over the time limit; raise it with --time-limit")
-                piece = self.stdout.read()
+                piece = self.answers.read()
                 if not piece:
                     raise self._death()
                 self.unread += piece
@@ -134,7 +139,7 @@ class Worker:
         self.process.wait()
         with suppress(BrokenPipeError):  # a request that a dead worker never read is still in the buffer
             self.stdin.close()
-        self.stdout.close()
+        self.answers.close()
 
 
 def oom_kills() -> int:

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from bench import environment
-from bench.core import Backend, Cell, content_hash
+from bench.core import Backend, Cell, Task, content_hash
 from bench.files import write_whole
 
 
-def remembered(cell: Cell, backend: Backend, folder: Path, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
+def remembered(
+    cell: Cell, task: Task, backend: Backend, folder: Path, measure: Callable[[], dict[str, float]]
+) -> dict[str, Any]:
     """`score` and when it was `measured`; from `folder`, which the weights and the data name, or by measuring now."""
     threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
-    path = folder / "scores" / f"{content_hash([cell, environment.source_hash(), threads])}.json"
+    code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(backend)))
+    path = folder / "scores" / f"{content_hash([cell, code, threads])}.json"
     if path.exists():
         return dict(json.loads(path.read_text(encoding="utf-8")))
     found = {"score": measure(), "measured": datetime.now(UTC).isoformat(timespec="seconds")}

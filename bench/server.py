@@ -2,7 +2,7 @@
 
 Pure of processes and frameworks: requests come from a `Line`, time from a clock, answers from a function, so that a
 test can hold it in a world of its own. Latency counts from the moment at which a request was due, so that a stall is
-not forgiven (coordinated omission; Tene, "How NOT to Measure Latency"; MEASURING.md, rule 10).
+not forgiven (coordinated omission; Tene, "How NOT to Measure Latency"; measuring rule 10).
 """
 
 from __future__ import annotations

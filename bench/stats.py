@@ -2,7 +2,7 @@
 
 The unit is never a step: steps of one process share its memory layout, and steps of one block share the machine's
 mood. Of several processes the interval is Student's over the logarithms of their medians, since a process is the
-sample that varies most (MEASURING.md, rules 5 and 29) and three of them are too few for a bootstrap: docs/design/007.
+sample that varies most (measuring rules 5 and 29) and three of them are too few for a bootstrap: docs/design/007.
 """
 
 from __future__ import annotations

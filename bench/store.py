@@ -1,4 +1,4 @@
-"""Records on disk: JSON Lines, one record a line, fsynced as soon as it is known (MEASURING.md, rule 26).
+"""Records on disk: JSON Lines, one record a line, fsynced as soon as it is known (measuring rule 26).
 
 A journal has one writer at a time. What cannot be read is set aside in a file beside it and reported; nothing
 else is lost. Records of an older schema are migrated as they are read, a version at a time; a file is never
@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ JOURNAL = "records.jsonl"
 BUFFER_BYTES = 2**18
 """Python's own reads three records at a time, which takes three times as long as a hundred at a time."""
 encoder = msgspec.json.Encoder(order="deterministic")
+R = TypeVar("R")
 SHARED: dict[str, Any] = {
     "facts": dict[str, Any],
     "environment": dict[str, Any],
@@ -75,14 +76,21 @@ def writing(folder: Path) -> Generator[Path]:
 
 
 def append(path: Path, record: msgspec.Struct) -> None:
-    """Writes one record and returns when it is on the disk."""
+    """Writes one record and returns when it is on the disk. Raises OSError where it is not; no part of it is left."""
     line = encoder.encode(record) + b"\n"
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
-        written = os.write(handle, line)
-        if written != len(line):
-            raise OSError(f"disk full? wrote {written} of {len(line)} bytes to {path}")
-        os.fsync(handle)
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":  # what was cut short must not take this record along
+            line = b"\n" + line
+        try:
+            written = os.write(handle, line)
+            if written != len(line):
+                raise OSError(f"disk full? wrote {written} of {len(line)} bytes to {path}")
+            os.fsync(handle)
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
     finally:
         os.close(handle)
 
@@ -170,21 +178,31 @@ def cells(path: Path) -> Generator[Cell]:
 
 def read(path: Path) -> tuple[list[Record], list[bytes]]:
     """Every record, and the lines that are none."""
-    records: list[Record] = []
+    return read_by(path, parse)
+
+
+def read_by(path: Path, parse_line: Callable[[bytes], R | None]) -> tuple[list[R], list[bytes]]:
+    """The same of any journal: what `parse_line` makes of each line, and the lines of which it makes nothing."""
+    records: list[R] = []
     others: list[bytes] = []
     for line in lines(path):
-        record = parse(line)
+        record = parse_line(line)
         records.append(record) if record else others.append(line)
     return records, others
 
 
 def mend(path: Path) -> tuple[list[Record], Path | None]:
-    """Reads a journal that may have been cut short, and sets aside what is damaged.
+    """Reads a journal that may have been cut short, and sets aside what is damaged: see `mend_by`."""
+    return mend_by(path, parse)
+
+
+def mend_by(path: Path, parse_line: Callable[[bytes], R | None]) -> tuple[list[R], Path | None]:
+    """Reads any journal that may have been cut short, and sets aside what is damaged.
 
     Returns the records and the file that now holds the damaged lines, or None where there were none. The
     journal is replaced whole, so that dying in between loses nothing; it ends in a newline afterwards.
     """
-    records, damaged = read(path)
+    records, damaged = read_by(path, parse_line)
     return records, set_aside(path, damaged, ".damaged") if damaged else _end_line(path)
 
 

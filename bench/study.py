@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ import msgspec
 
 from bench import store
 from bench.artefacts import Artefacts, compile_cache
-from bench.core import Cell
+from bench.core import Cell, WeighbridgeError
 from bench.group import Job, Watcher, living
 from bench.process import Worker, WorkerFailed
 from bench.record import Parity, Provenance, Status, provenance
@@ -25,10 +26,14 @@ from bench.run import Run, grouped
 from bench.weigh import Ask, ParityError, Weighing
 from bench.worker import Close, Memory, Open
 
+SCHEMA = 1
+"""Version of a trial. Lines of before it was written down are of the first."""
+
 
 class Trial(msgspec.Struct, frozen=True, kw_only=True):
     """What every study's record holds; a study adds its own fields."""
 
+    schema: int = SCHEMA
     cell: Cell
     status: Status
     reason: str = ""
@@ -123,13 +128,28 @@ class Study:
 
 
 def load(path: Path, kind: type[T]) -> list[T]:
-    """The records of a study's journal, the last one of each key; lines that are none are left out."""
-    found = (_parsed(line, kind) for line in store.lines(path))
-    return list({trial.key: trial for trial in found if trial}.values())
+    """The records of a study's journal, the last one of each key. Raises WeighbridgeError where a line is none."""
+    trials, damaged = store.read_by(path, partial(_parsed, kind))
+    if damaged:
+        raise WeighbridgeError(
+            f"{path}: {len(damaged)} of its lines cannot be read; type the same command with --resume to set them aside"
+        )
+    return _latest(trials)
 
 
-def _parsed(line: bytes, kind: type[T]) -> T | None:
+def mend(path: Path, kind: type[T]) -> tuple[list[T], Path | None]:
+    """The records of a study's journal as `load` gives them, and the file in which damaged lines were set aside."""
+    trials, aside = store.mend_by(path, partial(_parsed, kind))
+    return _latest(trials), aside
+
+
+def _latest(trials: Sequence[T]) -> list[T]:
+    return list({trial.key: trial for trial in trials}.values())
+
+
+def _parsed(kind: type[T], line: bytes) -> T | None:
     try:
-        return msgspec.json.decode(line, type=kind)
+        trial = msgspec.json.decode(line, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return trial if trial.schema <= SCHEMA else None

@@ -1,6 +1,6 @@
 """What a step that is too fast to be true would look like: remembered, not done, or not the one that was checked.
 
-In the manner of MLPerf's TEST01 and TEST04 (MEASURING.md, rule 24), around the timed steps themselves. A backend whose
+In the manner of MLPerf's TEST01 and TEST04 (measuring rule 24), around the timed steps themselves. A backend whose
 answers are remembered is faster on a batch that it has met; one that returns early still works when it is read from.
 """
 

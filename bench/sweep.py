@@ -1,6 +1,6 @@
 """Batch sweeps: the same cells at batch 1, 2, 4, ... until a backend ends other than ok, or the largest was weighed.
 
-Every batch size is a cell of its own, weighed in its group like any other (MEASURING.md, rule 16: never is a batch
+Every batch size is a cell of its own, weighed in its group like any other (measuring rule 16: never is a batch
 halved silently); a backend that ran out of memory or time leaves, and the others go on without it. What does not hang
 on the batch size (score, operations, compilation from a filled cache) is left out, parity is not.
 """

@@ -15,7 +15,7 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     processes: int
-    """A cell is opened anew this many times: a process is a sample, too (MEASURING.md, rule 5)."""
+    """A cell is opened anew this many times: a process is a sample, too (measuring rule 5)."""
     bound: float
     warm_cap_s: float
     cap_s: float

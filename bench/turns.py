@@ -1,7 +1,7 @@
 """Turns: the cells of a group are timed in alternating blocks, in an order that is shuffled anew each turn.
 
 What disturbs one block most likely disturbs its neighbours, so the ratio of two blocks of one turn is free of it
-(MEASURING.md, rule 4: medians of sequential runs of the same program differed by up to 18 %, paired ratios by 0.3 %).
+(measuring rule 4: medians of sequential runs of the same program differed by up to 18 %, paired ratios by 0.3 %).
 Pure but for the entrants: whoever takes part knows how to wake and stop a process, or is a test's.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m bench.worker`: answers the parent's requests for one cell, in JSON lines over its own pipe.
+"""`python -m bench.worker PARENT DESCRIPTOR`: answers requests for one cell, in JSON lines over a pipe of its own.
 
 The protocol is a pipe and not a pool so that the parent can hold several workers of one group open and let
 them take turns, and so that a worker may die of anything without taking the run along. Whatever libraries
@@ -167,7 +167,7 @@ class Worker:
             case Check():
                 return self.check()
             case Score():
-                return scores.remembered(self.cell, self.backend, self.artefacts.folder, self.score)
+                return scores.remembered(self.cell, self.task, self.backend, self.artefacts.folder, self.score)
             case Settle():
                 measure.forget_garbage()
                 return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
@@ -344,12 +344,10 @@ def die_with_parent(parent: int) -> None:
         sys.exit(1)
 
 
-def take_stdout() -> TextIO:
-    """The pipe to the parent, out of reach of whatever prints: stdout becomes stderr."""
-    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return pipe
+def answers_to(descriptor: int) -> TextIO:
+    """Open the pipe to the parent; processes that this one starts do not hold it open."""
+    os.set_inheritable(descriptor, False)
+    return os.fdopen(descriptor, "w", encoding="utf-8")
 
 
 def failure_kind(error: BaseException, oom_signs: tuple[str, ...]) -> str:
@@ -390,4 +388,5 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
 if __name__ == "__main__":
     die_with_parent(int(sys.argv[1]))
     memory.bound_host()
-    serve(sys.stdin, take_stdout())
+    sys.stdout = sys.stderr  # in the log, both in the order of printing
+    serve(sys.stdin, answers_to(int(sys.argv[2])))

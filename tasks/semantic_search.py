@@ -228,7 +228,7 @@ TASK = Task(
         metric="ndcg_at_10",
         value=0.71,
         higher_is_better=True,
-        source="DATA.md; this checkpoint in PyTorch, on these pairs: 0.712",
+        source="this checkpoint in PyTorch, on these pairs: 0.712",
     ),
     baseline=Target(
         metric="ndcg_at_10",

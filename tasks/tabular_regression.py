@@ -94,7 +94,7 @@ TASK = Task(
         metric="r2",
         value=0.445,
         higher_is_better=True,
-        source="ridge, alpha 1, on the same split; over 10 folds of the whole set ridge has 0.480 (DATA.md)",
+        source="ridge, alpha 1, on the same split; over 10 folds of the whole set ridge has 0.480",
     ),
     scenarios=("infer",),
     batch_size={"small": 32},

@@ -284,7 +284,7 @@ def test_another_task_data_or_code_is_not_remembered(
     assert remembered(replace(task, version=task.version + 1), {}) is None
     assert remembered(replace(task, recipe=recipe), {}) is None
     assert remembered(task, {"data": tmp_path}) is None
-    monkeypatch.setattr(artefacts.environment, "source_hash", lambda: "changed")
+    monkeypatch.setattr(artefacts.environment, "source_hash", lambda *files: "changed")
     assert remembered(task, {}) is None
 
 

@@ -111,14 +111,24 @@ def test_resume_does_nothing_again(tmp_path: Path) -> None:
     assert invoke(*quick, "--resume").exit_code == 0
     assert (tmp_path / "load.jsonl").read_bytes() == before
     another = ["load", "--suite", "fake", "--batch-sizes", "2", *quick, "--resume"]
-    assert CliRunner().invoke(app, another).exit_code == 0
-    text = (tmp_path / "load.md").read_text()
-    assert "b8 cpu" in text
-    assert "b2 cpu" in text
+    assert "--batch-sizes 2" in str(CliRunner().invoke(app, another).exception)
+
+
+def test_a_torn_line_is_set_aside_and_takes_no_other_with_it(tmp_path: Path) -> None:
+    two = ["load", "--suite", "fake", "--batch-sizes", "1,2", "--scenarios", "offline", "--out", str(tmp_path)]
+    assert CliRunner().invoke(app, two).exit_code == 0
+    journal = tmp_path / "load.jsonl"
+    first, second = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(first + second[: len(second) // 2])
+    resumed = CliRunner().invoke(app, ["load", "--resume", "--out", str(tmp_path)])
+    assert resumed.exit_code == 0
+    assert "set aside" in resumed.stderr
+    assert [trial.cell.batch_size for trial in study.load(journal, Loaded)] == [1, 2]
+    assert (tmp_path / "load.damaged").read_bytes() == second[: len(second) // 2] + b"\n"
 
 
 def test_a_generator_that_dies_is_told_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipe.sys, "executable", "/bin/true")
+    monkeypatch.setattr(pipe.child.sys, "executable", "/bin/true")
     with pipe.arriving(100.0, 10, 0) as (line, _), pytest.raises(WeighbridgeError, match="generator"):
         line.take(None)
 

@@ -8,6 +8,8 @@ from bench import environment, registry, scores
 from bench.core import Cell
 from tests.conftest import make_cell
 
+TASK = registry.task("tabular-regression")
+
 
 class Measured:
     """Counts how often a score was measured."""
@@ -26,7 +28,7 @@ def measure() -> Measured:
 
 
 def ask(folder: Path, measure: Measured, cell: Cell | None = None) -> dict[str, object]:
-    return scores.remembered(cell or make_cell(), registry.backend("fake"), folder, measure)
+    return scores.remembered(cell or make_cell(), TASK, registry.backend("fake"), folder, measure)
 
 
 def test_a_score_is_measured_once(tmp_path: Path, measure: Measured) -> None:
@@ -49,9 +51,20 @@ def test_another_cell_has_a_score_of_its_own(tmp_path: Path, measure: Measured, 
 
 def test_other_code_is_scored_again(tmp_path: Path, measure: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(tmp_path, measure)
-    monkeypatch.setattr(environment, "source_hash", lambda: "changed")
+    monkeypatch.setattr(environment, "source_hash", lambda *files: "changed")
     ask(tmp_path, measure)
     assert measure.times == 2
+
+
+def test_only_code_that_computes_decides(tmp_path: Path, measure: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    genuine = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or genuine(path))
+    environment.source_hash.cache_clear()
+    ask(tmp_path, measure)
+    names = {path.name for path in read}
+    assert {"metrics.py", "worker.py", "tabular_regression.py", "fake.py", "torch_eager.py"} <= names
+    assert not {"markdown.py", "semantic_search.py", "gate.py", "cli.py"} & names
 
 
 def test_other_threads_are_scored_again(tmp_path: Path, measure: Measured, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,5 +92,5 @@ def test_a_measurement_that_fails_is_not_remembered(tmp_path: Path, measure: Mea
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        scores.remembered(make_cell(), registry.backend("fake"), tmp_path, fail)
+        scores.remembered(make_cell(), TASK, registry.backend("fake"), tmp_path, fail)
     assert ask(tmp_path, measure)["score"] == {"r2": 1.5}

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import msgspec
@@ -39,6 +40,27 @@ def test_a_journal_cut_anywhere_loses_nothing_else(tmp_path_factory: pytest.Temp
     write(path, [4])
     assert [record.cell.batch_size for record in store.read(path)[0]] == [*range(1, len(complete) + 1), 4]
     assert not store.read(path)[1]
+
+
+def test_a_record_after_a_torn_line_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / store.JOURNAL
+    write(path, [1])
+    with path.open("ab") as file:
+        file.write(b'{"cell": {"tas')
+    write(path, [2])
+    records, damaged = store.read(path)
+    assert [record.cell.batch_size for record in records] == [1, 2]
+    assert damaged == [b'{"cell": {"tas']
+
+
+def test_a_full_disk_leaves_no_part_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / store.JOURNAL
+    write(path, [1])
+    before, genuine = path.read_bytes(), os.write
+    monkeypatch.setattr(store.os, "write", lambda handle, line: genuine(handle, line[:40]))
+    with pytest.raises(OSError, match="disk full"):
+        write(path, [2])
+    assert path.read_bytes() == before
 
 
 def test_a_damaged_line_in_the_middle_is_set_aside_whole(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from backends.fake import COMPILE_S
 from bench import application, study
-from bench.core import Cell
+from bench.core import Cell, WeighbridgeError
 from bench.plan import Filters
 from bench.study import Study, Trial
 from bench.tier import QUICK
@@ -52,11 +52,18 @@ def test_a_failure_is_its_own_cells(tmp_path: Path, fault: str, status: str, mon
     assert first.reason
 
 
-def test_lines_of_another_kind_are_left_out(tmp_path: Path) -> None:
+def test_lines_that_cannot_be_read_are_told_and_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "steps.jsonl"
     found = trials(tmp_path)
-    path.write_bytes(b'{"cell": 3}\nnot json\n' + msgspec.json.encode(found[0]) + b"\n")
-    assert study.load(path, Steps) == found[:1]
+    newer = msgspec.json.encode(msgspec.structs.replace(found[1], schema=study.SCHEMA + 1))
+    path.write_bytes(b'{"cell": 3}\n' + newer + b"\nnot json\n" + msgspec.json.encode(found[0]))
+    with pytest.raises(WeighbridgeError, match="3 of its lines cannot be read"):
+        study.load(path, Steps)
+    kept, aside = study.mend(path, Steps)
+    assert kept == found[:1] == study.load(path, Steps)
+    assert aside is not None
+    assert aside.read_bytes() == b'{"cell": 3}\n' + newer + b"\nnot json\n"
+    assert path.read_bytes().endswith(b"\n")
 
 
 def asked_of(cold: bool, tmp_path: Path) -> Steps:

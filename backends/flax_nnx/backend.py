@@ -1,7 +1,7 @@
 """Flax NNX twins as whole compiled programs, ahead of time, over a flat list of weights.
 
-A call through `nnx.jit` walks the module each time and costs more than many a model does (INTEROP.md, "Fast on
-XLA"), so the module is taken apart once, when it is opened, and put together again only while JAX traces.
+A call through `nnx.jit` walks the module each time and costs more than many a model does (docs/lab-notes.md), so the
+module is taken apart once, when it is opened, and put together again only while JAX traces.
 """
 
 from __future__ import annotations

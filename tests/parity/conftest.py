@@ -1,6 +1,6 @@
 """Twins against the float64 oracle: the models, with every weight and every statistic drawn at random.
 
-timm's own initialisation gives zeros for some layers, under which any twin passes (MEASURING.md, rule 20). The shapes
+timm's own initialisation gives zeros for some layers, under which any twin passes (measuring rule 20). The shapes
 are ones that no task uses: odd, oblong and partly masked.
 """
 

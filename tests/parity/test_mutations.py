@@ -1,4 +1,4 @@
-"""The rule catches what it is there to catch (MEASURING.md, rule 21): each mutation is a mistake that ports make."""
+"""The rule catches what it is there to catch (measuring rule 21): each mutation is a mistake that ports make."""
 
 from __future__ import annotations
 

@@ -1,0 +1,88 @@
+"""A run that is resumed goes on with what it was asked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bench import cli, request, store
+from bench.core import WeighbridgeError
+from bench.request import Request
+
+ASKED = Request(command="run", options={"tier": "standard", "tasks": "a", "backends": ""})
+
+
+def invoke(*words: str) -> Result:
+    return CliRunner().invoke(cli.app, list(words))
+
+
+def test_a_request_is_written_once(tmp_path: Path) -> None:
+    journal = tmp_path / "records.jsonl"
+    assert request.read(journal) is None
+    ASKED.write(journal)
+    Request(command="run", options={}).write(journal)
+    assert request.read(journal) == ASKED
+
+
+def test_what_is_not_typed_is_what_the_run_was_asked(tmp_path: Path) -> None:
+    journal = tmp_path / "records.jsonl"
+    ASKED.write(journal)
+    typed_nothing = Request(command="run", options={"tier": "quick", "tasks": "", "backends": "", "new": 1})
+    found = request.resumed(journal, typed_nothing, ())
+    assert found.options == {"tier": "standard", "tasks": "a", "backends": "", "new": 1}
+    again = Request(command="run", options={"tier": "standard", "tasks": "", "backends": ""})
+    assert request.resumed(journal, again, ["tier"]).options == ASKED.options
+
+
+def test_what_differs_is_named(tmp_path: Path) -> None:
+    journal = tmp_path / "records.jsonl"
+    ASKED.write(journal)
+    other = Request(command="run", options={"tier": "quick", "tasks": "a", "backends": "x"})
+    with pytest.raises(
+        WeighbridgeError, match="was asked --tier standard, no --backends, not --tier quick, --backends x;"
+    ):
+        request.resumed(journal, other, ["tier", "backends", "tasks"])
+    with pytest.raises(WeighbridgeError, match="belongs to `weighbridge run`"):
+        request.resumed(journal, Request(command="sweep", options={}), ())
+
+
+def test_a_damaged_request_is_named(tmp_path: Path) -> None:
+    journal = tmp_path / "records.jsonl"
+    request.path(journal).write_text("{")
+    with pytest.raises(WeighbridgeError, match=r"records\.request\.json cannot be read"):
+        request.read(journal)
+
+
+def test_a_resumed_run_keeps_its_plan_and_tier(tmp_path: Path) -> None:
+    out = str(tmp_path / "run")
+    first = ["run", "--suite", "fake", "--batch-sizes", "1,2", "--tier", "standard", "--out", out]
+    assert invoke(*first).exit_code == 0
+    journal = store.journal(tmp_path / "run")
+    journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
+    assert invoke("run", "--resume", "--out", out).exit_code == 0
+    records = store.load(journal)
+    assert [(record.cell.batch_size, record.tier) for record in records] == [(1, "standard"), (2, "standard")]
+    shown = invoke("run", "--resume", "--out", out, "--plan", "--json")
+    assert [cell["batch_size"] for cell in json.loads(shown.stdout)] == [1, 2]
+
+
+@pytest.mark.parametrize("words", [["--tier", "strict"], ["--suite", "quick"], ["--batch-sizes", "4"]])
+def test_another_request_joins_no_run(tmp_path: Path, words: list[str]) -> None:
+    out = str(tmp_path / "run")
+    assert invoke("run", "--suite", "fake", "--batch-sizes", "1", "--out", out).exit_code == 0
+    before = store.journal(tmp_path / "run").read_bytes()
+    refused = invoke("run", "--resume", "--out", out, *words)
+    assert isinstance(refused.exception, WeighbridgeError)
+    assert words[0] in str(refused.exception)
+    assert store.journal(tmp_path / "run").read_bytes() == before
+
+
+def test_a_load_of_other_scenarios_joins_no_load(tmp_path: Path) -> None:
+    quick = ["--suite", "fake", "--batch-sizes", "1", "--out", str(tmp_path)]
+    assert invoke("load", *quick, "--scenarios", "offline").exit_code == 0
+    refused = invoke("load", "--resume", "--out", str(tmp_path), "--scenarios", "server", "--bound-ms", "1")
+    assert "--scenarios offline" in str(refused.exception)
+    assert "--bound-ms" in str(refused.exception)
