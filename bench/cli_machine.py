@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench import application, calibrate, data, noise, peaks
-from bench.console import Device, Json, Many, TierName, err, out, print_json, words
+from bench import allocator, application, calibrate, data, noise, peaks
+from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
 from bench.display import Display
 from bench.plan import Filters
 from bench.report.figures import interval, scaled
@@ -29,11 +29,12 @@ def calibrate_command(
     device: Device = "",
     pairs: Annotated[int, typer.Option(help="How many comparisons of each kind of cell.", min=5)] = 20,
     tier_name: TierName = "quick",
+    allocator_name: AllocatorName = "keep",
     json: Json = False,
 ) -> None:
     """Measures this machine's noise floors: each kind of cell against itself, over and over. `run` goes by them."""
     filters = Filters(tasks=words(tasks), backends=words(backends), scenarios=words(scenarios), device=device)
-    planned, chosen = application.prepare(suite, filters), tier(tier_name)
+    planned, chosen, pages = application.prepare(suite, filters), tier(tier_name), allocator.chosen(allocator_name)
     planned = planned if filters.backends else calibrate.of_the_reference(planned)
     count = pairs * len(planned.cells)
     with Display(err, done=0, total=count) as display:
@@ -41,12 +42,13 @@ def calibrate_command(
         def tell(pair: calibrate.Pair) -> None:
             display.passed(f"{pair.cell}  {interval(pair.ratio)}")
 
-        found = calibrate.calibrate(calibrate.compare_programs(planned, count, chosen, display, tell=tell), chosen)
+        compared = calibrate.compare_programs(planned, count, chosen, display, allocator=pages, tell=tell)
+        found = calibrate.calibrate(compared, chosen, pages)
     if json:
         return print_json(found)
     for kind in found:
         out.print(Text(calibrated(kind), style="" if kind.sound else "yellow"), soft_wrap=True)
-    err.print(Text(f"Wrote {noise.path(data.cache_folder(), chosen.name)}"), soft_wrap=True)
+    err.print(Text(f"Wrote {noise.path(data.cache_folder(), chosen.name, pages)}"), soft_wrap=True)
     return None
 
 

@@ -128,6 +128,20 @@ def test_a_calibration_is_saved_kind_by_kind_where_a_run_finds_it(folder: Path) 
     assert noise.noise(job.calibration, make_cell("null"), [0.1]).floor == pytest.approx(0.04)
 
 
+def test_a_calibration_under_another_allocator_is_that_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, object] = {}
+
+    def compared(planned: Planned, *given: object, **options: object) -> list[Pair]:
+        asked.update(options)
+        return [pair(0.99, 1.01)] * 5
+
+    monkeypatch.setattr(calibrate, "compare_programs", compared)
+    ended = CliRunner().invoke(cli.app, ["calibrate", "--suite", "fake", "--allocator", "stock"])
+    assert (ended.exit_code, asked["allocator"]) == (0, "stock")
+    assert noise.load(folder, "quick") is None
+    assert noise.load(folder, "quick", "stock") is not None
+
+
 def test_whole_runs_and_pairs_do_not_undo_each_other(folder: Path) -> None:
     cell = make_cell(seed=3)
     assert calibrate.keep_runs({cell: [0.01, 0.011, 0.01, 0.01, 0.01]}, "quick") == {cell: pytest.approx(0.1)}
