@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from backends.work import MORE_VARIABLE
 from bench import application, calibrate, cli, data, noise
