@@ -19,15 +19,15 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from bench import application, compare, data, noise, stats
+from bench import application, compare, data, noise, sides, stats
 from bench.application import Planned
-from bench.compare import Side
 from bench.core import Cell, WeighbridgeError
 from bench.group import NOTHING_MORE, Entrant, Group, Watcher
 from bench.noise import Kind
 from bench.process import WorkerFailed
 from bench.record import Noise
 from bench.run import Run
+from bench.sides import Side
 from bench.stats import Interval, Verdict
 from bench.tier import Tier
 
@@ -149,7 +149,7 @@ def pair(entrants: Sequence[Entrant]) -> Pair:
     for entrant in entrants:
         if entrant.failed():
             raise WeighbridgeError(f"{entrant.cell}: {entrant.status}, {entrant.reason}")
-    first, second = (compare.side(entrant.record()) for entrant in entrants)
+    first, second = (sides.side(entrant.record()) for entrant in entrants)
     found = first.record.noise or Noise()
     return Pair(
         cell=first.record.cell,

@@ -18,9 +18,10 @@ from bench import measure, stats
 from bench.core import Cell, Cost
 from bench.record import Parity, Record
 from bench.tier import Tier
-from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Request, Score, Settle, Suspect
+from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
 
-Ask = Callable[[Request], dict[str, Any]]
+Ask = Callable[[msgspec.Struct], dict[str, Any]]
+"""Sends a request to the worker and waits for its answer."""
 Phase = Callable[[str], None]
 PEAKS = ("host_peak_bytes", "device_peak_bytes", "device_reserved_bytes", "device_process_bytes")
 A_PROCESS = ("blocks", "queued_blocks", "minor_faults", "crowded")
@@ -249,5 +250,5 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _not_open(request: Request) -> dict[str, Any]:
+def _not_open(request: msgspec.Struct) -> dict[str, Any]:
     raise RuntimeError(f"no worker is open for {request}")
