@@ -1,8 +1,8 @@
 """`python -m bench.worker PARENT DESCRIPTOR`: answers requests for one cell, in JSON lines over a pipe of its own.
 
 The protocol is a pipe and not a pool so that the parent can hold several workers of one group open and let
-them take turns, and so that a worker may die of anything without taking the run along. Whatever libraries
-print goes to stderr: file descriptor 1 is moved away before the first of them is imported.
+them take turns, and so that a worker may die of anything without taking the run along. Answers go through a file
+descriptor that only this module knows: what libraries print can never be taken for one.
 """
 
 from __future__ import annotations
