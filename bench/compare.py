@@ -143,19 +143,19 @@ def judged(this: Turns, that: Turns, paired: bool, floor: float) -> Judged:
 def turns(this: Turns, that: Turns) -> tuple[stats.Interval, int, bool]:
     """Of blocks that took turns: their ratio, how many there were, and whether a verdict may be given of it.
 
-    Turns in which either side had a busy neighbour are left out; where that leaves too few, all are shown, unsure.
+    Turns in which either side had a busy neighbour are left out; where that leaves none, all are shown. Of too few, or
+    of crowded ones, there is no verdict.
     """
-    ratios = stats.paired_ratios(that.quiet, this.quiet)
-    if not (sure := stats.enough(ratios)):
-        ratios = stats.paired_ratios(that.every, this.every)
-    return stats.interval(ratios), sum(map(len, ratios)), sure
+    quiet = stats.paired_ratios(that.quiet, this.quiet)
+    ratios = quiet if any(quiet) else stats.paired_ratios(that.every, this.every)
+    return stats.interval(ratios), sum(map(len, ratios)), stats.enough(quiet)
 
 
 def medians(this: Turns, that: Turns) -> tuple[stats.Interval, int, bool]:
     """Of medians that were taken one after the other, as `turns`."""
     quiet = [stats.known(side.quiet) for side in (that, this)]
     sure = all(map(stats.enough, quiet))
-    over, under = quiet if sure else (that.every, this.every)
+    over, under = quiet if all(map(any, quiet)) else (that.every, this.every)
     blocks = min(sum(map(len, side)) for side in (over, under))
     return stats.unpaired_ratio(stats.interval(over), stats.interval(under)), blocks, sure
 

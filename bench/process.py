@@ -23,7 +23,7 @@ import msgspec
 from bench import child, environment, memory
 from bench.environment import THREAD_VARIABLES
 from bench.record import Status
-from bench.worker import Answer, Request, encoder
+from bench.worker import Answer, encoder
 
 answer_decoder = msgspec.json.Decoder(Answer)
 
@@ -68,12 +68,12 @@ class Worker:
         os.set_blocking(ours, False)
         self.unread = b""
 
-    def ask(self, request: Request) -> dict[str, Any]:
+    def ask(self, request: msgspec.Struct) -> dict[str, Any]:
         """Sends a request and blocks until its answer; progress on the way goes to the watcher."""
         self.send(request)
         return self.answer()
 
-    def send(self, request: Request) -> None:
+    def send(self, request: msgspec.Struct) -> None:
         """Hands in a request without waiting: several workers can then load at the same time."""
         with suppress(BrokenPipeError):  # a worker that died tells why through its exit
             self.stdin.write(encoder.encode(request) + b"\n")

@@ -27,6 +27,7 @@ class Script:
         self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request]()
         self.taken = 0
         self.differs = self.suspicion = ""
+        self.scores_now = False
 
     def __call__(self, request: Request) -> dict[str, Any]:
         self.asked.append(request)
@@ -36,7 +37,7 @@ class Script:
             case Check():
                 return self.parity
             case Score():
-                return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday"}
+                return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday", "now": self.scores_now}
             case Block(steps=steps, mode=mode):
                 samples = [self.next() for _ in range(1 if mode == "queued" else steps)]
                 return {"samples": samples, "faults": 12.5, "differs": self.differs}
@@ -234,6 +235,17 @@ def test_a_device_peak_that_cannot_be_reset_is_taken_from_a_process_that_compile
     record = weighing.record(status="ok")
     assert record.device_peak_bytes == 5
     assert record.facts["device_peaks_since"] == "opening, programs compiled before"
+
+
+def test_the_host_peak_of_a_process_that_scored_is_left_out_once_there_is_another() -> None:
+    weighing = new()
+    for host, scores in ((9, True), (7, False), (8, False)):
+        script = Resetting([0.1], host_peak_bytes=host)
+        script.scores_now = scores
+        go_through(weighing, script)
+        if scores:
+            assert weighing.record(status="ok").host_peak_bytes == 9
+    assert weighing.record(status="ok").host_peak_bytes == 8
 
 
 def test_what_stood_after_import_is_kept() -> None:
