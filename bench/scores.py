@@ -20,13 +20,12 @@ from bench.files import write_whole
 def remembered(
     cell: Cell, task: Task, backend: Backend, folder: Path, measure: Callable[[], dict[str, float]]
 ) -> dict[str, Any]:
-    """`score`, when it was `measured`, and whether that was `now` or is read from `folder`, which the weights and the
-    data name."""
+    """`score` and when it was `measured`; from `folder`, which the weights and the data name, or by measuring now."""
     threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
     code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(backend)))
     path = folder / "scores" / f"{content_hash([cell, code, threads])}.json"
     if path.exists():
-        return {**json.loads(path.read_text(encoding="utf-8")), "now": False}
+        return dict(json.loads(path.read_text(encoding="utf-8")))
     found = {"score": measure(), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
     write_whole(path, json.dumps(found).encode())
-    return {**found, "now": True}
+    return found

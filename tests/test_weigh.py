@@ -27,7 +27,6 @@ class Script:
         self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request]()
         self.taken = 0
         self.differs = self.suspicion = ""
-        self.scores_now = False
 
     def __call__(self, request: Request) -> dict[str, Any]:
         self.asked.append(request)
@@ -37,7 +36,7 @@ class Script:
             case Check():
                 return self.parity
             case Score():
-                return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday", "now": self.scores_now}
+                return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday"}
             case Block(steps=steps, mode=mode):
                 samples = [self.next() for _ in range(1 if mode == "queued" else steps)]
                 return {"samples": samples, "faults": 12.5, "differs": self.differs}
@@ -237,15 +236,14 @@ def test_a_device_peak_that_cannot_be_reset_is_taken_from_a_process_that_compile
     assert record.facts["device_peaks_since"] == "opening, programs compiled before"
 
 
-def test_the_host_peak_of_a_process_that_scored_is_left_out_once_there_is_another() -> None:
+def test_the_peaks_of_a_process_that_compiled_are_left_out_once_there_is_another() -> None:
     weighing = new()
-    for host, scores in ((9, True), (7, False), (8, False)):
-        script = Resetting([0.1], host_peak_bytes=host)
-        script.scores_now = scores
-        go_through(weighing, script)
-        if scores:
-            assert weighing.record(status="ok").host_peak_bytes == 9
-    assert weighing.record(status="ok").host_peak_bytes == 8
+    go_through(weighing, Resetting([0.1], host_peak_bytes=9, device_peak_bytes=9))
+    assert weighing.record(status="ok").host_peak_bytes == 9
+    for host in (7, 8):
+        go_through(weighing, Resetting([0.1], host_peak_bytes=host, device_peak_bytes=host))
+    record = weighing.record(status="ok")
+    assert (record.host_peak_bytes, record.device_peak_bytes) == (8, 8)
 
 
 def test_what_stood_after_import_is_kept() -> None:
@@ -257,7 +255,7 @@ def test_what_stood_after_import_is_kept() -> None:
 
 def test_peaks_are_the_largest_of_all_processes_and_none_is_not_nought() -> None:
     weighing = new()
-    for host, device in ((7, None), (9, 4), (8, 2)):
+    for host, device in ((5, 9), (7, None), (9, 4), (8, 2)):
         go_through(weighing, Resetting([0.1], host_peak_bytes=host, device_peak_bytes=device))
     record = weighing.record(status="ok")
     assert (record.host_peak_bytes, record.device_peak_bytes, record.device_reserved_bytes) == (9, 4, None)
