@@ -204,13 +204,29 @@ def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = noise.ALLOCATO
 
 def _with_runs(new: Kind, old: Kind | None) -> Kind:
     whole = old is not None and old.runs > 0
-    return msgspec.structs.replace(new, between_runs=old.between_runs, runs=old.runs) if old and whole else new
+    if not (old and whole):
+        return new
+    return msgspec.structs.replace(new, between_runs=old.between_runs, runs=old.runs, ratio_spread=old.ratio_spread)
+
+
+NO_RATIOS: Mapping[Cell, Sequence[float]] = {}
+
+
+def spread_of(ratios: Sequence[float]) -> float | None:
+    """The standard deviation of ratios' logarithms; None of fewer than five runs."""
+    return float(np.std(np.log(ratios), ddof=1)) if len(ratios) >= FEWEST_RUNS else None
 
 
 def keep_runs(
-    steps: Mapping[Cell, Sequence[float]], tier: str, allocator: str = noise.ALLOCATOR
+    steps: Mapping[Cell, Sequence[float]],
+    tier: str,
+    allocator: str = noise.ALLOCATOR,
+    ratios: Mapping[Cell, Sequence[float]] = NO_RATIOS,
 ) -> dict[Cell, float | None]:
-    """Saves how far whole runs differ, cell by cell, where `run` finds it; what A/A pairs said stays."""
+    """Saves how far whole runs differ, cell by cell, where `run` finds it; what A/A pairs said stays.
+
+    `steps` are seconds, `ratios` those to the reference, one a run.
+    """
     root = data.cache_folder()
     old = noise.so_far(root, tier, allocator).kinds
     found = {cell: between_runs([[step_s] for step_s in each]) for cell, each in steps.items()}
@@ -219,6 +235,7 @@ def keep_runs(
             old.get(str(cell), Kind(cell=msgspec.structs.replace(cell, seed=0), measured=now())),
             between_runs=spread,
             runs=len(steps[cell]),
+            ratio_spread=spread_of(ratios.get(cell, ())),
         )
         for cell, spread in found.items()
         if spread is not None

@@ -79,8 +79,8 @@ def row(ours: Side, reference: Side | None, best: Side | None = None, run: str =
 
 def against(this: Side, that: Side) -> dict[str, Any]:
     """Ratios, intervals, verdicts and break-even of a record that may be compared."""
-    paired, floor = in_turns(this, that), floor_of(this, that)
-    latency = judged(this.steps, that.steps, paired, floor)
+    paired, floor, spread = in_turns(this, that), floor_of(this, that), spread_of(this, that)
+    latency = judged(this.steps, that.steps, paired, floor, spread)
     return {
         "ratio": latency.ratio.value,
         "interval": latency.interval,
@@ -88,16 +88,16 @@ def against(this: Side, that: Side) -> dict[str, Any]:
         "lean": latency.lean,
         "floor": floor,
         "pairing": "interleaved" if paired else "sequential",
-        **rates(this, that, paired, floor),
+        **rates(this, that, paired, floor, spread),
         **repaid(this.record, that, latency),
     }
 
 
-def rates(this: Side, that: Side, paired: bool, floor: float) -> dict[str, Any]:
+def rates(this: Side, that: Side, paired: bool, floor: float, spread: float) -> dict[str, Any]:
     """Throughput over the reference's, where both sides queued in their turns."""
     if not (this.queued.every and that.queued.every):
         return {}
-    found = judged(this.queued, that.queued, paired, floor)
+    found = judged(this.queued, that.queued, paired, floor, spread)
     return {
         "rate_ratio": found.ratio.value,
         "rate_ratio_interval": found.interval,
@@ -112,7 +112,8 @@ def beside_best(this: Side, reference: Side, best: Side, found: Mapping[str, Any
         names = ("ratio", "interval", "verdict", "lean")
         same = {f"best_{name}": found[name] for name in names if name in found and this is not best}
         return {"best": best.record.cell.backend, "best_ratio": 1.0, **same}
-    judgement = judged(this.steps, best.steps, in_turns(this, best), floor_of(this, best))
+    paired, floor, spread = in_turns(this, best), floor_of(this, best), spread_of(this, best)
+    judgement = judged(this.steps, best.steps, paired, floor, spread)
     return {
         "best": best.record.cell.backend,
         "best_ratio": judgement.ratio.value,
@@ -132,9 +133,10 @@ class Judged(NamedTuple):
     lean: stats.Lean
 
 
-def judged(this: Turns, that: Turns, paired: bool, floor: float) -> Judged:
-    """Blocks of one side against those of another."""
+def judged(this: Turns, that: Turns, paired: bool, floor: float, spread: float) -> Judged:
+    """Blocks of one side against those of another; `spread` is what whole runs differ by."""
     ratio, blocks, sure = turns(this, that) if paired else medians(this, that)
+    ratio = stats.no_narrower(ratio, spread)
     verdict = stats.verdict(ratio, floor, sure)
     lean = stats.lean(ratio, floor) if verdict == "UNSURE" else ""
     return Judged(ratio, ratio if blocks >= stats.FEWEST_BLOCKS else None, verdict, lean)
@@ -164,6 +166,12 @@ def in_turns(this: Side, that: Side) -> bool:
     """Whether blocks pair: a retry measures anew, and beside nobody of the first time."""
     record, other = this.record, that.record
     return record.started == other.started and record.pairing == other.pairing == "interleaved"
+
+
+def spread_of(this: Side, that: Side) -> float:
+    """What the ratio of both differs by between whole runs, as far as that was measured: the larger of both."""
+    noises = [side.record.noise for side in (this, that) if side.record.noise]
+    return max((noise.ratio_spread or 0.0 for noise in noises), default=0.0)
 
 
 def floor_of(this: Side, that: Side) -> float:

@@ -51,6 +51,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """How far the steps of whole runs differed, all but one time in twenty; None where it was not measured."""
     runs: int = 0
     """How many whole runs that is of; 0 where it is of calibration's pairs, taken unpaired."""
+    ratio_spread: float | None = None
+    """How far the ratio to the reference differs between whole runs: standard deviation of its logarithm; None where
+    that was not measured. A run's processes share what the machine is like then, which one run cannot see."""
     cpus_elsewhere: float | None = None
     ratios: list[tuple[float, float, float]] = []
     """Value, low and high of each pair."""
@@ -213,6 +216,7 @@ def noise(calibration: Calibration | None, cell: Cell, cpus_elsewhere: Sequence[
         calibrated=kind.measured if kind else "",
         cpus_elsewhere=elsewhere,
         between_runs=own.between_runs if own else None,
+        ratio_spread=own.ratio_spread if own else None,
         warnings=found,
     )
 

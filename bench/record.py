@@ -50,6 +50,8 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """Processors that other processes kept busy while this was timed, on average; None where it cannot be known."""
     between_runs: float | None = None
     """How far the steps of whole runs of identical code differ, all but one time in twenty; None if not measured."""
+    ratio_spread: float | None = None
+    """Standard deviation of the logarithm of the ratio to the reference, between whole runs; None if not measured."""
     warnings: list[str] = []
 
 

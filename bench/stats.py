@@ -105,6 +105,17 @@ def interval(processes: Processes) -> Interval:
     return Interval(math.exp(centre), math.exp(centre - half), math.exp(centre + half))
 
 
+def no_narrower(found: Interval, spread: float) -> Interval:
+    """The interval, as wide at least as a normal distribution of this standard deviation, in logarithms, makes it."""
+    half = NORMAL * spread
+    low, high = found.value * math.exp(-half), found.value * math.exp(half)
+    return Interval(found.value, min(found.low, low), max(found.high, high))
+
+
+NORMAL = 1.96
+"""Of a normal distribution 95 % lie within as many standard deviations."""
+
+
 def _of_one(ordered: Sequence[float]) -> Interval:
     """Of one process, whose blocks come in order of size."""
     low, high = _ranks(len(ordered))

@@ -136,6 +136,22 @@ def test_fewer_than_three_processes_only_lean(pairing: str, processes: int, verd
     assert (row.verdict, row.lean, row.processes) == (verdict, lean, processes)
 
 
+def test_an_interval_is_no_narrower_than_whole_runs_differ() -> None:
+    steps = noisy(0.0108, 0.001), noisy(0.01, 0.001)
+    assert against(*steps).verdict == "FASTER"
+    row = against(*steps, noise=Noise(ratio_spread=0.05))
+    assert row.verdict == "UNSURE"
+    assert row.interval is not None
+    assert row.interval.high / row.interval.low == pytest.approx(math.exp(2 * 1.96 * 0.05))
+
+
+def test_crowded_turns_do_not_stand_in_while_one_quiet_turn_is_left() -> None:
+    ours = [0.01, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05]
+    crowded = [[False, True, True], [True] * 3, [True] * 3]
+    row = against([0.02] * 9, ours, blocks=[[1] * 3] * 3, crowded=crowded)
+    assert (row.ratio, row.verdict) == (pytest.approx(2.0), "UNSURE")
+
+
 def test_turns_beside_a_busy_neighbour_count_for_no_verdict() -> None:
     theirs, ours = [0.02] * 12, [0.01, 0.01, 0.01, 0.05] * 3
     crowded = [[False, False, False, True]] * 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import statistics
 from pathlib import Path
 
 import pytest
@@ -112,6 +113,9 @@ def test_what_whole_runs_differ_by_is_kept_where_the_gate_finds_it(
     calibration = noise.load(tmp_path / "cache", "standard", "stock")
     assert noise.noise(calibration, make_cell("null"), []).between_runs == pytest.approx(0.2)
     assert noise.noise(calibration, make_cell("fake"), []).between_runs == 0
+    spread = statistics.stdev([0.0] * 4 + [math.log(1.2)])
+    assert noise.noise(calibration, make_cell("null"), []).ratio_spread == pytest.approx(spread, rel=0.05)
+    assert noise.noise(calibration, make_cell("fake"), []).ratio_spread is None
 
 
 def test_runs_of_another_machine_or_beside_a_load_are_not_kept(tmp_path: Path) -> None:

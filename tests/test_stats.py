@@ -16,6 +16,15 @@ positive = st.floats(1e-6, 1e3)
 processes = st.lists(st.lists(positive, min_size=1, max_size=12), min_size=1, max_size=4)
 
 
+@given(value=positive, half=st.floats(0, 1), spread=st.floats(0, 1))
+def test_an_interval_is_no_narrower_than_whole_runs_differ(value: float, half: float, spread: float) -> None:
+    found = stats.no_narrower(Interval(value, value * math.exp(-half), value * math.exp(half)), spread)
+    widest = max(half, 1.96 * spread)
+    assert found.value == value
+    assert math.log(found.high / value) == pytest.approx(widest, abs=1e-9)
+    assert math.log(value / found.low) == pytest.approx(widest, abs=1e-9)
+
+
 @given(st.lists(positive, min_size=1, max_size=50))
 def test_the_median_is_numpys(samples: list[float]) -> None:
     assert stats.median(samples) == pytest.approx(float(np.median(samples)))

@@ -142,6 +142,16 @@ def steps_of(paths: Sequence[Path]) -> dict[Cell, list[float]]:
     return found
 
 
+def ratios_of(paths: Sequence[Path], reference: str) -> dict[Cell, list[float]]:
+    """The ratio of each cell to the reference in each run."""
+    found: dict[Cell, list[float]] = {}
+    for path in paths:
+        for each in compare.rows(store.load(path), reference):
+            if each.ratio is not None and each.verdict:
+                found.setdefault(each.record.cell, []).append(each.ratio)
+    return found
+
+
 def show(home: Path, with_compare: bool) -> int:
     """Prints what the runs of a folder say; how many pairs of verdicts contradict each other."""
     paths = journals(home)
@@ -162,7 +172,9 @@ def keep(home: Path, request: Request) -> None:
     """Stores what whole runs differ by."""
     if request.load:
         raise WeighbridgeError("--keep wants runs without --load: the gate judges a machine at rest")
-    for cell, spread in calibrate.keep_runs(steps_of(journals(home)), request.tier, request.allocator).items():
+    paths = journals(home)
+    ratios = ratios_of(paths, application.reference_of(paths[0]))
+    for cell, spread in calibrate.keep_runs(steps_of(paths), request.tier, request.allocator, ratios).items():
         told = "fewer than five runs, not kept" if spread is None else f"{spread:.2%}, kept"
         print(f"- between runs of {cell}: {told}")
 
