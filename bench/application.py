@@ -84,7 +84,7 @@ def weigh(planned: Planned, options: Options, console: Console) -> Done:
             try:
                 records = run(planned, todo, journal, display, options)
             finally:
-                _report(folder, planned.reference)
+                write_run(folder, planned.reference)
     wanted = {cell.id for cell in planned.cells}
     return Done(folder=folder, records=[record for record in records if record.cell.id in wanted])
 
@@ -226,7 +226,7 @@ def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Conso
     return [cell for cell in cells if cell.id not in done]
 
 
-def _report(folder: Path, reference: str) -> None:
+def write_run(folder: Path, reference: str) -> None:
     if store.journal(folder).exists():
         write_reports(folder, Overview(compare.rows(store.load(folder), reference), reference))
 

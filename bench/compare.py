@@ -18,7 +18,6 @@ from bench.record import DEFAULT_FLOOR, Record
 from bench.roofline import roofline
 from bench.row import Row, processor
 from bench.sides import Group, Side, Turns, side
-from bench.sides import has_times as has_times
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")

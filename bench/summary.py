@@ -17,9 +17,9 @@ import msgspec
 
 from bench import stats, store
 from bench.beside import WORTH_BYTES, beside
-from bench.compare import has_times
 from bench.core import Cell, WeighbridgeError
 from bench.record import DEFAULT_FLOOR, SCHEMA, Pairing, Status
+from bench.sides import has_times
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
