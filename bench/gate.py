@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Literal
 
 import msgspec
@@ -23,7 +24,6 @@ Metric = Literal["status", "parity", "score", "speed", "host memory", "device me
 Kind = Literal["REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED"]
 KINDS: tuple[Kind, ...] = ("REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED")
 """In the order in which a reader wants them."""
-NOBODY: tuple[Summary | None, Summary | None] = (None, None)
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +49,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     better: list[Metric] = []
     limit: float | None = None
     """What a difference of speed had to exceed; None where there is none to compare."""
+    against: str = ""
+    """The backend the ratio to which decided; empty where the absolute step did."""
+    ratio: stats.Interval | None = None
+    """To that backend, now over before."""
     unsure: str = ""
     """Why speed has no clearer word than UNSURE."""
     incomparable: str = ""
@@ -56,8 +60,10 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def speed(self) -> stats.Interval | None:
-        """Before over after, above 1 is faster now."""
-        return speed.speed(self.before, self.after) if self.before and self.after and self.verdict else None
+        """Before over after, above 1 is faster now: of steps, or of ratios where these decided."""
+        if self.before is None or self.after is None or self.verdict is None:
+            return None
+        return self.ratio or speed.speed(self.before, self.after)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,8 +92,10 @@ def judge(before: Run, after: Run, thresholds: Thresholds, reference: str = "") 
 
     `reference` is the backend that both runs' cells took turns with, empty where it is not known.
     """
+    told = any(each.ratio_spread for run in (before, after) for each in run.cells.values())
+    backends = {cell.backend for cell in before.cells} if told else frozenset[str]()
     found = [
-        change(cell, each, after.cells.get(cell), thresholds, references(before, after, cell, reference))
+        change(cell, each, after.cells.get(cell), thresholds, *companions(before, after, cell, reference, backends))
         for cell, each in before.cells.items()
     ]
     shared = sum(each.after is not None for each in found)
@@ -101,12 +109,23 @@ def judge(before: Run, after: Run, thresholds: Thresholds, reference: str = "") 
     return Outcome(changes=found, thresholds=thresholds, warnings=[*warnings(before, after), *unmeasured(found)])
 
 
-def references(before: Run, after: Run, cell: Cell, reference: str) -> tuple[Summary | None, Summary | None]:
-    """The reference's summaries beside a cell's; none beside its own, which nothing excuses."""
-    if not reference or cell.backend == reference:
-        return NOBODY
-    beside = msgspec.structs.replace(cell, backend=reference)
-    return before.cells.get(beside), after.cells.get(beside)
+def companions(
+    before: Run, after: Run, cell: Cell, reference: str, backends: AbstractSet[str]
+) -> tuple[speed.Pair | None, list[speed.Pair]]:
+    """Who may excuse a cell (nobody the reference), and whose ratio to it may tell: the reference's, or all others'.
+
+    `backends` are those of the run; none where no spread of a ratio was measured, by which one could tell.
+    """
+    if not reference or (cell.backend == reference and not backends):
+        return None, []
+    names = backends - {reference} if cell.backend == reference else {reference}
+    found: list[speed.Pair] = []
+    for name in sorted(names):
+        alongside = msgspec.structs.replace(cell, backend=name)
+        was, now = before.cells.get(alongside), after.cells.get(alongside)
+        if was is not None and now is not None:
+            found.append((was, now))
+    return (found[0] if found and cell.backend != reference else None), found
 
 
 def change(
@@ -114,7 +133,8 @@ def change(
     before: Summary | None,
     after: Summary | None,
     thresholds: Thresholds,
-    references: tuple[Summary | None, Summary | None] = NOBODY,
+    excuse: speed.Pair | None = None,
+    witnesses: Sequence[speed.Pair] = (),
 ) -> Change:
     """What became of one cell."""
     if before is None or after is None or "skipped" in (before.status, after.status):
@@ -123,7 +143,7 @@ def change(
     if before.status == after.status == "ok":
         incomparable = why_not(before, after)
         if before.processes and not incomparable:
-            judged = speed.judge(before, after, thresholds.speed, references)
+            judged = speed.judge(before, after, thresholds.speed, excuse, witnesses)
         moved["speed"] = speed.WAY.get(judged.verdict, 0) if judged else 0
         moved["score"] = _score(before, after, thresholds.score)
         moved["host memory"] = _memory(before.host_peak_bytes, after.host_peak_bytes, thresholds.memory)
@@ -138,6 +158,8 @@ def change(
         kind=_kind(worse, better, verdict, incomparable),
         verdict=verdict,
         limit=judged.limit if judged else None,
+        against=judged.against if judged else "",
+        ratio=judged.ratio if judged else None,
         unsure=judged.why if judged else "",
         worse=worse,
         better=better,

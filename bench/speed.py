@@ -1,13 +1,14 @@
 """Whether a cell is slower than it was: two whole runs, held to what whole runs of identical code differ by. Pure.
 
 Two runs never took turns. The absolute step decides, beyond the larger of the threshold and the spread that was
-measured between runs; the ratio to the reference, whose turns cancel the machine's mood, can only take a word back:
-docs/design/008-the-gate.md.
+measured between runs. The ratio to the reference, whose turns cancel the machine's mood, takes a word back where both
+moved alike; and it finds what the mood hides, where its own spread between runs is known: docs/design/008-the-gate.md.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import msgspec
 
@@ -18,6 +19,12 @@ from bench.summary import Summary
 
 WORDS = {1: "faster", -1: "slower"}
 WAY: dict[Verdict | None, int] = {"FASTER": 1, "SLOWER": -1}
+DIFFERENCE = stats.NORMAL * math.sqrt(2)
+"""Of two draws from a normal distribution 95 % differ by at most so many of its standard deviations."""
+
+
+Pair = tuple[Summary, Summary]
+"""A cell before and after."""
 
 
 class Judged(msgspec.Struct, frozen=True):
@@ -26,6 +33,10 @@ class Judged(msgspec.Struct, frozen=True):
     verdict: Verdict
     limit: float
     why: str = ""
+    against: str = ""
+    """The backend whose ratio to this one decided; empty where the absolute step did."""
+    ratio: Interval | None = None
+    """Of ratios to that backend, now over before, above 1 is faster now."""
 
 
 def between_runs(before: Summary, after: Summary) -> float | None:
@@ -46,33 +57,72 @@ def speed(before: Summary, after: Summary) -> Interval:
 
 
 def judge(
-    before: Summary, after: Summary, threshold: float, references: tuple[Summary | None, Summary | None] = (None, None)
+    before: Summary, after: Summary, threshold: float, excuse: Pair | None = None, witnesses: Sequence[Pair] = ()
 ) -> Judged:
-    """The word on one cell; `references` are the reference's own, before and after, None for the reference itself."""
+    """The word on one cell, before and after.
+
+    `excuse` is the reference where this cell is another; `witnesses` are the cells whose ratio to this one may tell.
+    """
     bound = limit(before, after, threshold)
     if not (before.sure and after.sure):
         return Judged("UNSURE", bound, f"fewer than {stats.FEWEST_PROCESSES} undisturbed processes a side")
     word = stats.verdict(speed(before, after), bound, True)
-    if word == "UNSURE":
-        return Judged(word, bound, f"the interval reaches over the limit of {bound:.1%}")
-    if word != "SAME" and shared(before, after, references, bound, WAY[word]):
-        moved = WORDS[WAY[word]]
-        return Judged("UNSURE", bound, f"the reference was {moved} by as much: the machine, or what both share")
-    return Judged(word, bound)
+    if word in WAY and excuse and shared(before, after, excuse, bound, WAY[word]):
+        alike = f"the reference was {WORDS[WAY[word]]} by as much: the machine, or what both share"
+        return Judged("UNSURE", bound, alike)
+    if word in WAY:
+        return Judged(word, bound)
+    why = f"the interval reaches over the limit of {bound:.1%}" if word == "UNSURE" else ""
+    return by_ratios(before, after, threshold, witnesses) or Judged(word, bound, why)
 
 
-def shared(
-    before: Summary, after: Summary, references: tuple[Summary | None, Summary | None], bound: float, way: int
-) -> bool:
+def by_ratios(before: Summary, after: Summary, threshold: float, witnesses: Sequence[Pair]) -> Judged | None:
+    """FASTER or SLOWER by the ratios to all witnesses of which a spread was measured; None where these do not agree."""
+    asked = [
+        each for each in witnesses if each[0].processes and each[1].processes and ratio_spread(*each, before, after)
+    ]
+    found = [by_ratio(before, after, threshold, each) for each in asked]
+    words = {each.verdict if each else None for each in found}
+    return found[0] if len(words) == 1 else None
+
+
+def by_ratio(before: Summary, after: Summary, threshold: float, witness: Pair) -> Judged | None:
+    """FASTER or SLOWER by the ratio to a cell that took turns with this one, which the machine's mood does not reach.
+
+    The ratio must have moved for sure, and further than the threshold and than it moves between whole runs. Which of
+    the two changed it cannot tell: that is put down to the one whose own step moved further.
+    """
+    was, now = witness
+    over, under = to_reference(before, was), to_reference(after, now)
+    if over is None or under is None:
+        return None
+    spread = DIFFERENCE * ratio_spread(before, after, was, now)
+    bound, moved = max(threshold, before.floor, after.floor, math.expm1(spread)), stats.unpaired_ratio(under, over)
+    way = (moved.low > 1) - (moved.high < 1)
+    if way * math.log(moved.value) <= math.log1p(bound) or further(was, now, -way) > further(before, after, way):
+        return None
+    return Judged("FASTER" if way > 0 else "SLOWER", bound, against=was.cell.backend, ratio=moved)
+
+
+def ratio_spread(*summaries: Summary) -> float:
+    """How far ratios between cells differ from run to run, the largest that any of them knows; 0 where none does."""
+    return max(each.ratio_spread or 0.0 for each in summaries)
+
+
+def further(before: Summary, after: Summary, way: int) -> float:
+    """How far a step moved towards faster (1) or slower (-1), in logarithms."""
+    return way * math.log(speed(before, after).value)
+
+
+def shared(before: Summary, after: Summary, reference: Pair, bound: float, way: int) -> bool:
     """Whether the reference moved beyond the limit in the same way, and the ratio to it did not."""
-    was, now = references
-    if was is None or now is None or not (was.processes and now.processes):
+    was, now = reference
+    if not (was.processes and now.processes):
         return False
     over, under = to_reference(before, was), to_reference(after, now)
     if over is None or under is None:
         return False
-    of_reference, of_ratio = way * math.log(speed(was, now).value), abs(math.log(under.value / over.value))
-    return of_reference > math.log1p(bound) >= of_ratio
+    return further(was, now, way) > math.log1p(bound) >= abs(math.log(under.value / over.value))
 
 
 def to_reference(cell: Summary, reference: Summary) -> Interval | None:

@@ -60,6 +60,7 @@ class Noise(msgspec.Struct, frozen=True):
 
     floor: float = DEFAULT_FLOOR
     between_runs: float | None = None
+    ratio_spread: float | None = None
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -111,6 +112,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     facts: Facts
     floor: float
     between_runs: float | None
+    ratio_spread: float | None
     machine: str
     started: str
 
@@ -176,6 +178,7 @@ def summary(line: Line) -> Summary:
         facts=facts(bytes(line.facts)),
         floor=line.noise.floor if line.noise else DEFAULT_FLOOR,
         between_runs=line.noise.between_runs if line.noise else None,
+        ratio_spread=line.noise.ratio_spread if line.noise else None,
         machine=line.environment.machine,
         started=line.started,
     )

@@ -62,7 +62,8 @@ def what(change: Change) -> list[str]:
 
 def _speed(before: Summary, after: Summary, change: Change) -> str:
     ratio = change.speed or stats.NOTHING
-    return f"{percent(ratio.value - 1)} faster" if ratio.value > 1 else f"{percent(1 / ratio.value - 1)} slower"
+    told = f"{percent(ratio.value - 1)} faster" if ratio.value > 1 else f"{percent(1 / ratio.value - 1)} slower"
+    return f"{told} against {change.against}, which took turns with it" if change.against else told
 
 
 def _status(before: Summary, after: Summary, change: Change) -> str:
@@ -134,7 +135,7 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-NAMES = ("kind", "verdict", "speed", "limit", "worse", "better", "unsure", "incomparable")
+NAMES = ("kind", "verdict", "speed", "limit", "against", "worse", "better", "unsure", "incomparable")
 
 
 def _json(change: Change) -> dict[str, Any]:
