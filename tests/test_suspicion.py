@@ -102,6 +102,21 @@ def test_a_burst_beside_one_try_is_no_evidence() -> None:
     assert suspicion.remembers(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_neighbour_that_meets_three_steps_of_four_is_no_evidence(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+
+    class Crowded(FakeSession):
+        def step(self, x: np.ndarray) -> np.ndarray:
+            y = super().step(x)
+            self.now_s += 2 * STEP_S * rng.random() * (rng.random() < 0.75)
+            return y
+
+    of = session()
+    of.__class__ = Crowded
+    assert suspicion.remembers(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), step_s=0.3) == ""
+
+
 def test_fresh_batches_have_the_shapes_of_the_rows_and_are_all_different() -> None:
     rows = {"ids": np.arange(12).reshape(3, 4), "label": np.arange(3), "new_tokens": np.array(7)}
     found = list(islice(suspicion.fresh_batches(rows, 1), 20))

@@ -116,7 +116,7 @@ def seen_in(paths: Sequence[Path], reference: str) -> tuple[dict[str, list[Seen]
             if each.interval and each.verdict:
                 seen.append(Seen(each.interval, each.verdict))
             else:
-                silent[f"{cell}: {each.no_ratio or each.record.status}"] += 1
+                silent[f"{cell}: {each.no_ratio or 'UNSURE, too few undisturbed blocks for an interval'}"] += 1
     return pairs, silent
 
 
