@@ -12,10 +12,11 @@ import numpy as np
 
 
 def burn(seed: int) -> None:
-    """A neighbour that works and rests by turns of 0.05 to 1.5 s."""
+    """A neighbour that works and rests by turns of 0.05 to 1.5 s, until who started it is gone."""
+    parent = multiprocessing.parent_process()
     rng = random.Random(seed)
     x = np.random.default_rng(seed).normal(size=(256, 256))
-    while True:
+    while parent is None or parent.is_alive():
         until = time.monotonic() + rng.uniform(0.05, 1.5)
         while time.monotonic() < until:
             x = np.tanh(x @ x.T / 256)
