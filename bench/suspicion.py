@@ -52,20 +52,23 @@ def difference(timed: Arrays, checked: Arrays, precision: Precision) -> str:
 
 
 def fresh_batches(rows: Arrays, size: int) -> Iterator[Arrays]:
-    """Batches of the same shapes that no step has met: rows drawn anew, and turned along their first axis."""
+    """Batches of the same shapes that no step has met: rows drawn anew, shuffled along their longest axis.
+
+    One that came twice would be met by who remembers all, and vouch for it: turned rows of thirteen columns soon do.
+    """
     rng = np.random.default_rng(1)
     count = max(len(array) for array in rows.values() if array.ndim)
     while True:
-        yield _drawn(rows, rng.integers(count, size=size), int(rng.integers(1, 10_000)))
+        chosen, seed = rng.integers(count, size=size), int(rng.integers(2**32))
+        yield {name: _shuffled(array[chosen], seed) if array.ndim else array for name, array in rows.items()}
 
 
-def _drawn(rows: Arrays, chosen: np.ndarray, by: int) -> Arrays:
-    """Arrays of one row of numbers are the same for all."""
-    return {
-        name: np.roll(array[chosen], by % max(1, array.shape[1]), 1) if array.ndim > 1 else array[chosen]
-        if array.ndim else array
-        for name, array in rows.items()
-    }  # fmt: skip
+def _shuffled(batch: np.ndarray, seed: int) -> np.ndarray:
+    """Arrays of one width, as tokens and their mask, are shuffled alike; those of one number a row not at all."""
+    if batch.ndim < 2:
+        return batch
+    axis = 1 + int(np.argmax(batch.shape[1:]))
+    return np.take(batch, np.random.default_rng(seed).permutation(batch.shape[axis]), axis)
 
 
 def reason(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> str:

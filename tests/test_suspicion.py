@@ -125,6 +125,17 @@ def test_fresh_batches_have_the_shapes_of_the_rows_and_are_all_different() -> No
     assert len({batch["ids"].tobytes() for batch in found}) > 6
 
 
+def test_as_many_fresh_batches_as_the_longest_suspicion_takes_differ_even_of_one_narrow_row() -> None:
+    most = suspicion.MOST_FRESH * (2**suspicion.ROUNDS - 1)
+    found = islice(suspicion.fresh_batches({"x": np.arange(13.0).reshape(1, 13)}, 1), most)
+    assert len({batch["x"].tobytes() for batch in found}) == most
+
+
+def test_tokens_and_their_mask_are_shuffled_alike() -> None:
+    rows = {"ids": np.arange(1, 9).reshape(1, 8), "mask": np.arange(1, 9).reshape(1, 8) * 10}
+    assert all((batch["mask"] == batch["ids"] * 10).all() for batch in islice(suspicion.fresh_batches(rows, 1), 5))
+
+
 def test_what_was_timed_must_be_what_was_checked() -> None:
     checked = suspicion.sample({"logits": np.linspace(1, 2, 100_000, dtype=np.float32)})
     assert len(checked["logits"]) <= 2 * suspicion.MOST_SAMPLED
