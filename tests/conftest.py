@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import settings
 
+from bench import store, summary
 from bench.core import Cell, Target
 from bench.record import Noise, Parity, Provenance, Record
+from bench.summary import Run, Summary
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
 settings.load_profile("shared-machine")
@@ -71,6 +75,16 @@ def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
     third = len(steps) // 3
     blocks = [[1] * third, [1] * third, [1] * (len(steps) - 2 * third)] if steps else []
     return make_record(backend, steps, **{"blocks": blocks, "noise": Noise(between_runs=0.02), **changes})
+
+
+def brief(record: Record) -> Summary:
+    found = summary.parse(store.encoder.encode(record))
+    assert found is not None
+    return found
+
+
+def run_of(*records: Record) -> Run:
+    return Run(path=Path("run"), cells={record.cell: brief(record) for record in records}, unreadable=0)
 
 
 @pytest.fixture
