@@ -294,13 +294,16 @@ class TorchSession(Session):
         if self.cell.scenario != "generate":
             flops, y = self._counted(x)
             return Cost(flops=flops, bytes=weights + held(x) + held(y), by=COUNTER)
+        from backends.torch_nn.counting import quadratic
+
         tokens = x["new_tokens"]
-        flops, y = self._counted(x)
-        first, _ = self._counted({**x, "new_tokens": 1})
+        counted = [self._counted({**x, "new_tokens": count}) for count in (1, 2, 3)]
+        flops = quadratic([flops for flops, _ in counted], tokens)
+        outputs = quadratic([held(y) for _, y in counted], tokens)
         cache = self._cache_bytes(x["input_ids"].shape[1] + tokens / 2)
-        token_flops = (flops - first) / max(1, tokens - 1)
+        token_flops = (flops - counted[0][0]) / max(1, tokens - 1)
         return Cost(
-            flops=flops, bytes=tokens * weights + (tokens - 1) * cache + held(x) + held(y), token_flops=token_flops,
+            flops=flops, bytes=tokens * weights + (tokens - 1) * cache + held(x) + outputs, token_flops=token_flops,
             token_bytes=weights + cache, by=COUNTER,
         )  # fmt: skip
 

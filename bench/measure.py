@@ -68,11 +68,12 @@ def repeats_for(step_s: float, clock_cost_s: float) -> int:
     return 1 if step_s <= 0 or step_s >= shortest else int(np.ceil(shortest / step_s))
 
 
-def first_step_s(session: Session, x: Any) -> float:
-    """Seconds of the first step of a shape, compilation included."""
+def first_step(session: Session, x: Any) -> tuple[float, Any]:
+    """Seconds of the first step of a shape, compilation included, and what it gave."""
     begin = session.clock()
-    session.sync(session.step(x))
-    return session.clock() - begin
+    y = session.step(x)
+    session.sync(y)
+    return session.clock() - begin, y
 
 
 def lead_in(session: Session, xs: Sequence[Any], steps: int) -> None:

@@ -25,13 +25,18 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """How long a process waits, all its waiting together, for a busy neighbour to leave."""
     longest_block: int = 500
     fewest_turns: int = 3
+    """Before an interval counts as converged."""
+    fewest_at_cap: int = 3
+    """Where so few turns take longer than the cap."""
     most_turns: int = 100
     first_tokens: int = 5
     thorough: bool = True
     """Whether score, operations and compilation from a filled cache are taken, too: a sweep leaves them out."""
 
 
-QUICK = Tier(name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, patience_s=4.0, first_tokens=2)
+QUICK = Tier(
+    name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, patience_s=4.0, fewest_at_cap=2, first_tokens=2
+)
 STANDARD = Tier(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0)
 STRICT = Tier(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0, patience_s=30.0)
 TIERS = {tier.name: tier for tier in (QUICK, STANDARD, STRICT)}

@@ -66,11 +66,10 @@ def take_turns(
             patience_s -= turn_s + wait(patience_s)
             continue
         timed_s, quiet = timed_s + turn_s, quiet + 1
-        if quiet >= tier.fewest_turns:
-            if converged(taking_part, tier.bound):
-                return "converged"
-            if timed_s >= tier.cap_s * len(taking_part):
-                return "time cap"
+        if quiet >= tier.fewest_turns and converged(taking_part, tier.bound):
+            return "converged"
+        if quiet >= tier.fewest_at_cap and timed_s >= tier.cap_s * len(taking_part):
+            return "time cap"
     return "time cap"
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from backends.torch_nn import models as torch_models
 from bench import registry
@@ -58,6 +60,18 @@ def test_a_decoded_token_takes_two_operations_a_weight(tmp_path: Path) -> None:
     assert found.token_flops == pytest.approx(2 * 134.5e6, rel=0.02)
     assert found.token_bytes == pytest.approx(4 * 134.5e6, rel=0.02)
     assert found.bytes == pytest.approx(4 * 4 * 134.5e6, rel=0.05)
+
+
+def test_a_long_generation_is_counted_from_three_short_ones(tmp_path: Path) -> None:
+    """Exactly as counting all of it, operation by operation, would give it."""
+    cell = make_cell("torch", task="text-generation", scenario="generate", batch_size=2)
+    session = opened("text-generation", "small", cell, tmp_path)
+    x = session.put({"input_ids": np.ones((2, 5), np.int64), "new_tokens": np.int64(7)})
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        session.step(x)
+    found = session.cost(x)
+    assert found
+    assert found.flops == counter.get_total_flops()
 
 
 def test_a_compiled_program_is_not_counted_by_a_counter_that_cannot_see_into_it(tmp_path: Path) -> None:

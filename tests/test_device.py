@@ -79,7 +79,7 @@ def test_what_was_not_waited_for_cannot_be_read(session: DeviceSession) -> None:
 
 def test_a_queue_hides_handing_in_and_the_device_works_without_a_pause(session: DeviceSession) -> None:
     x = session.put(batch())
-    measure.first_step_s(session, x)
+    measure.first_step(session, x)
     latency = np.mean(measure.latency_block(session, [x], 50).samples)
     queued = measure.queued_block(session, [x], 50).samples[0]
     assert latency == pytest.approx(STEP_S + DISPATCH_S, rel=1e-3)

@@ -108,7 +108,7 @@ def test_a_ratio_that_is_never_known_ends_at_the_most_turns() -> None:
 
 
 def test_the_cap_is_of_timed_seconds_an_entrant_and_never_under_the_fewest_turns() -> None:
-    for cap_s, wanted in ((10 * 3 * FAST * 8, 8), (0.0, TIER.fewest_turns)):
+    for cap_s, wanted in ((10 * 3 * FAST * 8, 8), (0.0, TIER.fewest_at_cap)):
         up_and_down = Scripted("b", [], lambda turn: FAST * (2 if turn % 2 else 4))
         stopped, told = take([*steady([], 3 * FAST), up_and_down], cap_s=cap_s)
         assert (stopped, len(told)) == ("time cap", wanted)
@@ -170,7 +170,7 @@ def test_patience_ends_and_turns_are_taken_as_they_come() -> None:
     first, second = steady([], FAST, SLOW)
     second.beside = set(range(1, 100))
     stopped, told = take([first, second], patience_s=0.001, cap_s=0.0)
-    assert (stopped, len(told)) == ("time cap", 1 + TIER.fewest_turns)
+    assert (stopped, len(told)) == ("time cap", 1 + TIER.fewest_at_cap)
 
 
 def test_one_alone_goes_by_its_own_median() -> None:
