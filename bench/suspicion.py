@@ -82,13 +82,16 @@ def remembers(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) 
     The shortest of as many of each are compared: a neighbour only ever makes a step longer. Beside one that is always
     busy few steps are undisturbed, so that a suspicion must stand while they become ever more.
     """
-    if step_s > SECONDS and _step_s(session, session.put(next(fresh))) <= FASTEST_REPEAT * step_s:
-        return ""  # of steps as long, one new batch that takes no longer than the timed ones is enough
     few = max(1, min(MOST_FRESH, int(SECONDS / max(step_s, 1e-9))))
     varied = same = speedup = math.inf
+    ahead = 0
+    if step_s > SECONDS:  # one new batch is held against the timed ones first: more of them would take long
+        varied, ahead = _step_s(session, session.put(next(fresh))), 1
+        if varied <= FASTEST_REPEAT * step_s:
+            return ""
     for count in (few * 2**again for again in range(ROUNDS)):
-        new = [session.put(batch) for batch in islice(fresh, count)]
-        varied = min(varied, *(_step_s(session, each) for each in new))
+        new, ahead = [session.put(batch) for batch in islice(fresh, count - ahead)], 0
+        varied = min([varied, *(_step_s(session, each) for each in new)])
         _step_s(session, x)
         same = min(same, *(_step_s(session, x) for _ in range(count)))
         speedup = varied / same if same > 0 else math.inf
