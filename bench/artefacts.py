@@ -150,18 +150,11 @@ def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
 
 BATCHES = 3
 """Steps take turns through as many batches of one shape: who remembers an answer must not be timed remembering it."""
-GENERATED = 2
-"""Batches of a generation, whose steps take seconds and give a row of logits a token."""
-
-
-def batches_of(cell: Cell) -> int:
-    """Return how many batches the steps of a cell take turns through."""
-    return GENERATED if cell.scenario == "generate" else BATCHES
 
 
 def make_rows(task: Task, cell: Cell, files: Files) -> Arrays:
     """The fixed rows of a cell's group: a batch, and where that is small, as many rows as there are batches."""
-    count = max(cell.batch_size, batches_of(cell))
+    count = max(cell.batch_size, BATCHES)
     if cell.scenario == "generate":
         if task.prompts is None:
             raise ValueError(f"task {task.name} has no prompts to generate from")
@@ -169,10 +162,10 @@ def make_rows(task: Task, cell: Cell, files: Files) -> Arrays:
     return rows(task.data(files, "eval", cell.preset).inputs, count, cell.seed)
 
 
-def turned(arrays: Arrays, cell: Cell) -> list[Arrays]:
-    """The batches of a cell, each of which begins a row later; of inputs, or of outputs on them."""
+def turned(arrays: Arrays, size: int) -> list[Arrays]:
+    """Batches of `size` rows, each of which begins a row later; of inputs, or of outputs on them."""
     count = max(len(array) for array in arrays.values() if array.ndim)
-    starts = [np.arange(start, start + cell.batch_size) % count for start in range(batches_of(cell))]
+    starts = [np.arange(start, start + size) % count for start in range(BATCHES)]
     return [{name: array[chosen] if array.ndim else array for name, array in arrays.items()} for chosen in starts]
 
 

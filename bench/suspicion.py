@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ MOST_SAMPLED = 4096
 MOST_FRESH = 5
 SECONDS = 0.5
 """About as long new batches are stepped, at most `MOST_FRESH` and at least one."""
-ROUNDS = 4
-"""A suspicion must stand so often, each time over twice as many steps more: a neighbour is no evidence."""
+ROUNDS, STANDING_S = 4, 2.0
+"""A suspicion must stand so often, each time over twice as many steps more, and so long: a neighbour is no evidence."""
 TRIES = 3
 """Of reading, the shortest counts."""
 UNDONE = 0.10
@@ -79,25 +79,24 @@ def reason(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> 
 def remembers(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> str:
     """By how much a batch over and over is faster than new ones, in words; empty where by little.
 
-    The shortest of as many of each are compared: a neighbour only ever makes a step longer. Beside one that is always
-    busy few steps are undisturbed, so that a suspicion must stand while they become ever more.
+    The shortest of as many of each are compared, in turns: a neighbour only ever makes a step longer. Beside one that
+    is always busy few steps are undisturbed, so that a suspicion must stand while they become ever more.
     """
+    if step_s > SECONDS and _step_s(session, session.put(next(fresh))) <= FASTEST_REPEAT * step_s:
+        return ""  # a new batch that takes no longer than what was timed is enough, where a step is as long
     few = max(1, min(MOST_FRESH, int(SECONDS / max(step_s, 1e-9))))
-    varied = same = speedup = math.inf
-    ahead = 0
-    if step_s > SECONDS:  # one new batch is held against the timed ones first: more of them would take long
-        varied, ahead = _step_s(session, session.put(next(fresh))), 1
-        if varied <= FASTEST_REPEAT * step_s:
-            return ""
-    for count in (few * 2**again for again in range(ROUNDS)):
-        new, ahead = [session.put(batch) for batch in islice(fresh, count - ahead)], 0
-        varied = min([varied, *(_step_s(session, each) for each in new)])
-        _step_s(session, x)
-        same = min(same, *(_step_s(session, x) for _ in range(count)))
+    begin, varied, same = session.clock(), math.inf, math.inf
+    for again in count():
+        for batch in [session.put(batch) for batch in islice(fresh, few * 2**again)]:
+            varied = min(varied, _step_s(session, batch))
+            _step_s(session, x)
+            same = min(same, _step_s(session, x))
         speedup = varied / same if same > 0 else math.inf
         if speedup <= FASTEST_REPEAT:
             return ""
-    return f"it remembers: one batch over and over is {speedup:.3g} times as fast as new ones"
+        if again + 1 >= ROUNDS and session.clock() - begin >= STANDING_S:
+            return f"it remembers: one batch over and over is {speedup:.3g} times as fast as new ones"
+    return ""
 
 
 def _step_s(session: Session, x: Any) -> float:

@@ -216,7 +216,7 @@ class Worker:
         imported = memory.resident_bytes()
         self.session = self.backend.open(model, self.artefacts.weights, self.cell)
         self.rows = self.artefacts.rows()
-        batches = artefacts.turned(self.rows, self.cell)
+        batches = artefacts.turned(self.rows, self.cell.batch_size)
         self.xs = [self.session.put(batch) for batch in batches]
         if self.cell.scenario == "generate":
             self.xs_first_token = [self.session.put({**batch, "new_tokens": np.array(1)}) for batch in batches]
@@ -242,14 +242,15 @@ class Worker:
     def check(self) -> dict[str, Any]:
         """Parity on all batches that will be timed, taken together: of one small batch alone the reference's own error
         is a few figures, and a ratio to it chance. Some of the outputs are kept for the timed ones."""
+        size = self.cell.batch_size
         reference, oracle = (
-            artefacts.turned(each, self.cell) for each in (self.artefacts.reference(), self.artefacts.oracle())
+            artefacts.turned(each, size) for each in (self.artefacts.reference(), self.artefacts.oracle())
         )
         decision = self.task.decision if self.cell.scenario == "infer" else ""
         self.checked = []
         judged: list[Arrays] = []
         step_s: list[float] = []
-        for x, batch, expected in zip(self.xs, artefacts.turned(self.rows, self.cell), oracle, strict=True):
+        for x, batch, expected in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
             y, self.first_y = self.first_y, None  # of the first batch, where the first step was taken
             if y is None:
                 timed = measure.latency_block(self.session, [x], 1)

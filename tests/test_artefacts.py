@@ -157,16 +157,16 @@ def test_prompts_are_the_rows_of_a_generation(task: Task) -> None:
     prompts = {"input_ids": np.arange(12).reshape(4, 3), "new_tokens": np.array(7)}
     prompted = replace(task, prompts=lambda files, preset: prompts)
     rows = artefacts.make_rows(prompted, make_cell(scenario="generate", batch_size=2), {})
-    assert rows["input_ids"].shape == (2, 3)
-    batches = artefacts.turned(rows, make_cell(scenario="generate", batch_size=2))
-    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * artefacts.GENERATED
+    assert rows["input_ids"].shape == (artefacts.BATCHES, 3)
+    batches = artefacts.turned(rows, 2)
+    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * artefacts.BATCHES
     assert all(batch["new_tokens"] == 7 for batch in batches)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_batches_of_one_shape_all_differ_and_hold_every_row(task: Task, size: int) -> None:
     rows = artefacts.make_rows(task, make_cell(batch_size=size), {})
-    batches = artefacts.turned(rows, make_cell(batch_size=size))
+    batches = artefacts.turned(rows, size)
     assert [len(batch["features"]) for batch in batches] == [size] * artefacts.BATCHES
     assert len({batch["features"].tobytes() for batch in batches}) == artefacts.BATCHES
     held = {row.tobytes() for batch in batches for row in batch["features"]}
@@ -183,9 +183,8 @@ def test_batches_are_judged_together_and_what_one_lacks_is_left_out() -> None:
 
 def test_outputs_are_cut_as_their_inputs_are(task: Task) -> None:
     rows = {"x": np.arange(5)}
-    cell = make_cell(batch_size=4)
-    squares = artefacts.turned({"y": rows["x"] ** 2}, cell)
-    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(artefacts.turned(rows, cell), squares, strict=True))
+    squares = artefacts.turned({"y": rows["x"] ** 2}, 4)
+    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(artefacts.turned(rows, 4), squares, strict=True))
 
 
 @given(

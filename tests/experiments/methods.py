@@ -63,7 +63,7 @@ def opened(cell_text: str, made_text: str) -> Callable[[], None]:
     cell = msgspec.json.decode(cell_text, type=Cell)
     made = msgspec.json.decode(made_text, type=Artefacts, dec_hook=path_from)
     session = registry.backend(cell.backend).open(registry.task(cell.task).models[cell.preset], made.weights, cell)
-    x = session.put(artefacts.turned(made.rows(), cell)[0])
+    x = session.put(artefacts.turned(made.rows(), cell.batch_size)[0])
     return lambda: session.sync(session.step(x))
 
 
