@@ -12,7 +12,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
-from backends.torch_eager import CAMP, DISTRIBUTIONS, OOM_SIGNS, REQUIRES, TorchEager, TorchSession, imports, load
+from backends.torch_eager import (
+    CAMP,
+    DISTRIBUTIONS,
+    IMPORT_FIXES,
+    OOM_SIGNS,
+    REQUIRES,
+    TorchEager,
+    TorchSession,
+    imports,
+    load,
+)
 from bench.core import Backend, Cell, Cost, ModelSpec, Session
 
 COMPILER = "torch._inductor.compile_fx"
@@ -32,6 +42,7 @@ class TorchCompile(Backend):
     program_a_shape = False
     camp = CAMP
     oom_signs = OOM_SIGNS
+    import_fixes = IMPORT_FIXES
     options: ClassVar[dict[str, Any]] = {}
     """As `torch.compile` takes them."""
 

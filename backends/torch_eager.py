@@ -30,6 +30,11 @@ from bench.core import (
 )  # fmt: skip
 
 OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
+IMPORT_FIXES = {
+    "torchvision::nms": "torchvision was built for another torch, and takes timm and transformers with it; "
+    "type: uv pip install --reinstall torch torchvision",
+    "libcudart": "the CUDA libraries do not match; type: uv pip install --reinstall torch",
+}
 DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
 REQUIRES = ("torch", "timm", "transformers")
 CAMP = "torch"
@@ -72,6 +77,7 @@ class TorchEager(Reference):
     precisions = ("fp32", "tf32", "bf16", "fp16")
     camp = CAMP
     oom_signs = OOM_SIGNS
+    import_fixes = IMPORT_FIXES
 
     def why_not(self, cell: Cell) -> str | None:
         """TF32 needs a CUDA device."""

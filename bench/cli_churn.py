@@ -22,6 +22,7 @@ from bench.report import churn as told
 from bench.tier import QUICK
 
 STRATEGIES = 4
+SUITE = "varying-shapes"
 
 
 def register(app: typer.Typer) -> None:
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
 def churn_command(
     context: typer.Context,
     tasks: Annotated[str, typer.Option(help="Names, separated by commas; default: all with varying lengths.")] = "",
-    backends: Annotated[str, typer.Option(help="Names, separated by commas.")] = "torch,torch-compile,flax",
+    backends: Annotated[str, typer.Option(help=f"Names, separated by commas; default: suite {SUITE}'s.")] = "",
     precisions: Many = "",
     preset: Preset = "",
     device: Device = "",
@@ -50,7 +51,7 @@ def churn_command(
     asked = options.request or console.request(context)
     batches = asked.options["batches"]
     chosen = console.filters(asked, tasks=_tasks(words(asked.options["tasks"])), scenarios=("infer",))
-    planned = application.prepare("quick", chosen)
+    planned = application.prepare(SUITE, chosen)
     folder, every = weigh(planned, options, batches, passes)
     write_whole(folder / "churn.md", told.markdown(every, passes).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]

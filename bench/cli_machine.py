@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench import allocator, application, calibrate, data, noise, peaks
+from bench import allocator, application, calibrate, data, noise, peaks, registry
 from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
 from bench.display import Display
 from bench.plan import Filters
@@ -67,11 +67,11 @@ def calibrated(kind: noise.Kind) -> str:
 def peaks_command(
     device: Device = "cpu",
     precisions: Annotated[str, typer.Option(help="Names, separated by commas.")] = "fp32",
-    reference: Annotated[str, typer.Option(help="Whose product and copy are measured.")] = "torch",
+    reference: Annotated[str, typer.Option(help="Whose product and copy are measured; default: suite quick's.")] = "",
     json: Json = False,
 ) -> None:
     """Measures what this machine can do at most: operations and bytes a second. Later runs tell their share of it."""
-    found = application.measure_peaks(reference, device, words(precisions))
+    found = application.measure_peaks(reference or str(registry.suite("quick")["reference"]), device, words(precisions))
     if json:
         return print_json(found)
     for precision, rate in found.flops_per_s.items():

@@ -281,6 +281,8 @@ class Backend(ABC):
     """Whether listings leave it out: it serves tests and calibration."""
     oom_signs: ClassVar[tuple[str, ...]] = ()
     """Texts by which this backend's exceptions say that memory ran out."""
+    import_fixes: ClassVar[Mapping[str, str]] = {}
+    """Texts of import errors -> what they mean, and what to type."""
 
     def why_not(self, cell: Cell) -> str | None:
         """The reason to skip `cell`, in words a user can act on. Called in the parent: imports nothing."""

@@ -14,13 +14,6 @@ from bench.core import Backend, Device
 from bench.noise import Calibration
 from bench.run import not_installed
 
-KNOWN_PROBLEMS = {
-    "torchvision::nms": "torchvision was built for another torch, and takes timm and transformers with it; "
-    "type: uv pip install --reinstall torch torchvision",
-    "libcudart": "the CUDA libraries do not match; type: uv pip install --reinstall torch",
-}
-"""Texts of import errors -> what they mean and the fix."""
-
 
 def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Tasks, backends and suites as rows."""
@@ -113,4 +106,4 @@ def import_problem(backend: Backend) -> str | None:
     if tried.returncode == 0:
         return None
     last = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
-    return next((fix for sign, fix in KNOWN_PROBLEMS.items() if sign in tried.stderr), last)
+    return next((fix for sign, fix in backend.import_fixes.items() if sign in tried.stderr), last)
