@@ -26,8 +26,8 @@ from bench.core import (
     Seeded,
     Session,
     Training,
-    Work,
-)  # fmt: skip
+    Work,  # fmt: skip
+)
 
 OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
 IMPORT_FIXES = {

@@ -14,8 +14,7 @@ import platform
 from pathlib import Path
 from typing import Literal, get_args
 
-from bench.core import WeighbridgeError
-from bench.registry import unknown
+from bench.core.errors import WeighbridgeError, unknown
 
 Allocator = Literal["keep", "stock", "huge", "jemalloc", "tcmalloc"]
 KEPT = {

@@ -17,19 +17,23 @@ from rich.console import Console
 
 from bench import compare, data, environment, halves, noise, peaks, registry, store, study
 from bench.allocator import Allocator
-from bench.compare import Row
-from bench.core import Backend, Cell, Device, Precision, Reference, Task, WeighbridgeError
+from bench.core import errors
+from bench.core.backend import Backend, Reference
+from bench.core.cell import Cell, Device, Precision
+from bench.core.effort import QUICK, Tier
+from bench.core.errors import WeighbridgeError
+from bench.core.record import Peaks, Record
+from bench.core.task import Task
+from bench.core.trial import T
 from bench.display import Display
 from bench.files import write_whole
 from bench.group import Job, Watcher
 from bench.plan import Filters, Suite, plan
-from bench.record import Peaks, Record
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview
 from bench.request import Request, resumed
+from bench.row import Row
 from bench.run import Run, why_not
-from bench.study import T
-from bench.tier import QUICK, Tier
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
@@ -101,10 +105,10 @@ def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Pea
     """Measures this machine's peaks and keeps them; raises WeighbridgeError where a name is unknown or cannot run."""
     backend, known = registry.reference(reference), get_args(Precision)
     if device not in get_args(Device):
-        raise registry.unknown("device", device, get_args(Device))
+        raise errors.unknown("device", device, get_args(Device))
     for precision in precisions:
         if precision not in known:
-            raise registry.unknown("precision", precision, known)
+            raise errors.unknown("precision", precision, known)
     cells = [_peak_cell(reference, device, precision) for precision in precisions]
     for cell in cells:
         if bar := why_not(backend, cell):

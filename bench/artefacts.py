@@ -20,19 +20,10 @@ import psutil
 from safetensors.numpy import load_file, save_file
 
 from bench import environment
-from bench.core import (
-    Arrays,
-    Cell,
-    Examples,
-    Files,
-    Reference,
-    Session,
-    Task,
-    Trained,
-    Training,
-    arrays_hash,
-    content_hash,
-)
+from bench.core.arrays import Arrays, Files, arrays_hash, content_hash
+from bench.core.backend import Reference, Session, Training
+from bench.core.cell import Cell
+from bench.core.task import Examples, Task, Trained
 from bench.files import write_whole
 
 

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from bench.core import Arrays, Precision
+from bench.core.arrays import Arrays
+from bench.core.cell import Precision
 
 MOST_LOGGED, MOST_LOGGED_BYTES = 128, 2**26
 """Samples of one run whose outputs are kept, and after how much it ends: a row of logits can have 50 MB."""

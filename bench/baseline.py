@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from bench import environment, store
-from bench.core import WeighbridgeError
-from bench.record import Record
+from bench.core.errors import WeighbridgeError
+from bench.core.record import Record
 
 HOME = Path("results/baselines")
 

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bench import child
-from bench.core import WeighbridgeError
+from bench.core import child
+from bench.core.errors import WeighbridgeError
 
 T = TypeVar("T")
 WORTH_BYTES = 32 * 2**20

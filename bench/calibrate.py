@@ -21,15 +21,16 @@ import numpy as np
 
 from bench import application, compare, data, noise, sides, stats
 from bench.application import Planned
-from bench.core import Cell, WeighbridgeError
+from bench.core.cell import Cell
+from bench.core.effort import Tier
+from bench.core.errors import WeighbridgeError
+from bench.core.record import Noise
 from bench.group import NOTHING_MORE, Entrant, Group, Watcher
 from bench.noise import Kind
 from bench.process import WorkerFailed
-from bench.record import Noise
 from bench.run import Run
 from bench.sides import Side
 from bench.stats import Interval, Verdict
-from bench.tier import Tier
 
 LOWEST_FLOOR = 0.005
 """No machine is called quieter than this: twenty pairs cannot show that it is."""

@@ -15,11 +15,12 @@ import msgspec
 
 from bench import buckets, server
 from bench.buckets import Shape, Strategy
-from bench.core import Cell
+from bench.core.cell import Cell
+from bench.core.record import DEFAULT_FLOOR
+from bench.core.trial import Trial
 from bench.group import Job, Watcher
-from bench.record import DEFAULT_FLOOR
 from bench.shapes import Churn, Passed
-from bench.study import Study, Trial
+from bench.study import Study
 from bench.weigh import Ask
 
 JOURNAL = "churn.jsonl"

@@ -1,7 +1,4 @@
-"""The command line: list, doctor, data, run, report; more in `cli_machine` and `cli_compare`.
-
-Exit codes: 0 fine; 1 a cell failed or regressed, or one asked for by name could not run; 2 the request was wrong.
-"""
+"""The doors: the command line, and the plug-in of pytest."""
 
 from __future__ import annotations
 
@@ -46,12 +43,12 @@ from bench.console import (
     out,
     print_json,
 )
-from bench.core import WeighbridgeError
+from bench.core.effort import tier
+from bench.core.errors import WeighbridgeError
 from bench.report import terminal
 from bench.report.figures import size
 from bench.report.overview import Overview
 from bench.summary import no_collection
-from bench.tier import tier
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")

@@ -15,11 +15,11 @@ from rich.text import Text
 from bench import application, audit, churn, console, registry, study
 from bench.churn import JOURNAL, Churned
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
-from bench.core import WeighbridgeError
+from bench.core.effort import QUICK
+from bench.core.errors import WeighbridgeError
 from bench.display import Display
 from bench.files import write_whole
 from bench.report import churn as told
-from bench.tier import QUICK
 
 STRATEGIES = 4
 SUITE = "varying-shapes"

@@ -16,16 +16,14 @@ from rich.text import Text
 
 from bench import application, baseline, environment, gate, history, store, summary
 from bench.console import Json, err, out, print_json
-from bench.core import WeighbridgeError
+from bench.core.errors import WeighbridgeError
 from bench.report import changes
 from bench.report.figures import number, seconds, size
 from bench.thresholds import thresholds
 
 MOST_ROWS = 40
 COLOURS = {"REGRESSION": "red", "MISSING": "yellow", "INCOMPARABLE": "yellow", "IMPROVED": "green"}
-
 baseline_app = typer.Typer(no_args_is_help=True, help="The run that later runs of a machine are held against.")
-
 Share = Annotated[str | None, typer.Option(metavar="SHARE", help="5% or 0.05; default from pyproject.toml, else ours.")]
 Machine = Annotated[str, typer.Option(help="Default: this machine.")]
 

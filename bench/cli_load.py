@@ -16,12 +16,12 @@ from rich.text import Text
 
 from bench import application, console, load, study
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
+from bench.core.effort import tier
+from bench.core.errors import unknown
 from bench.display import Display
 from bench.files import write_whole
 from bench.load import EFFORT, JOURNAL, Asked, Kind, Loaded
-from bench.registry import unknown
 from bench.report import load as words_of
-from bench.tier import tier
 
 
 def register(app: typer.Typer) -> None:

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from bench import allocator, application, calibrate, data, noise, peaks, registry
 from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
+from bench.core.effort import tier
 from bench.display import Display
 from bench.plan import Filters
 from bench.report.figures import interval, scaled
-from bench.tier import tier
 
 
 def register(app: typer.Typer) -> None:

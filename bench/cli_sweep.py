@@ -15,26 +15,14 @@ from rich.text import Text
 
 from bench import application, compare, console, curve, environment, store, sweep
 from bench.application import Done, Options, Planned
-from bench.console import (
-    Device,
-    Json,
-    Many,
-    OutFolder,
-    Preset,
-    Resume,
-    RetryFailed,
-    TierName,
-    err,
-    out,
-    print_json,
-)
-from bench.core import WeighbridgeError
+from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
+from bench.core.effort import tier
+from bench.core.errors import WeighbridgeError
 from bench.curve import Curve
 from bench.display import Display
 from bench.files import write_whole
 from bench.report import sweep as told
 from bench.report.overview import Overview
-from bench.tier import tier
 
 UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 LEAST_LIMIT = 2**26

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 
 from bench import stats
 from bench.breakeven import break_even
-from bench.core import Target
-from bench.record import DEFAULT_FLOOR, Record
+from bench.core.record import DEFAULT_FLOOR, Record
+from bench.core.task import Target
 from bench.roofline import roofline
 from bench.row import Row, processor
 from bench.sides import Group, Side, Turns, side

@@ -10,12 +10,11 @@ import msgspec
 import typer
 from rich.console import Console
 
-from bench.core import WeighbridgeError
+from bench.core.errors import WeighbridgeError
 from bench.plan import Filters
 from bench.request import Request
 
 out, err = Console(), Console(stderr=True)
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Preset = Annotated[str, typer.Option(help="small, base, ...")]
@@ -28,8 +27,6 @@ AllocatorName = Annotated[
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
-
-
 UNASKED = ("out", "resume", "retry-failed", "time-limit", "passes", "plan", "json")
 """Options that change nothing of what was measured."""
 

@@ -6,13 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.compare import Row
-from bench.core import Cell
-from bench.record import Status
+from bench.core.cell import Cell, Status
+from bench.row import Row
 
 ENOUGH = 0.9
 """A knee has this share of the best throughput: past it, twice the memory and latency buy a tenth at most."""
-
 ENDS: dict[Status, str] = {"timeout": "time limit", "parity_failed": "parity failed"}
 """Words for a status that are not its own."""
 

@@ -30,8 +30,9 @@ from typing import Literal
 import msgspec
 import platformdirs
 
-from bench import child
-from bench.core import Files, WeighbridgeError
+from bench.core import child
+from bench.core.arrays import Files
+from bench.core.errors import WeighbridgeError
 
 TASKS = "tasks"
 PINS = "data.toml"
@@ -47,7 +48,6 @@ SIGNS = {
     "timed out": "no network",
 }
 """What pip says -> what it means. The first that is found, wins."""
-
 Progress = Callable[[float], None]
 State = Literal["verified", "absent", "damaged"]
 

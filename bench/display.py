@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from bench.core import Cell
-from bench.record import Record
+from bench.core.cell import Cell
+from bench.core.record import Record
 from bench.report.figures import seconds
 
 

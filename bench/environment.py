@@ -17,10 +17,19 @@ from typing import Any
 
 import psutil
 
-from bench.core import Device
+from bench.core.cell import Device
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-COMPUTING = ("artefacts", "core", "metrics", "scores", "worker")
+COMPUTING = (
+    "artefacts",
+    "core/arrays",
+    "core/backend",
+    "core/cell",
+    "core/metrics",
+    "core/task",
+    "scores",
+    "worker",
+)
 """Files of this folder that a score and the reference's outputs are computed by."""
 OWN_DISTRIBUTIONS = ("weighbridge", "numpy", "safetensors", "msgspec", "tokenizers")
 

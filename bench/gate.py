@@ -16,8 +16,9 @@ from typing import Literal
 import msgspec
 
 from bench import speed, stats
-from bench.core import Cell, WeighbridgeError
-from bench.record import DEFAULT_BETWEEN_RUNS
+from bench.core.cell import Cell
+from bench.core.errors import WeighbridgeError
+from bench.core.record import DEFAULT_BETWEEN_RUNS
 from bench.summary import Facts, Run, Summary
 
 Metric = Literal["status", "parity", "score", "speed", "host memory", "device memory"]

@@ -18,12 +18,14 @@ import msgspec
 from bench import allocator, memory, noise, stats
 from bench.allocator import Allocator
 from bench.artefacts import Artefacts, compile_cache
-from bench.core import Backend, Cell, Cost, Device, Task
+from bench.core.backend import Backend, Cost
+from bench.core.cell import Cell, Device, Pairing, Status
+from bench.core.effort import Tier
+from bench.core.record import Peaks, Record
+from bench.core.task import Task
 from bench.noise import Calibration, Sampler
 from bench.process import Worker, WorkerFailed, thread_variables
-from bench.record import Pairing, Peaks, Record, Status
 from bench.roofline import beyond
-from bench.tier import Tier
 from bench.turns import take_turns
 from bench.weigh import ImplausibleError, ParityError, Weighing
 from bench.worker import Open

@@ -9,7 +9,7 @@ import msgspec
 
 from bench import compare, sides, store
 from bench.beside import WORTH_BYTES, beside
-from bench.record import Record
+from bench.core.record import Record
 from bench.report import csv
 from bench.row import Row
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import msgspec
 
 from bench import stats, store, summary
-from bench.core import Cell, WeighbridgeError
-from bench.record import DEFAULT_FLOOR
+from bench.core.cell import Cell
+from bench.core.errors import WeighbridgeError
+from bench.core.record import DEFAULT_FLOOR
 
 FEWEST_RUNS = 4
 SHORTEST = 2

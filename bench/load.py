@@ -15,12 +15,14 @@ import msgspec
 
 from bench import rate, stopping
 from bench.audit import Audited
-from bench.core import Cell, Task
+from bench.core.cell import Cell
+from bench.core.task import Task
+from bench.core.trial import Trial
 from bench.group import Job, Watcher
 from bench.rate import Probe, Search
 from bench.server import Policy, Served
 from bench.service import Audit, Offline, Serve, Stage, Stream
-from bench.study import Study, Trial
+from bench.study import Study
 from bench.weigh import Ask
 
 JOURNAL = "load.jsonl"

@@ -32,8 +32,6 @@ SIGNS_OF_FULL = (
     "Resource temporarily unavailable",
 )
 """What systems, allocators and loaders print as they fail for a full memory or address space."""
-
-
 LIMIT_VARIABLE = "WEIGHBRIDGE_MEMORY_LIMIT"
 """Bytes that a worker may take; its parent sets it."""
 

@@ -14,9 +14,9 @@ from typing import Protocol
 import msgspec
 
 from bench import environment
-from bench.core import Cell
+from bench.core.cell import Cell
+from bench.core.record import DEFAULT_FLOOR, Noise
 from bench.files import write_whole
-from bench.record import DEFAULT_FLOOR, Noise
 
 BUSIER_CPUS = 0.15
 """This many more processors at work for others than at calibration, and a run warns."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core import Arrays, Precision
-from bench.record import Parity
+from bench.core.arrays import Arrays
+from bench.core.cell import Precision
+from bench.core.record import Parity
 
 FLOOR = 1e-7
 LIMITS: dict[Precision, float] = {"fp64": 2.0, "fp32": 2.0, "tf32": 3.0, "bf16": 3.0, "fp16": 3.0, "int8": 3.0}

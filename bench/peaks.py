@@ -14,10 +14,11 @@ import msgspec
 
 from bench import allocator, environment, measure, registry
 from bench.beside import beside
-from bench.core import Cell, Device, Precision, Work
+from bench.core.backend import Work
+from bench.core.cell import Cell, Device, Precision
+from bench.core.record import Peaks
 from bench.files import write_whole
 from bench.process import thread_variables
-from bench.record import Peaks
 
 SECONDS = 1.5
 """Each piece of work is repeated for as long."""

@@ -10,9 +10,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from bench import child
 from bench.arrivals import MOMENT
-from bench.core import WeighbridgeError
+from bench.core import child
+from bench.core.errors import WeighbridgeError
 
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 2**20

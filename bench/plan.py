@@ -25,8 +25,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from bench.core import Backend, Cell, Device, Precision, Scenario, Task
-from bench.registry import unknown
+from bench.core.backend import Backend
+from bench.core.cell import Cell, Device, Precision, Scenario
+from bench.core.errors import unknown
+from bench.core.task import Task
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):

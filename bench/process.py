@@ -20,9 +20,10 @@ from typing import Any
 
 import msgspec
 
-from bench import child, environment, memory
+from bench import environment, memory
+from bench.core import child
+from bench.core.cell import Status
 from bench.environment import THREAD_VARIABLES
-from bench.record import Status
 from bench.worker import Answer, encoder
 
 answer_decoder = msgspec.json.Decoder(Answer)

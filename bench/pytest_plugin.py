@@ -16,13 +16,14 @@ import msgspec
 import pytest
 
 from bench import application, compare, stats
-from bench.compare import Row
-from bench.core import Cell, WeighbridgeError
+from bench.core.cell import Cell
+from bench.core.effort import tier
+from bench.core.errors import WeighbridgeError
+from bench.core.record import Record
 from bench.plan import Filters
-from bench.record import Record
-from bench.report import table
+from bench.report import texts
+from bench.row import Row
 from bench.stats import Interval
-from bench.tier import tier
 
 CELL = "weighbridge_cell"
 WEIGHED = pytest.StashKey[dict[str, Row]]()
@@ -185,7 +186,7 @@ def _at_least(request: pytest.FixtureRequest) -> float:
 def _require_speed(row: Row, at_least: float) -> None:
     """By threshold and by significance: a ratio that may be noise, or of too few processes, fails nothing."""
     if row.interval is not None and too_slow(row.interval, row.floor, _sure(row), at_least):
-        pytest.fail(f"{table.ratio(row)} the speed of the reference, at least {at_least:g}× wanted", pytrace=False)
+        pytest.fail(f"{texts.ratio(row)} the speed of the reference, at least {at_least:g}× wanted", pytrace=False)
 
 
 def too_slow(ratio: Interval, floor: float, sure: bool, at_least: float) -> bool:
@@ -225,5 +226,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("weighbridge: ratio to the reference, above 1 is faster")
     for row in rows:
         terminalreporter.line(
-            f"{row.record.cell}  {table.ratio(row)}  {row.verdict or row.no_ratio or 'the reference'}"
+            f"{row.record.cell}  {texts.ratio(row)}  {row.verdict or row.no_ratio or 'the reference'}"
         )

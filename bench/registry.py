@@ -6,29 +6,21 @@ A module is imported when its name is asked for, and an import that fails is the
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 import pkgutil
 import tomllib
-from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
 from types import ModuleType
 from typing import Any
 
-from bench.core import Backend, Reference, Task, WeighbridgeError
+from bench.core.backend import Backend, Reference
+from bench.core.errors import WeighbridgeError, unknown
+from bench.core.task import Task
 
 BACKENDS, TASKS = "backends", "tasks"
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> WeighbridgeError:
-    """The error for a name that is not there: a did-you-mean where one is close, else what there is."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1, cutoff=0.7)
-    hint = f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(names)}"
-    return WeighbridgeError(f"no {kind} {name!r}; {hint}")
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bench.core import WeighbridgeError
+from bench.core.errors import WeighbridgeError
 from bench.files import write_whole
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core import Cost, Precision
-from bench.record import Peaks
+from bench.core.backend import Cost
+from bench.core.cell import Precision
+from bench.core.record import Peaks
 
 
 class Roofline(msgspec.Struct, frozen=True, kw_only=True):

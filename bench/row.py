@@ -9,7 +9,8 @@ import msgspec
 
 from bench import stats
 from bench.breakeven import BreakEven
-from bench.record import DEFAULT_FLOOR, Pairing, Record
+from bench.core.cell import Pairing
+from bench.core.record import DEFAULT_FLOOR, Record
 from bench.roofline import Roofline
 
 

@@ -1,8 +1,4 @@
-"""Cells -> groups -> worker processes -> records. Thin: it imports no framework, and it blocks while it waits.
-
-The reference prepares every group before anything is timed; then each group is weighed (`bench.group`), and each
-record is on the disk before the next is looked at.
-"""
+"""Which cells, in which processes, in which order."""
 
 from __future__ import annotations
 
@@ -14,10 +10,12 @@ import msgspec
 
 from bench import artefacts, environment, memory, store
 from bench.artefacts import Artefacts
-from bench.core import Backend, Cell, WeighbridgeError
+from bench.core.backend import Backend
+from bench.core.cell import Cell
+from bench.core.errors import WeighbridgeError
+from bench.core.record import Record, provenance
 from bench.group import Group, Job, Watcher, living
 from bench.process import Worker, WorkerFailed
-from bench.record import Record, provenance
 from bench.worker import Prepare, path_from
 
 

@@ -16,7 +16,10 @@ import numpy as np
 
 from bench import audit, measure
 from bench.arrivals import schedule
-from bench.core import Arrays, Backend, Cell, Examples, Session, Task
+from bench.core.arrays import Arrays
+from bench.core.backend import Backend, Session
+from bench.core.cell import Cell
+from bench.core.task import Examples, Task
 from bench.pipe import arriving
 from bench.server import Policy, Server, padded, sizes
 

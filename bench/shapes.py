@@ -14,7 +14,9 @@ import numpy as np
 
 from bench import audit, buckets, measure
 from bench.buckets import Shape, Strategy
-from bench.core import Arrays, Cell, Session
+from bench.core.arrays import Arrays
+from bench.core.backend import Session
+from bench.core.cell import Cell
 from bench.server import padded
 
 CHECKED = 3

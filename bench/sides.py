@@ -10,8 +10,8 @@ from typing import NamedTuple
 import msgspec
 
 from bench import stats
-from bench.core import Cell
-from bench.record import Record
+from bench.core.cell import Cell
+from bench.core.record import Record
 
 Group = tuple[object, ...]
 Blocks = list[list[float]]

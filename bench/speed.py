@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from bench import stats
-from bench.record import DEFAULT_BETWEEN_RUNS
+from bench.core.record import DEFAULT_BETWEEN_RUNS
 from bench.stats import Interval, Verdict
 from bench.summary import Summary
 
@@ -21,8 +21,6 @@ WORDS = {1: "faster", -1: "slower"}
 WAY: dict[Verdict | None, int] = {"FASTER": 1, "SLOWER": -1}
 DIFFERENCE = stats.NORMAL * math.sqrt(2)
 """Of two draws from a normal distribution 95 % differ by at most so many of its standard deviations."""
-
-
 Pair = tuple[Summary, Summary]
 """A cell before and after."""
 

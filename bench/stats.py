@@ -24,7 +24,6 @@ FEWEST_PROCESSES = 3
 """Under three processes a side no verdict is given: what one process alone shows is a lean."""
 FEWEST_BLOCKS = 5
 """Under five blocks even the whole range of what was seen covers a median with less than 94 % (1 - 2/2^n)."""
-
 Verdict = Literal["FASTER", "SLOWER", "SAME", "UNSURE"]
 Lean = Literal["FASTER", "SLOWER", ""]
 Processes = Sequence[Sequence[float]]

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bench.core import Cell, WeighbridgeError
-from bench.record import SCHEMA, Noise, Provenance, Record
+from bench.core.cell import Cell
+from bench.core.errors import WeighbridgeError
+from bench.core.record import SCHEMA, Noise, Provenance, Record
 
 JOURNAL = "records.jsonl"
 BUFFER_BYTES = 2**18

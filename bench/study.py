@@ -7,52 +7,27 @@ fsynced as soon as it is known, with a typed status where it failed. Nothing els
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from bench import store
 from bench.artefacts import Artefacts, compile_cache
-from bench.core import Cell, WeighbridgeError
+from bench.core.cell import Cell
+from bench.core.errors import WeighbridgeError
+from bench.core.record import provenance
+from bench.core.trial import SCHEMA, T
 from bench.group import Job, Watcher, living
 from bench.process import Worker, WorkerFailed
-from bench.record import Parity, Provenance, Status, provenance
 from bench.run import Run, grouped
 from bench.weigh import Ask, ParityError, Weighing
 from bench.worker import Close, Memory, Open
 
-SCHEMA = 1
-"""Version of a trial. Lines of before it was written down are of the first."""
-
-
-class Trial(msgspec.Struct, frozen=True, kw_only=True):
-    """What every study's record holds; a study adds its own fields."""
-
-    schema: int = SCHEMA
-    cell: Cell
-    status: Status
-    reason: str = ""
-    parity: Parity | None = None
-    first_s: float | None = None
-    """Seconds of the first step, with compilation where there is any; None where a study begins cold."""
-    facts: dict[str, Any] = {}
-    environment: dict[str, Any] = {}
-    about: Provenance | None = None
-    started: str = ""
-    wall_s: float = 0.0
-
-    @property
-    def key(self) -> Hashable:
-        """What tells trials of a journal apart."""
-        return self.cell
-
-
-T = TypeVar("T", bound=Trial)
 NOTHING_MORE: Mapping[str, Any] = {}
 Converse = Callable[[Cell, Ask], dict[str, Any]]
 """Asks an open worker; returns the fields that a study adds to its record, as `msgspec.convert` takes them."""

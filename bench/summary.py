@@ -17,8 +17,9 @@ import msgspec
 
 from bench import stats, store
 from bench.beside import WORTH_BYTES, beside
-from bench.core import Cell, WeighbridgeError
-from bench.record import DEFAULT_FLOOR, SCHEMA, Pairing, Status
+from bench.core.cell import Cell, Pairing, Status
+from bench.core.errors import WeighbridgeError
+from bench.core.record import DEFAULT_FLOOR, SCHEMA
 from bench.sides import has_times
 
 
@@ -48,7 +49,7 @@ class About(msgspec.Struct, frozen=True):
 
 
 class Parity(msgspec.Struct, frozen=True):
-    """As in `bench.record`, less what only a report shows."""
+    """As in `bench.core.record`, less what only a report shows."""
 
     ratio: float | None
     limit: float

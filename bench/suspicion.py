@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from bench.audit import FASTEST_REPEAT, TOLERANCE, error
-from bench.core import Arrays, Precision, Session
+from bench.core.arrays import Arrays
+from bench.core.backend import Session
+from bench.core.cell import Precision
 from bench.parity import EXACT_DECISIONS
 
 MOST_SAMPLED = 4096

@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 
 from bench import curve
-from bench.core import Cell
+from bench.core.cell import Cell
+from bench.core.record import Record
 from bench.group import Job, Watcher
-from bench.record import Record
 from bench.run import Run, grouped
 
 Left = Callable[[int], None]

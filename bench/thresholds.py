@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.core import WeighbridgeError
+from bench.core.errors import WeighbridgeError, unknown
 from bench.gate import Thresholds
-from bench.registry import unknown
 
 SECTION = "[tool.weighbridge]"
 SHARES = ("speed", "memory", "score")

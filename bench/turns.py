@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bench import stats
-from bench.record import StoppedBy
-from bench.tier import Tier
+from bench.core.cell import StoppedBy
+from bench.core.effort import Tier
 
 
 class Entrant(Protocol):

@@ -15,9 +15,10 @@ from typing import Any
 import msgspec
 
 from bench import measure, stats
-from bench.core import Cell, Cost
-from bench.record import Parity, Record
-from bench.tier import Tier
+from bench.core.backend import Cost
+from bench.core.cell import Cell
+from bench.core.effort import Tier
+from bench.core.record import Parity, Record
 from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
 
 Ask = Callable[[msgspec.Struct], dict[str, Any]]

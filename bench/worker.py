@@ -21,7 +21,10 @@ import numpy as np
 
 from bench import allocator, artefacts, energy, environment, measure, memory, parity, registry, scores, suspicion
 from bench.artefacts import Artefacts
-from bench.core import Arrays, Backend, Cell, Session, Task
+from bench.core.arrays import Arrays
+from bench.core.backend import Backend, Session
+from bench.core.cell import Cell
+from bench.core.task import Task
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
 from bench.shapes import Churn, Churning
 

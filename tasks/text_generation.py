@@ -25,8 +25,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from bench import metrics
-from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Split, Target, Task
+from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Split, Target, Task, metrics
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench import environment, store
 from bench.core import Cell
-from bench.record import Noise, Parity, Provenance, Record
+from bench.core.record import Noise, Parity, Provenance, Record
 from tests.conftest import ABOUT
 
 BLOCKS, STEPS = 6, 5

@@ -9,7 +9,7 @@ from hypothesis import settings
 
 from bench import store, summary
 from bench.core import Cell, Target
-from bench.record import Noise, Parity, Provenance, Record
+from bench.core.record import Noise, Parity, Provenance, Record
 from bench.summary import Run, Summary
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure

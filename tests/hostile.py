@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.core import Target
-from bench.record import Noise, Parity, Provenance, Record
+from bench.core.record import Noise, Parity, Provenance, Record
 from tests.conftest import FACTS, make_cell, make_record
 
 SCRIPT = "<script>alert(1)</script>"

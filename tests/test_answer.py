@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from bench import compare
-from bench.record import Parity, Provenance, Record
+from bench.core.record import Parity, Provenance, Record
 from bench.report import html, markdown, terminal
 from bench.report.absent import MOST_CHARACTERS, absent
 from bench.report.answer import Answer, answers, fastest, gaps

@@ -16,7 +16,7 @@ import pytest
 
 from bench import compare, store
 from bench.core import WeighbridgeError
-from bench.record import Record
+from bench.core.record import Record
 from bench.report import html
 from bench.report.overview import Overview
 from tests import hostile

@@ -15,11 +15,11 @@ from bench.application import Planned
 from bench.calibrate import LOWEST_FLOOR, Pair
 from bench.cli_machine import calibrated
 from bench.core import WeighbridgeError
+from bench.core.effort import QUICK
 from bench.group import NOTHING_MORE
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.stats import Interval
-from bench.tier import QUICK
 from tests.conftest import make_cell
 
 

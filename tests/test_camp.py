@@ -3,7 +3,7 @@
 import pytest
 
 from bench import compare
-from bench.record import Parity, Record
+from bench.core.record import Parity, Record
 from tests.conftest import make_record
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.record import Record
+from bench.core.record import Record
 
 
 def test_cell(weigh: Callable[[], Record]) -> None:

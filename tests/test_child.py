@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import child, store
+from bench import store
+from bench.core import child
 from bench.process import Worker
 from bench.worker import Close
 

@@ -15,8 +15,8 @@ from bench.buckets import Shape
 from bench.churn import Churned, cost, total_s
 from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
+from bench.core.record import Parity
 from bench.plan import Filters
-from bench.record import Parity
 from bench.report import churn as told
 from bench.shapes import Churn, Churning, Passed, filled, length_of
 from bench.weigh import Ask

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import baseline, cli, cli_compare, store
+from bench import baseline, cli, console, store
 from bench.core import WeighbridgeError
-from bench.record import Record
+from bench.core.record import Record
 from tests.conftest import make_cell
 from tests.conftest import make_thrice as make_record
 from tests.test_store import OLD, old_line
@@ -23,7 +23,7 @@ HOSTILE = "<b>[red]|`x`\n../../etc"
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "here")
-    monkeypatch.setattr(cli_compare.out, "_width", 240)
+    monkeypatch.setattr(console.out, "_width", 240)
 
 
 def weighbridge(*words: str) -> Result:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import compare, sides
-from bench.record import Noise, Parity, Provenance
+from bench.core.record import Noise, Parity, Provenance
 from bench.row import Row
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
 

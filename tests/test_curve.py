@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import compare, curve
-from bench.record import Record, Status
+from bench.core.cell import Status
+from bench.core.record import Record
 from tests.conftest import make_cell, make_record
 
 RATES = st.dictionaries(st.integers(0, 12).map(lambda power: 1 << power), st.floats(1e-3, 1e9), min_size=1)

@@ -15,10 +15,10 @@ from bench import application, cli_sweep, compare, curve, environment, measure, 
 from bench.application import Options, Planned
 from bench.artefacts import BATCHES
 from bench.core import ModelSpec, Seeded
+from bench.core.effort import QUICK
+from bench.core.record import Record
 from bench.plan import Filters
-from bench.record import Record
 from bench.run import Run
-from bench.tier import QUICK
 from tests.conftest import Silent, make_cell
 
 CONFIG = {"in_features": 10, "hidden": [64, 64], "out_features": 1}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, data, doctor, noise
+from bench import cli, console, data, doctor, noise
 from bench.noise import Kind
 from tests.conftest import make_cell
 
@@ -30,7 +30,7 @@ def test_a_row_a_kind_with_its_doubts(tmp_path: Path) -> None:
 def test_the_doctor_shows_them_and_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(doctor, "import_problem", lambda backend: None)
-    monkeypatch.setattr(cli.out, "_width", 240)
+    monkeypatch.setattr(console.out, "_width", 240)
     assert "between runs" not in CliRunner().invoke(cli.app, ["doctor"]).stdout
     noise.keep(tmp_path, [SOUND], "quick")
     noise.path(tmp_path, "strict").write_bytes(b'{"floor": 0.01}')

@@ -10,8 +10,8 @@ import pytest
 
 from bench import calibrate, gate, stats
 from bench.core import WeighbridgeError
+from bench.core.record import Noise, Parity, Record
 from bench.gate import Change, Thresholds
-from bench.record import Noise, Parity, Record
 from bench.report import changes
 from tests.conftest import ABOUT, brief, make_cell, run_of
 from tests.conftest import make_record as as_it_comes

@@ -19,12 +19,13 @@ from bench.allocator import KEPT
 from bench.application import Planned
 from bench.artefacts import Artefacts
 from bench.core import Cell
+from bench.core.cell import Status
+from bench.core.effort import QUICK, STANDARD, STRICT, Tier
+from bench.core.record import Peaks, Record
 from bench.group import COPIES, FRAMEWORK_BYTES, Group, Job
 from bench.plan import Filters
 from bench.process import Worker
-from bench.record import Peaks, Record, Status
 from bench.run import Run
-from bench.tier import QUICK, STANDARD, STRICT, Tier
 from tests.conftest import make_cell
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from bench import beside, compare, halves, store, summary
 from bench.core import WeighbridgeError
-from bench.record import Noise, Record
+from bench.core.record import Noise, Record
 from bench.report import csv
 from tests.conftest import make_cell, make_record
 

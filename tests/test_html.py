@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import compare
-from bench.record import Record
+from bench.core.record import Record
 from bench.report import html, thin
 from bench.report.overview import Overview
 from tests import hostile

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import compare, load, pipe, registry, stopping, study
+from bench import compare, load, pipe, registry, server, stopping, study
 from bench.audit import Audited
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
 from bench.load import Asked, Conversation, Effort, Loaded, Rated, Serving, Streamed
-from bench.rate import Search
+from bench.rate import Probe, Search
 from bench.registry import task
 from bench.report import load as words
 from bench.server import Policy
@@ -71,8 +71,8 @@ def test_a_stall_of_200_ms_is_not_forgiven(tmp_path: Path, monkeypatch: pytest.M
 
 def the_stream(tmp_path: Path, asked: Asked) -> Streamed:
     from bench import application
+    from bench.core.effort import QUICK
     from bench.plan import Filters
-    from bench.tier import QUICK
     from tests.conftest import Silent
 
     planned = application.prepare("fake", Filters(batch_sizes=[8]))
@@ -180,7 +180,7 @@ FOOTING: dict[str, object] = {**dict.fromkeys(compare.FOOTING, "same"), "threads
 
 def trial(backend: str, rate: float, **changes: object) -> Loaded:
     found = load.judged(
-        msgspec.convert(Asks(1e9)(Serve(rate=rate, queries=900, policy=Policy(most=8, queue=9))), load.Served),
+        msgspec.convert(Asks(1e9)(Serve(rate=rate, queries=900, policy=Policy(most=8, queue=9))), server.Served),
         rate, True, 0.1, 2,
     )  # fmt: skip
     serving = Serving(
@@ -223,7 +223,7 @@ def test_a_server_that_holds_nothing_says_what_it_tried() -> None:
     )
 
 
-def probe_of(rate: float) -> load.Probe:
+def probe_of(rate: float) -> Probe:
     best = served(trial("torch", rate)).search.best
     assert best is not None
     return best

@@ -10,8 +10,8 @@ import pytest
 
 from bench import environment, noise
 from bench.core import Cell
+from bench.core.record import DEFAULT_FLOOR, Noise
 from bench.noise import LOADED_FLOOR, Calibration, Kind, Sampler
-from bench.record import DEFAULT_FLOOR, Noise
 from tests.conftest import make_cell
 
 IDENTITY = {"machine": "m", "cpu": "c", "cpus": 2, "memory_bytes": 2**30, "system": "s"}

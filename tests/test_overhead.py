@@ -13,9 +13,9 @@ from safetensors.numpy import load_file
 
 from bench import allocator, application, data, stats
 from bench.core import arrays_hash
+from bench.core.record import Record
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
-from bench.record import Record
 
 STEP_S = 0.001
 HERE = Path(__file__).parent

@@ -4,14 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import parity
-from bench.core import Arrays
+from bench.core import Arrays, record
 
 RNG = np.random.default_rng(0)
 ORACLE: Arrays = {"logits": RNG.normal(size=(16, 10))}
 REFERENCE: Arrays = {"logits": (ORACLE["logits"] + 1e-6 * RNG.normal(size=(16, 10))).astype(np.float32)}
 
 
-def judged(logits: np.ndarray, precision: str = "fp32", decision: str = "logits") -> parity.Parity:
+def judged(logits: np.ndarray, precision: str = "fp32", decision: str = "logits") -> record.Parity:
     return parity.judge({"logits": logits}, REFERENCE, ORACLE, decision, precision)  # type: ignore[arg-type]
 
 

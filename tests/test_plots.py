@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import compare
-from bench.compare import Row
-from bench.record import Record
+from bench.core.record import Record
 from bench.report import bars, timing, trade
+from bench.row import Row
 from tests.conftest import make_cell, make_record
 
 

@@ -5,7 +5,7 @@ import io
 from rich.console import Console
 
 from bench import compare
-from bench.record import Record
+from bench.core.record import Record
 from bench.report import html, markdown, terminal, trade
 from bench.report.overview import Overview
 from bench.report.processors import TITLE, processors

@@ -11,7 +11,7 @@ import pytest
 
 from bench import data, environment, noise, store
 from bench.core import WeighbridgeError
-from bench.record import Noise
+from bench.core.record import Noise
 from bench.stats import Interval, Verdict
 from tests.conftest import make_cell, make_thrice
 from tests.experiments import repeat

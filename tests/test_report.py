@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bench import compare
 from bench.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
-from bench.record import Noise, Parity, Record
+from bench.core.record import Noise, Parity, Record
 from bench.report import csv, figures, markdown, table, terminal, texts
 from bench.report.overview import Overview
 from bench.row import Row

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from bench import application, compare, data, peaks
 from bench.core import Cost, WeighbridgeError, Work
-from bench.record import Peaks
-from bench.report import rooflines, table
+from bench.core.record import Peaks
+from bench.report import rooflines, texts
 from bench.roofline import beyond, roofline
 from tests.conftest import make_record
 
@@ -83,7 +83,7 @@ def test_the_references_count_holds_for_all() -> None:
     assert torch.roofline
     assert flax.roofline
     assert flax.roofline.flops_per_s == pytest.approx(2 * torch.roofline.flops_per_s)
-    assert (table.flops(flax), table.roof(flax)) == ("100 GFLOP/s", "10 % (compute)")
+    assert (texts.flops(flax), texts.roof(flax)) == ("100 GFLOP/s", "10 % (compute)")
 
 
 def test_the_plot_draws_both_roofs_and_names_the_peaks() -> None:

@@ -17,8 +17,8 @@ from rich.console import Console
 from bench import application, data, registry, store
 from bench.application import Options, Planned
 from bench.core import WeighbridgeError
+from bench.core.record import Record
 from bench.plan import Filters
-from bench.record import Record
 from tests.conftest import make_cell
 
 QUIET = Console(file=io.StringIO())

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench import gate
+from bench.core.record import Noise
 from bench.gate import Change, Thresholds
-from bench.record import Noise
 from bench.report import changes
 from tests.conftest import make_thrice as make_record
 from tests.conftest import run_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bench import store
 from bench.core import WeighbridgeError
-from bench.record import SCHEMA, Record
+from bench.core.record import SCHEMA, Record
 from tests.conftest import make_cell, make_record
 
 

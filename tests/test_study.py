@@ -8,10 +8,11 @@ import pytest
 
 from backends.fake import COMPILE_S
 from bench import application, study
-from bench.core import Cell, WeighbridgeError
+from bench.core import Cell, WeighbridgeError, trial
+from bench.core.effort import QUICK
+from bench.core.trial import Trial
 from bench.plan import Filters
-from bench.study import Study, Trial
-from bench.tier import QUICK
+from bench.study import Study
 from bench.weigh import Ask
 from bench.worker import Block
 from tests.conftest import Silent
@@ -55,7 +56,7 @@ def test_a_failure_is_its_own_cells(tmp_path: Path, fault: str, status: str, mon
 def test_lines_that_cannot_be_read_are_told_and_set_aside(tmp_path: Path) -> None:
     path = tmp_path / "steps.jsonl"
     found = trials(tmp_path)
-    newer = msgspec.json.encode(msgspec.structs.replace(found[1], schema=study.SCHEMA + 1))
+    newer = msgspec.json.encode(msgspec.structs.replace(found[1], schema=trial.SCHEMA + 1))
     path.write_bytes(b'{"cell": 3}\n' + newer + b"\nnot json\n" + msgspec.json.encode(found[0]))
     with pytest.raises(WeighbridgeError, match="3 of its lines cannot be read"):
         study.load(path, Steps)

@@ -6,7 +6,7 @@ import pytest
 
 from bench import stats, store, summary
 from bench.core import WeighbridgeError
-from bench.record import Noise
+from bench.core.record import Noise
 from tests.conftest import ABOUT, make_record
 from tests.test_store import OLD, old_line
 

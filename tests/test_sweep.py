@@ -13,6 +13,7 @@ import pytest
 from bench import application, cli_sweep, compare, curve, environment, store, sweep
 from bench.application import Options, Planned
 from bench.core import WeighbridgeError
+from bench.core.record import Record
 from bench.plan import Filters
 from bench.report import sweep as told
 from tests.conftest import Silent, make_cell
@@ -25,7 +26,7 @@ def planned(*backends: str) -> Planned:
     return application.prepare("fake", Filters(backends=backends, batch_sizes=[1]))
 
 
-def statuses(found: list[store.Record]) -> list[tuple[str, int, str]]:
+def statuses(found: list[Record]) -> list[tuple[str, int, str]]:
     return [(record.cell.backend, record.cell.batch_size, record.status) for record in found]
 
 

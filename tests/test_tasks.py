@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import data, metrics, registry
-from bench.core import Arrays, Examples, Files, Task, Trained, arrays_hash
+from bench import data, registry
+from bench.core import Arrays, Examples, Files, Task, Trained, arrays_hash, metrics
 from tasks import image_classification, semantic_search, tabular_regression, text_generation
 
 TASKS = registry.tasks()

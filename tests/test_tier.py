@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bench.core import WeighbridgeError
-from bench.tier import QUICK, STANDARD, STRICT, TIERS, tier
+from bench.core.effort import QUICK, STANDARD, STRICT, TIERS, tier
 
 
 def test_a_higher_tier_takes_more_processes_and_is_surer() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench import stats, turns
-from bench.tier import QUICK
+from bench.core.effort import QUICK
 
 TIER = msgspec.structs.replace(QUICK, bound=0.01, cap_s=1e9, fewest_turns=6, most_turns=40)
 FAST, SLOW = 0.01, 0.02

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bench.core import Cell
-from bench.tier import QUICK
+from bench.core.effort import QUICK
 from bench.weigh import ImplausibleError, ParityError, Weighing
 from bench.worker import Block, Check, Close, Count, First, Memory, Request, Score, Settle, Suspect
 from tests.conftest import make_cell

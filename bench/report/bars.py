@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench.record import Record
+from bench.core.record import Record
 from bench.report.answer import named
 from bench.report.figures import size
 from bench.report.texts import parity

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench import churn
 from bench.churn import Churned, as_fast, cost, noise, total_s
-from bench.core import Cell
+from bench.core.cell import Cell
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from bench.record import Record
+from bench.core.record import Record
 from bench.report.figures import number
 from bench.report.overview import Overview
 from bench.report.processors import Processors
@@ -13,7 +13,6 @@ from bench.row import Row
 
 MOST_ROWS = 200
 MOST_NOTES = 60
-
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
 
 

@@ -1,4 +1,4 @@
-"""Every kind of plot that a report has. To add one, write a function from rows to plots and name it in PLOTS."""
+"""What the plots of a report show."""
 
 from __future__ import annotations
 

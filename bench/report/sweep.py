@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from bench.core import Cell
+from bench.core.cell import Cell
 from bench.curve import ENOUGH, Curve
-from bench.report import table
 from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
+from bench.report.texts import rate, ratio
 from bench.report.trade import memory
 from bench.row import Row
 
@@ -36,7 +36,7 @@ def sentence(curve: Curve) -> str:
 def _found(curve: Curve) -> str:
     if curve.knee is None or curve.best is None:
         return "no batch size ran"
-    rates = {row.record.cell.batch_size: table.rate(row) for row in curve.rows}
+    rates = {row.record.cell.batch_size: rate(row) for row in curve.rows}
     if curve.knee == curve.best:
         return f"knee and best at batch {curve.knee} ({rates[curve.knee]})"
     share = percent(curve.rates[curve.knee] / curve.rates[curve.best])
@@ -62,10 +62,10 @@ def _line(curve: Curve, row: Row) -> list[str]:
     return [
         cell.backend,
         str(cell.batch_size),
-        table.rate(row),
+        rate(row),
         "–" if share is None else percent(share),
         seconds(row.step_s),
-        table.ratio(row),
+        ratio(row),
         size(memory(row)),
         ", ".join([row.record.status, *marks]),
     ]

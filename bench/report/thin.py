@@ -11,7 +11,6 @@ from bench import sides
 from bench.row import Row
 
 T = TypeVar("T")
-
 MOST_ROWS = 500
 MOST_WITHOUT_FIGURE = 120
 MOST_SAMPLES = 400

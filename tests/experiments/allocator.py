@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from bench import application, calibrate, stats
 from bench.calibrate import Pair
 from bench.core import WeighbridgeError
+from bench.core.effort import tier
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval, number, seconds
 from bench.stats import Interval
-from bench.tier import tier
 from tests.experiments.tables import markdown
 
 

@@ -24,11 +24,11 @@ import msgspec
 from bench import application, artefacts, registry, store
 from bench.artefacts import Artefacts
 from bench.core import Cell, WeighbridgeError
+from bench.core.effort import QUICK
 from bench.plan import Filters
 from bench.process import WorkerFailed
 from bench.pytest_plugin import Quiet
 from bench.run import Run
-from bench.tier import QUICK
 from bench.worker import path_from
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row

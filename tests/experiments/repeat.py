@@ -26,8 +26,8 @@ import msgspec
 
 from bench import application, calibrate, compare, environment, gate, noise, stats, store, summary
 from bench.core import Cell, WeighbridgeError
+from bench.core.effort import tier
 from bench.files import write_whole
-from bench.tier import tier
 from tests.experiments.load import competing_load
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, repeated, row
 

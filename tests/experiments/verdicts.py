@@ -24,11 +24,11 @@ from bench import application, calibrate
 from bench.application import Planned
 from bench.calibrate import Pair
 from bench.core import Cell
+from bench.core.effort import tier
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval
 from bench.stats import Interval
-from bench.tier import tier
 from tests.experiments import others
 from tests.experiments.load import competing_load
 from tests.experiments.others import Way

@@ -1,4 +1,4 @@
-"""The nouns: what is weighed, and by what. What is learned is in `bench.record`.
+"""The nouns: what is weighed, and by what. What is learned is in `bench.core.record`.
 
 Everything here is frozen, holds no framework object, and can be read without importing one, since the
 parent process, which plans and records, must stay thin. Units are in the names.
@@ -6,173 +6,18 @@ parent process, which plans and records, must stay thin. Units are in the names.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import msgspec
-import numpy as np
 
-Arrays = dict[str, np.ndarray]
-"""Named host arrays: inputs, targets, outputs or weights."""
-Files = Mapping[str, Path]
-"""Data package name -> folder that holds its verified, unpacked files."""
-
-Family = Literal["classification", "regression", "generation", "embedding"]
-Split = Literal["train", "eval"]
-Preset = str
-"""`small` or `base`; a task with several models of one size adds a suffix, as in `base-vit`."""
-Scenario = Literal["infer", "generate", "train", "serve"]
-Precision = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "int8"]
-"""`fp64` is the oracle's; a plan never asks for it."""
-Device = Literal["cpu", "cuda", "tpu"]
-
-
-class WeighbridgeError(Exception):
-    """A request that cannot be served. Its text is one line: what is wrong and what to type instead."""
-
-
-class Packaged(msgspec.Struct, frozen=True, tag="packaged"):
-    """Weights that a data package carries, as a safetensors or GGUF file at `path` inside it."""
-
-    package: str
-    path: str
-
-
-class Trained(msgspec.Struct, frozen=True, tag="trained"):
-    """Weights that the reference trains once from `seed` by the task's recipe."""
-
-    seed: int
-
-
-class Seeded(msgspec.Struct, frozen=True, tag="seeded"):
-    """Random weights drawn from `seed`: fit for speed, memory and parity; their score says nothing."""
-
-    seed: int
-
-
-class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A model that any backend can build: an architecture, its arguments, and where its values come from.
-
-    `architecture` names a builder in `backends/torch_nn/models.py` and a file in `backends/flax_nnx/models/`.
-    """
-
-    architecture: str
-    config: dict[str, Any]
-    weights: Packaged | Trained | Seeded
-
-
-class Recipe(msgspec.Struct, frozen=True, kw_only=True):
-    """How the reference trains a task's weights. AdamW under a one-cycle schedule; nothing is left to defaults."""
-
-    epochs: int
-    batch_size: int
-    peak_learning_rate: float
-    weight_decay: float
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    warmup_fraction: float = 0.3
-
-
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """A figure of merit to reach, or a baseline to beat, and who measured it."""
-
-    metric: str
-    value: float
-    higher_is_better: bool
-    source: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Examples:
-    """Pre-processed rows. Axis 0 of every array in `inputs` and `targets` counts examples and agrees."""
-
-    inputs: Arrays
-    targets: Arrays
-
-    def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())))
-
-
-def whole_outputs(outputs: Arrays, targets: Arrays) -> Arrays:
-    """The default `Task.digest`: keep a batch's outputs and targets as they are, side by side."""
-    return {**outputs, **targets}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """A problem: real data, a model a preset, a loss, metrics and a quality target.
-
-    `data(files, split, preset)` returns pre-processed rows; the same call returns the same bytes.
-    `prompts(files, preset)` returns the inputs of scenario `generate`, where the task has one.
-    `digest(outputs, targets)` reduces one scored batch (of a model's outputs) to the rows that `score` needs.
-    `score(rows)` maps the digests of the whole split, concatenated on axis 0, to named figures.
-    """
-
-    name: str
-    family: Family
-    pattern: str
-    version: int
-    models: Mapping[Preset, ModelSpec]
-    data: Callable[[Files, Split, Preset], Examples]
-    score: Callable[[Arrays], dict[str, float]]
-    target: Target
-    baseline: Target
-    scenarios: tuple[Scenario, ...]
-    batch_size: Mapping[Preset, int]
-    source: str
-    licence: str
-    digest: Callable[[Arrays, Arrays], Arrays] = whole_outputs
-    prompts: Callable[[Files, Preset], Arrays] | None = None
-    varying: Callable[[Files, Preset], list[Arrays]] | None = None
-    """Examples in their natural lengths, for a study of changing shapes: axis 0 of each array is position, a position
-    that is filled up with zeros changes no output of those before it. None where all examples have one shape."""
-    packages: tuple[str, ...] = ()
-    loss: str = ""
-    recipe: Recipe | None = None
-    decision: str = ""
-    """The output whose argmax on the last axis must equal the reference's; empty where there is none."""
-    generate_batch_size: int = 1
-    item: str = "row"
-    """What one example is called: throughput counts these a second."""
-    latency_bound_s: float = 0.1
-    """What a server's 99th percentile must hold: a tenth of a second feels instant (Nielsen, "Response Times"). A task
-    whose model takes as long by itself on two cores names more; MLPerf gives a language model's first token 2 s."""
-
-    def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
-        """The batch size of a cell where a plan names none."""
-        return self.generate_batch_size if scenario == "generate" else self.batch_size[preset]
-
-
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to weigh. Two cells that differ only in `backend` are measured against each other."""
-
-    task: str
-    preset: Preset
-    backend: str
-    scenario: Scenario
-    precision: Precision
-    batch_size: int
-    device: Device
-    seed: int = 0
-
-    @property
-    def id(self) -> str:
-        """Hash of the content: equal cells have equal ids on every machine."""
-        return content_hash(self)
-
-    @property
-    def group(self) -> str:
-        """The id that the cell shares with those that differ only in backend."""
-        return content_hash(msgspec.structs.replace(self, backend=""))
-
-    def __str__(self) -> str:
-        driven = f"{self.scenario} {self.precision} b{self.batch_size} {self.device}"
-        return f"{self.task}[{self.preset}] {self.backend} {driven}"
+from bench.core.arrays import Arrays, Files
+from bench.core.cell import Cell, Device, Precision, Scenario
+from bench.core.task import Examples, ModelSpec, Recipe
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
@@ -333,18 +178,3 @@ class Reference(Backend):
     @abstractmethod
     def large_copy(self, device: Device) -> Work:
         """A copy that fits no cache; its amount is in bytes read and written."""
-
-
-def content_hash(value: Any) -> str:
-    """16 hex digits of the sha256 of a value's canonical JSON."""
-    return hashlib.sha256(msgspec.json.encode(value, order="deterministic")).hexdigest()[:16]
-
-
-def arrays_hash(arrays: Arrays) -> str:
-    """16 hex digits of the sha256 of names, dtypes, shapes and bytes, in order of name."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()[:16]

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from bench.core import Cell, Cost, Device, Precision, Preset, Target, Task
-
-Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed", "implausible"]
-"""`implausible`: faster than it can be, or what was timed is not what was checked; the reason says which."""
-Pairing = Literal["interleaved", "sequential", ""]
-"""Whether the cells of a group took turns; empty where nothing was timed."""
-StoppedBy = Literal["converged", "time cap", ""]
+from bench.core.backend import Cost
+from bench.core.cell import Cell, Device, Pairing, Precision, Preset, Status, StoppedBy
+from bench.core.task import Target, Task
 
 SCHEMA = 3
 """Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`. 3: `queued_blocks`,
 `minor_faults`, `crowded`, `host_import_bytes`, `contenders`; `implausible`; the host's allocator is footing."""
-
-
 DEFAULT_FLOOR = 0.02
 """The noise floor of a machine that nobody calibrated; `weighbridge calibrate` replaces it by what was measured."""
 DEFAULT_BETWEEN_RUNS = 0.10

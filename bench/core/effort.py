@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core import WeighbridgeError
+from bench.core.errors import WeighbridgeError
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):

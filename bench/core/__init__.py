@@ -1,0 +1,29 @@
+"""The nouns, which tasks and backends import from here. No clock, no process, no network, no disk."""
+
+from bench.core.arrays import Arrays as Arrays
+from bench.core.arrays import Files as Files
+from bench.core.arrays import arrays_hash as arrays_hash
+from bench.core.arrays import content_hash as content_hash
+from bench.core.backend import Backend as Backend
+from bench.core.backend import Cost as Cost
+from bench.core.backend import Reference as Reference
+from bench.core.backend import Session as Session
+from bench.core.backend import Training as Training
+from bench.core.backend import Work as Work
+from bench.core.cell import Cell as Cell
+from bench.core.cell import Device as Device
+from bench.core.cell import Precision as Precision
+from bench.core.cell import Preset as Preset
+from bench.core.cell import Scenario as Scenario
+from bench.core.errors import WeighbridgeError as WeighbridgeError
+from bench.core.task import Examples as Examples
+from bench.core.task import Family as Family
+from bench.core.task import ModelSpec as ModelSpec
+from bench.core.task import Packaged as Packaged
+from bench.core.task import Recipe as Recipe
+from bench.core.task import Seeded as Seeded
+from bench.core.task import Split as Split
+from bench.core.task import Target as Target
+from bench.core.task import Task as Task
+from bench.core.task import Trained as Trained
+from bench.core.task import whole_outputs as whole_outputs
