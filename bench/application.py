@@ -15,8 +15,7 @@ from typing import Any, get_args
 import msgspec
 from rich.console import Console
 
-from bench import compare, data, environment, halves, noise, peaks, registry, store, study
-from bench.allocator import Allocator
+from bench import compare, data, halves, noise, peaks, registry, store, study
 from bench.core import errors
 from bench.core.backend import Backend, Reference
 from bench.core.cell import Cell, Device, Precision
@@ -28,6 +27,8 @@ from bench.core.trial import T
 from bench.display import Display
 from bench.files import write_whole
 from bench.group import Job, Watcher
+from bench.measure import environment
+from bench.measure.allocator import Allocator
 from bench.plan import Filters, Suite, plan
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview

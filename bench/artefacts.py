@@ -19,12 +19,12 @@ import numpy as np
 import psutil
 from safetensors.numpy import load_file, save_file
 
-from bench import environment
 from bench.core.arrays import Arrays, Files, arrays_hash, content_hash
 from bench.core.backend import Reference, Session, Training
 from bench.core.cell import Cell
 from bench.core.task import Examples, Task, Trained
 from bench.files import write_whole
+from bench.measure import environment
 
 
 class Artefacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,21 +9,18 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from bench.core.arrays import Arrays
 from bench.core.cell import Precision
+from bench.measure.parity import TOLERANCE, error, worst
+from bench.measure.suspicion import FASTEST_REPEAT
 
 MOST_LOGGED, MOST_LOGGED_BYTES = 128, 2**26
 """Samples of one run whose outputs are kept, and after how much it ends: a row of logits can have 50 MB."""
-TOLERANCE: dict[Precision, float] = {"fp64": 1e-9, "fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2, "int8": 5e-2}
-"""Root mean square of the difference, relative to that of the output. Of fp32 a hundred times what batching changes on
-the suite's models (docs/scenarios.md), and a hundredth of what tanh for erf changes in a GELU."""
-FASTEST_REPEAT = 1.10
-"""MLPerf's limit of TEST04."""
 PAIRS, STEPS_A_TURN = 10, 3
 
 
@@ -80,25 +77,6 @@ def row(outputs: Arrays, place: int) -> Arrays:
 def rows(chosen: Sequence[int], outputs: Arrays) -> dict[int, Arrays]:
     """Sample -> its outputs."""
     return {sample: row(outputs, place) for place, sample in enumerate(chosen)}
-
-
-def error(found: Arrays, expected: Arrays) -> float:
-    """The largest of all outputs: RMS of the difference by RMS of what is expected; infinity where shapes differ."""
-    if found.keys() != expected.keys() or any(found[name].shape != expected[name].shape for name in found):
-        return float("inf")
-    return worst(_error(found[name], expected[name]) for name in found)
-
-
-def worst(errors: Iterable[float]) -> float:
-    """The largest; infinity where there is none or one is no number, which `max` passes over unless it comes first."""
-    known = list(errors)
-    return max(known) if known and not any(map(math.isnan, known)) else math.inf
-
-
-def _error(found: np.ndarray, expected: np.ndarray) -> float:
-    found, expected = found.astype(np.float64), expected.astype(np.float64)
-    scale = float(np.sqrt(np.mean(expected**2))) or 1.0
-    return float(np.sqrt(np.mean((found - expected) ** 2))) / scale
 
 
 Loaded = Sequence[tuple[int, Arrays]]

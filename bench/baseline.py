@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench import environment, store
+from bench import store
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
+from bench.measure import environment
 
 HOME = Path("results/baselines")
 

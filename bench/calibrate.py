@@ -19,18 +19,19 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from bench import application, compare, data, noise, sides, stats
+from bench import application, data, noise
 from bench.application import Planned
 from bench.core.cell import Cell
 from bench.core.effort import Tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Noise
 from bench.group import NOTHING_MORE, Entrant, Group, Watcher
-from bench.noise import Kind
+from bench.measure import sides, statistics
+from bench.measure.noise import ALLOCATOR, Kind
+from bench.measure.sides import Side
+from bench.measure.statistics import Interval, Verdict
 from bench.process import WorkerFailed
 from bench.run import Run
-from bench.sides import Side
-from bench.stats import Interval, Verdict
 
 LOWEST_FLOOR = 0.005
 """No machine is called quieter than this: twenty pairs cannot show that it is."""
@@ -57,11 +58,11 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sure(self) -> bool:
         """Whether there were processes and quiet turns enough for a verdict."""
-        return stats.enough(self.ratios)
+        return statistics.enough(self.ratios)
 
     def verdict(self, floor: float) -> Verdict:
         """As a report would give it."""
-        return stats.verdict(self.ratio, floor, self.sure)
+        return statistics.verdict(self.ratio, floor, self.sure)
 
 
 def distance(ratio: Interval) -> float:
@@ -154,8 +155,8 @@ def pair(entrants: Sequence[Entrant]) -> Pair:
     found = first.record.noise or Noise()
     return Pair(
         cell=first.record.cell,
-        ratio=compare.turns(second.steps, first.steps)[0],
-        ratios=stats.paired_ratios(first.steps.quiet, second.steps.quiet),
+        ratio=sides.turns(second.steps, first.steps)[0],
+        ratios=statistics.paired_ratios(first.steps.quiet, second.steps.quiet),
         steps=(_step_s(first), _step_s(second)),
         floor=found.floor,
         cpus_elsewhere=found.cpus_elsewhere,
@@ -164,11 +165,11 @@ def pair(entrants: Sequence[Entrant]) -> Pair:
 
 
 def _step_s(side: Side) -> float:
-    return stats.interval(side.steps.every).value
+    return statistics.interval(side.steps.every).value
 
 
 def _faults(side: Side) -> float:
-    return stats.median([faults for process in side.record.minor_faults for faults in process])
+    return statistics.median([faults for process in side.record.minor_faults for faults in process])
 
 
 def kind(cell: Cell, pairs: Sequence[Pair]) -> Kind:
@@ -192,7 +193,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = noise.ALLOCATOR) -> list[Kind]:
+def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = ALLOCATOR) -> list[Kind]:
     """What A/A pairs say of each kind, saved where `run` finds it; what `repeat` measured of whole runs stays."""
     root = data.cache_folder()
     old = noise.so_far(root, tier.name, allocator).kinds
@@ -221,7 +222,7 @@ def spread_of(ratios: Sequence[float]) -> float | None:
 def keep_runs(
     steps: Mapping[Cell, Sequence[float]],
     tier: str,
-    allocator: str = noise.ALLOCATOR,
+    allocator: str = ALLOCATOR,
     ratios: Mapping[Cell, Sequence[float]] = NO_RATIOS,
 ) -> dict[Cell, float | None]:
     """Saves how far whole runs differ, cell by cell, where `run` finds it; what A/A pairs said stays.

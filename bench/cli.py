@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import (
-    allocator,
     application,
     cli_churn,
     cli_compare,
@@ -45,6 +44,7 @@ from bench.console import (
 )
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
+from bench.measure import allocator
 from bench.report import terminal
 from bench.report.figures import size
 from bench.report.overview import Overview

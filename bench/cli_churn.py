@@ -12,13 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, audit, churn, console, registry, study
+from bench import application, churn, console, registry, study
 from bench.churn import JOURNAL, Churned
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
 from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
 from bench.display import Display
 from bench.files import write_whole
+from bench.measure import parity
 from bench.report import churn as told
 
 STRATEGIES = 4
@@ -64,7 +65,7 @@ def churn_command(
 def right(trial: Churned) -> bool:
     """Whether it was measured, and padding changed nothing beyond the order of sums."""
     error = trial.passed.error if trial.passed else None
-    return trial.status == "ok" and error is not None and error <= audit.TOLERANCE[trial.cell.precision]
+    return trial.status == "ok" and error is not None and error <= parity.TOLERANCE[trial.cell.precision]
 
 
 def _tasks(names: list[str]) -> list[str]:

@@ -14,9 +14,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, baseline, environment, gate, history, store, summary
+from bench import application, baseline, gate, history, store, summary
 from bench.console import Json, err, out, print_json
 from bench.core.errors import WeighbridgeError
+from bench.measure import environment
 from bench.report import changes
 from bench.report.figures import number, seconds, size
 from bench.thresholds import thresholds

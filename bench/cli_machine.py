@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench import allocator, application, calibrate, data, noise, peaks, registry
+from bench import application, calibrate, data, noise, peaks, registry
 from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
 from bench.core.effort import tier
 from bench.display import Display
+from bench.measure import allocator
+from bench.measure.noise import Kind
 from bench.plan import Filters
 from bench.report.figures import interval, scaled
 
@@ -52,7 +54,7 @@ def calibrate_command(
     return None
 
 
-def calibrated(kind: noise.Kind) -> str:
+def calibrated(kind: Kind) -> str:
     """A kind in one line, with what becomes of a floor that lets too many false verdicts through."""
     runs = "not known" if kind.between_runs is None else f"{kind.between_runs:.1%}"
     text = (

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, compare, console, curve, environment, store, sweep
+from bench import application, compare, console, curve, store, sweep
 from bench.application import Done, Options, Planned
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
 from bench.core.effort import tier
@@ -21,6 +21,7 @@ from bench.core.errors import WeighbridgeError
 from bench.curve import Curve
 from bench.display import Display
 from bench.files import write_whole
+from bench.measure import environment
 from bench.report import sweep as told
 from bench.report.overview import Overview
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from bench import stats
 from bench.breakeven import break_even
 from bench.core.record import DEFAULT_FLOOR, Record
 from bench.core.task import Target
-from bench.roofline import roofline
+from bench.measure import statistics
+from bench.measure.roofline import roofline
+from bench.measure.sides import Group, Side, Turns, in_turns, medians, side, turns
 from bench.row import Row, processor
-from bench.sides import Group, Side, Turns, side
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")
@@ -125,46 +125,20 @@ def beside_best(this: Side, reference: Side, best: Side, found: Mapping[str, Any
 class Judged(NamedTuple):
     """A ratio above 1 where faster, and what is said of it."""
 
-    ratio: stats.Interval
-    interval: stats.Interval | None
+    ratio: statistics.Interval
+    interval: statistics.Interval | None
     """None where there were too few blocks for one."""
-    verdict: stats.Verdict
-    lean: stats.Lean
+    verdict: statistics.Verdict
+    lean: statistics.Lean
 
 
 def judged(this: Turns, that: Turns, paired: bool, floor: float, spread: float) -> Judged:
     """Blocks of one side against those of another; `spread` is what whole runs differ by."""
     ratio, blocks, sure = turns(this, that) if paired else medians(this, that)
-    ratio = stats.no_narrower(ratio, spread)
-    verdict = stats.verdict(ratio, floor, sure)
-    lean = stats.lean(ratio, floor) if verdict == "UNSURE" else ""
-    return Judged(ratio, ratio if blocks >= stats.FEWEST_BLOCKS else None, verdict, lean)
-
-
-def turns(this: Turns, that: Turns) -> tuple[stats.Interval, int, bool]:
-    """Of blocks that took turns: their ratio, how many there were, and whether a verdict may be given of it.
-
-    Turns in which either side had a busy neighbour are left out; where that leaves none, all are shown. Of too few, or
-    of crowded ones, there is no verdict.
-    """
-    quiet = stats.paired_ratios(that.quiet, this.quiet)
-    ratios = quiet if any(quiet) else stats.paired_ratios(that.every, this.every)
-    return stats.interval(ratios), sum(map(len, ratios)), stats.enough(quiet)
-
-
-def medians(this: Turns, that: Turns) -> tuple[stats.Interval, int, bool]:
-    """Of medians that were taken one after the other, as `turns`."""
-    quiet = [stats.known(side.quiet) for side in (that, this)]
-    sure = all(map(stats.enough, quiet))
-    over, under = quiet if all(map(any, quiet)) else (that.every, this.every)
-    blocks = min(sum(map(len, side)) for side in (over, under))
-    return stats.unpaired_ratio(stats.interval(over), stats.interval(under)), blocks, sure
-
-
-def in_turns(this: Side, that: Side) -> bool:
-    """Whether blocks pair: a retry measures anew, and beside nobody of the first time."""
-    record, other = this.record, that.record
-    return record.started == other.started and record.pairing == other.pairing == "interleaved"
+    ratio = statistics.no_narrower(ratio, spread)
+    verdict = statistics.verdict(ratio, floor, sure)
+    lean = statistics.lean(ratio, floor) if verdict == "UNSURE" else ""
+    return Judged(ratio, ratio if blocks >= statistics.FEWEST_BLOCKS else None, verdict, lean)
 
 
 def spread_of(this: Side, that: Side) -> float:
@@ -202,7 +176,7 @@ def figures(this: Side) -> dict[str, Any]:
         return {}
     found: dict[str, Any] = {"step_s": step_s, **throughput(this), **page_faults(record, step_s)}
     if record.first_token_s:
-        first = stats.median(record.first_token_s)
+        first = statistics.median(record.first_token_s)
         later = record.items_per_step // record.cell.batch_size - 1
         found |= {"first_token_s": first, "token_s": (step_s - first) / later if later else None}
     return found
@@ -212,20 +186,20 @@ def throughput(this: Side) -> dict[str, Any]:
     """Items a second, with an interval where queued blocks were part of the turns: of the quiet ones, if any."""
     record, (every, quiet) = this.record, this.queued
     if not every:
-        queued_s = stats.median(record.queued_step_s) if record.queued_step_s else this.step_s
+        queued_s = statistics.median(record.queued_step_s) if record.queued_step_s else this.step_s
         return {"rate": record.items_per_step / queued_s if queued_s > 0 else None}
-    known = stats.known(quiet)
+    known = statistics.known(quiet)
     crowded = not any(known)
-    seconds = stats.interval(every if crowded else known)
+    seconds = statistics.interval(every if crowded else known)
     ends = [record.items_per_step / each for each in (seconds.value, seconds.high, seconds.low)]
-    return {"rate": ends[0], "rate_interval": stats.Interval(*ends), "rate_crowded": crowded}
+    return {"rate": ends[0], "rate_interval": statistics.Interval(*ends), "rate_crowded": crowded}
 
 
 def page_faults(record: Record, step_s: float) -> dict[str, Any]:
     """Minor faults a step, and the share of the step that they take."""
     if not any(record.minor_faults):
         return {}
-    faults = stats.median([stats.median(process) for process in record.minor_faults if process])
+    faults = statistics.median([statistics.median(process) for process in record.minor_faults if process])
     cost_s = record.facts.get("fault_cost_s")
     if not isinstance(cost_s, int | float) or not step_s > 0:
         return {"faults": faults}

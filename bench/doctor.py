@@ -9,11 +9,12 @@ from __future__ import annotations
 import subprocess
 from typing import Any, get_args
 
-from bench import data, environment, noise, registry
+from bench import data, noise, registry
 from bench.core import child
 from bench.core.backend import Backend
 from bench.core.cell import Device
-from bench.noise import Calibration
+from bench.measure import environment
+from bench.measure.noise import Calibration
 from bench.run import not_installed
 
 

@@ -15,10 +15,11 @@ from typing import Literal
 
 import msgspec
 
-from bench import speed, stats
+from bench import speed
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_BETWEEN_RUNS
+from bench.measure import statistics
 from bench.summary import Facts, Run, Summary
 
 Metric = Literal["status", "parity", "score", "speed", "host memory", "device memory"]
@@ -44,7 +45,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: Summary | None
     after: Summary | None
     kind: Kind
-    verdict: stats.Verdict | None = None
+    verdict: statistics.Verdict | None = None
     """Of speed, now against before; None where there is none to compare."""
     worse: list[Metric] = []
     better: list[Metric] = []
@@ -52,7 +53,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """What a difference of speed had to exceed; None where there is none to compare."""
     against: str = ""
     """The backend the ratio to which decided; empty where the absolute step did."""
-    ratio: stats.Interval | None = None
+    ratio: statistics.Interval | None = None
     """To that backend, now over before."""
     unsure: str = ""
     """Why speed has no clearer word than UNSURE."""
@@ -60,7 +61,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Why speeds are not compared, where both sides ran."""
 
     @property
-    def speed(self) -> stats.Interval | None:
+    def speed(self) -> statistics.Interval | None:
         """Before over after, above 1 is faster now: of steps, or of ratios where these decided."""
         if self.before is None or self.after is None or self.verdict is None:
             return None
@@ -168,7 +169,7 @@ def change(
     )
 
 
-def _kind(worse: list[Metric], better: list[Metric], verdict: stats.Verdict | None, incomparable: str) -> Kind:
+def _kind(worse: list[Metric], better: list[Metric], verdict: statistics.Verdict | None, incomparable: str) -> Kind:
     if worse:
         return "REGRESSION"
     if incomparable:
@@ -244,7 +245,7 @@ def warnings(before: Run, after: Run) -> list[str]:
         found.append(f"before was measured on {', '.join(was)}, after on {', '.join(now)}: speeds are of both machines")
     if any(each.processes and not each.sure for run in (before, after) for each in run.cells.values()):
         found.append(
-            f"cells of fewer than {stats.FEWEST_PROCESSES} undisturbed processes have no verdict of speed; "
+            f"cells of fewer than {statistics.FEWEST_PROCESSES} undisturbed processes have no verdict of speed; "
             "weigh both sides anew on a machine with nothing else to do"
         )
     return found

@@ -15,17 +15,17 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench import allocator, memory, noise, stats
-from bench.allocator import Allocator
 from bench.artefacts import Artefacts, compile_cache
 from bench.core.backend import Backend, Cost
 from bench.core.cell import Cell, Device, Pairing, Status
 from bench.core.effort import Tier
 from bench.core.record import Peaks, Record
 from bench.core.task import Task
-from bench.noise import Calibration, Sampler
+from bench.measure import allocator, memory, noise, statistics
+from bench.measure.allocator import Allocator
+from bench.measure.noise import Calibration, Sampler
+from bench.measure.roofline import beyond
 from bench.process import Worker, WorkerFailed, thread_variables
-from bench.roofline import beyond
 from bench.turns import take_turns
 from bench.weigh import ImplausibleError, ParityError, Weighing
 from bench.worker import Open
@@ -217,7 +217,7 @@ class Group:
         for entrant in entrants:
             peaks, step_s = self.job.peaks.get(entrant.cell.device), entrant.samples()
             if peaks and step_s and cost and not entrant.failed():
-                too_fast = beyond(cost, stats.median(step_s), peaks, entrant.cell.precision)
+                too_fast = beyond(cost, statistics.median(step_s), peaks, entrant.cell.precision)
                 if too_fast:
                     entrant.fail("implausible", too_fast)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from bench import compare, sides, store
+from bench import compare, store
 from bench.beside import WORTH_BYTES, beside
 from bench.core.record import Record
+from bench.measure import sides
 from bench.report import csv
 from bench.row import Row
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench import stats, store, summary
+from bench import store, summary
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR
+from bench.measure import statistics
 
 FEWEST_RUNS = 4
 SHORTEST = 2
@@ -92,7 +93,7 @@ def steps(names: Sequence[str], step_s: Sequence[float], floor: float) -> list[S
     logs = np.log(step_s)
     penalty = PENALTY * noise(logs.tolist(), floor) * math.log(len(names))
     ends: list[int] = ruptures.Pelt(model="l1", min_size=SHORTEST, jump=1).fit(logs).predict(pen=penalty)
-    levels = [stats.median(logs[start:end].tolist()) for start, end in pairwise([0, *ends])]
+    levels = [statistics.median(logs[start:end].tolist()) for start, end in pairwise([0, *ends])]
     moves = [b - a for a, b in pairwise(levels)]
     found = [Step(run=names[start], time_ratio=math.exp(move)) for start, move in zip(ends, moves, strict=False)]
     return [step for step in found if abs(math.log(step.time_ratio)) > math.log1p(floor)]
@@ -104,7 +105,7 @@ def noise(logs: Sequence[float], floor: float) -> float:
     Half the noise floor at least.
     """
     moves = [abs(b - a) for a, b in pairwise(logs)]
-    spread = MAD_TO_SIGMA * stats.median(moves) / math.sqrt(2) * (1 + 2 / len(moves))
+    spread = MAD_TO_SIGMA * statistics.median(moves) / math.sqrt(2) * (1 + 2 / len(moves))
     return max(spread, math.log1p(floor) / 2)
 
 

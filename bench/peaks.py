@@ -1,28 +1,25 @@
 """What this machine can do at most: a large matrix product for each precision, and a large copy, by the reference.
 
-Both are work of the reference's own framework, timed by `bench.measure` in a process of its own; the best of the
+Both are work of the reference's own framework, timed by `bench.measure.clock` in a process of its own; the best of the
 repetitions counts, since a peak is what nothing disturbed (Williams, Waterman & Patterson, "Roofline", CACM 2009).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from bench import allocator, environment, measure, registry
+from bench import registry
 from bench.beside import beside
-from bench.core.backend import Work
 from bench.core.cell import Cell, Device, Precision
 from bench.core.record import Peaks
 from bench.files import write_whole
+from bench.measure import allocator, environment
+from bench.measure.peaks import best
 from bench.process import thread_variables
-
-SECONDS = 1.5
-"""Each piece of work is repeated for as long."""
-FEWEST = 5
 
 
 def path(root: Path, device: Device) -> Path:
@@ -65,8 +62,3 @@ def in_process(reference: str, device: Device, precisions: str) -> Peaks:
         measured=datetime.now(UTC).isoformat(timespec="seconds"),
         by=reference,
     )
-
-
-def best(work: Work, clock: Callable[[Callable[[], None], float, int], list[float]] = measure.repeated) -> float:
-    """Amount a second, of the shortest repetition."""
-    return work.amount / min(clock(work.run, SECONDS, FEWEST))

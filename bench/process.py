@@ -20,10 +20,10 @@ from typing import Any
 
 import msgspec
 
-from bench import environment, memory
 from bench.core import child
 from bench.core.cell import Status
-from bench.environment import THREAD_VARIABLES
+from bench.measure import environment, memory
+from bench.measure.environment import THREAD_VARIABLES
 from bench.worker import Answer, encoder
 
 answer_decoder = msgspec.json.Decoder(Answer)

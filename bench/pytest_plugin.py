@@ -15,15 +15,16 @@ from typing import Any, TypeGuard
 import msgspec
 import pytest
 
-from bench import application, compare, stats
+from bench import application, compare
 from bench.core.cell import Cell
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
+from bench.measure import statistics
+from bench.measure.statistics import Interval
 from bench.plan import Filters
 from bench.report import texts
 from bench.row import Row
-from bench.stats import Interval
 
 CELL = "weighbridge_cell"
 WEIGHED = pytest.StashKey[dict[str, Row]]()
@@ -196,8 +197,8 @@ def too_slow(ratio: Interval, floor: float, sure: bool, at_least: float) -> bool
 
 def _sure(row: Row) -> bool:
     record = row.record
-    blocks = stats.block_medians(list(record.step_s), record.blocks)
-    return stats.enough(stats.known(stats.without(blocks, record.crowded)))
+    blocks = statistics.block_medians(list(record.step_s), record.blocks)
+    return statistics.enough(statistics.known(statistics.without(blocks, record.crowded)))
 
 
 def _require(record: Record, asked: list[str]) -> None:

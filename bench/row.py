@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from bench import stats
 from bench.breakeven import BreakEven
 from bench.core.cell import Pairing
 from bench.core.record import DEFAULT_FLOOR, Record
-from bench.roofline import Roofline
+from bench.measure import statistics
+from bench.measure.roofline import Roofline
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,15 +25,15 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     step_s: float | None = None
     rate: float | None = None
     """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
-    rate_interval: stats.Interval | None = None
+    rate_interval: statistics.Interval | None = None
     """Over processes; None where queued blocks were no part of the turns."""
     rate_crowded: bool = False
     """Whether every turn had a busy neighbour, so that `rate` is of such turns."""
     rate_ratio: float | None = None
     """This rate over the reference's, of queued blocks of the same turns."""
-    rate_ratio_interval: stats.Interval | None = None
-    rate_verdict: stats.Verdict | None = None
-    rate_lean: stats.Lean = ""
+    rate_ratio_interval: statistics.Interval | None = None
+    rate_verdict: statistics.Verdict | None = None
+    rate_lean: statistics.Lean = ""
     first_token_s: float | None = None
     token_s: float | None = None
     """Seconds a token after the first."""
@@ -44,11 +44,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     reference: str = ""
     """The backend that `ratio` is to; empty where none was measured beside it."""
     ratio: float | None = None
-    interval: stats.Interval | None = None
+    interval: statistics.Interval | None = None
     """Around `ratio`; None where there is no ratio, too few blocks for an interval, or it is the reference's own."""
-    verdict: stats.Verdict | None = None
+    verdict: statistics.Verdict | None = None
     """None where there is no ratio, and of the reference."""
-    lean: stats.Lean = ""
+    lean: statistics.Lean = ""
     """Where a ratio points that is UNSURE, as that of one process a side always is."""
     camp: str = ""
     """Whose users run the reference; empty in records that do not say."""
@@ -56,10 +56,10 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """The backend of the fastest right row of that camp in the group, often the reference itself."""
     best_ratio: float | None = None
     """To `best`, as `ratio` is to the reference."""
-    best_interval: stats.Interval | None = None
-    best_verdict: stats.Verdict | None = None
+    best_interval: statistics.Interval | None = None
+    best_verdict: statistics.Verdict | None = None
     """None of `best` itself."""
-    best_lean: stats.Lean = ""
+    best_lean: statistics.Lean = ""
     floor: float = DEFAULT_FLOOR
     """The noise floor that the verdict was held against: the larger of both records'."""
     pairing: Pairing = ""

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import msgspec
 
-from bench import artefacts, environment, memory, store
+from bench import artefacts, store
 from bench.artefacts import Artefacts
 from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record, provenance
 from bench.group import Group, Job, Watcher, living
+from bench.measure import environment, memory
 from bench.process import Worker, WorkerFailed
 from bench.worker import Prepare, path_from
 

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench import environment
 from bench.core.arrays import content_hash
 from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.files import write_whole
+from bench.measure import environment
 
 
 def remembered(

@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench import audit, measure
+from bench import audit
 from bench.arrivals import schedule
 from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Examples, Task
+from bench.measure.clock import forget_garbage, quiet_collector
 from bench.pipe import arriving
 from bench.server import Policy, Server, padded, sizes
 
@@ -102,7 +103,7 @@ class Service:
         ready = [self.size(count) for count in sizes(self.most)]
         for size in ready:
             self.answer([0] * size)
-        measure.forget_garbage()
+        forget_garbage()
         return {"samples": self.count, "sizes": sorted(set(ready)), "seconds": self.session.clock() - begin}
 
     def size(self, count: int) -> int:
@@ -138,7 +139,7 @@ class Service:
         clock, chosen = self.session.clock, self.samples(request.seed)
         self.open_log(f"stream of {request.samples}")
         found: list[float] = []
-        with measure.quiet_collector():
+        with quiet_collector():
             end = clock() + request.seconds
             while len(found) < request.fewest or clock() < end:
                 query = [next(chosen) for _ in range(request.samples)]
@@ -153,7 +154,7 @@ class Service:
         session, chosen = self.session, self.samples(request.seed)
         self.open_log("offline")
         done, before = 0, None
-        with measure.quiet_collector():
+        with quiet_collector():
             begin = session.clock()
             while done < self.most or session.clock() - begin < request.seconds:
                 query = [next(chosen) for _ in range(self.most)]
@@ -176,7 +177,7 @@ class Service:
         samples = [next(drawn) for _ in due]
         self.open_log("server")
         bound = float("inf") if request.bound_s is None else request.bound_s
-        with measure.quiet_collector(), arriving(request.rate, request.queries, request.seed) as (line, start):
+        with quiet_collector(), arriving(request.rate, request.queries, request.seed) as (line, start):
 
             def answer(indices: list[int]) -> None:
                 self.answer([samples[index] for index in indices])
@@ -205,7 +206,7 @@ class Service:
         clock, chosen = self.session.clock, self.samples(seed)
         same, varied = [next(chosen)] * self.most, list[list[int]]()
         times: tuple[list[float], list[float]] = ([], [])
-        with measure.quiet_collector():
+        with quiet_collector():
             for _ in range(audit.PAIRS):
                 varied = [next(chosen) for _ in range(self.most)]
                 for query, taken in ((same, times[0]), (varied, times[1])):

@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 import numpy as np
 
-from bench import audit, buckets, measure
+from bench import buckets
 from bench.buckets import Shape, Strategy
 from bench.core.arrays import Arrays
 from bench.core.backend import Session
 from bench.core.cell import Cell
+from bench.measure import clock, parity
 from bench.server import padded
 
 CHECKED = 3
@@ -54,7 +55,7 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     programs: list[int] | None
     """Compiled in the first pass and in the others; None where nothing is compiled."""
     error: float | None
-    """The largest relative error that padding made in real outputs (see `bench.audit.error`); None: not finite."""
+    """The largest relative error that padding made in real outputs (see `measure.parity.error`); None: not finite."""
 
     @property
     def steps_s(self) -> list[float]:
@@ -81,7 +82,7 @@ class Churning:
         end = self.session.programs()
         counts = None if begin is None or between is None or end is None else [between - begin, end - between]
         error = self.error if lengths else self.error_alone
-        worst = audit.worst(error(batch, shape) for batch, shape in self.some(batches, shapes))
+        worst = parity.worst(error(batch, shape) for batch, shape in self.some(batches, shapes))
         tokens = sum(length_of(row) for batch in batches for row in batch)
         return Passed(
             lengths=lengths, shapes=shapes, tokens=tokens, cold_s=cold, steady_s=steady, compiled_at=compiled_at,
@@ -105,7 +106,7 @@ class Churning:
     def passed(self, batches: Sequence[list[Arrays]], shapes: Sequence[Shape]) -> tuple[list[float], list[int]]:
         """Seconds of each step, and the steps that compiled."""
         session, taken, compiled_at = self.session, list[float](), list[int]()
-        with measure.quiet_collector():
+        with clock.quiet_collector():
             for at, (batch, shape) in enumerate(zip(batches, shapes, strict=True)):
                 x, before = session.put(filled(batch, shape)), session.programs()
                 begin = session.clock()
@@ -125,7 +126,7 @@ class Churning:
         exact = Shape(len(batch), max(length_of(row) for row in batch))
         found, expected = (self.outputs(batch, each) for each in (shape, exact))
         real = {name: _real(array, expected[name].shape) for name, array in found.items()}
-        return audit.error(self._of_tokens(real, batch), self._of_tokens(expected, batch))
+        return parity.error(self._of_tokens(real, batch), self._of_tokens(expected, batch))
 
     def error_alone(self, batch: list[Arrays], shape: Shape) -> float:
         """What company changed in the outputs of the shortest row, which was padded most: held to those of it alone."""
@@ -133,7 +134,7 @@ class Churning:
         row, alone = [batch[at]], Shape(1, length_of(batch[at]))
         found, expected = self.outputs(batch, shape), self.outputs(row, alone)
         real = {name: _real(array[at : at + 1], expected[name].shape) for name, array in found.items()}
-        return audit.error(self._of_tokens(real, row), self._of_tokens(expected, row))
+        return parity.error(self._of_tokens(real, row), self._of_tokens(expected, row))
 
     def outputs(self, batch: list[Arrays], shape: Shape) -> Arrays:
         """On the host."""

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench import stats
 from bench.core.record import DEFAULT_BETWEEN_RUNS
-from bench.stats import Interval, Verdict
+from bench.measure import statistics
+from bench.measure.statistics import Interval, Verdict
 from bench.summary import Summary
 
 WORDS = {1: "faster", -1: "slower"}
 WAY: dict[Verdict | None, int] = {"FASTER": 1, "SLOWER": -1}
-DIFFERENCE = stats.NORMAL * math.sqrt(2)
+DIFFERENCE = statistics.NORMAL * math.sqrt(2)
 """Of two draws from a normal distribution 95 % differ by at most so many of its standard deviations."""
 Pair = tuple[Summary, Summary]
 """A cell before and after."""
@@ -51,7 +51,7 @@ def limit(before: Summary, after: Summary, threshold: float) -> float:
 
 def speed(before: Summary, after: Summary) -> Interval:
     """Before over after: 2 means half the time now."""
-    return stats.unpaired_ratio(stats.interval(before.quiet), stats.interval(after.quiet))
+    return statistics.unpaired_ratio(statistics.interval(before.quiet), statistics.interval(after.quiet))
 
 
 def judge(
@@ -63,8 +63,8 @@ def judge(
     """
     bound = limit(before, after, threshold)
     if not (before.sure and after.sure):
-        return Judged("UNSURE", bound, f"fewer than {stats.FEWEST_PROCESSES} undisturbed processes a side")
-    word = stats.verdict(speed(before, after), bound, True)
+        return Judged("UNSURE", bound, f"fewer than {statistics.FEWEST_PROCESSES} undisturbed processes a side")
+    word = statistics.verdict(speed(before, after), bound, True)
     if word in WAY and excuse and shared(before, after, excuse, bound, WAY[word]):
         alike = f"the reference was {WORDS[WAY[word]]} by as much: the machine, or what both share"
         return Judged("UNSURE", bound, alike)
@@ -95,7 +95,7 @@ def by_ratio(before: Summary, after: Summary, threshold: float, witness: Pair) -
     if over is None or under is None:
         return None
     spread = DIFFERENCE * ratio_spread(before, after, was, now)
-    bound, moved = max(threshold, before.floor, after.floor, math.expm1(spread)), stats.unpaired_ratio(under, over)
+    bound, moved = max(threshold, before.floor, after.floor, math.expm1(spread)), statistics.unpaired_ratio(under, over)
     way = (moved.low > 1) - (moved.high < 1)
     if way * math.log(moved.value) <= math.log1p(bound) or further(was, now, -way) > further(before, after, way):
         return None
@@ -127,5 +127,5 @@ def to_reference(cell: Summary, reference: Summary) -> Interval | None:
     """Reference over cell, of turns that they took together; None where they took none, or too few undisturbed ones."""
     if cell.pairing != "interleaved" or reference.pairing != "interleaved" or cell.started != reference.started:
         return None
-    ratios = stats.paired_ratios(reference.processes, cell.processes)
-    return stats.interval(ratios) if stats.enough(ratios) else None
+    ratios = statistics.paired_ratios(reference.processes, cell.processes)
+    return statistics.interval(ratios) if statistics.enough(ratios) else None

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from bench import stats, store
+from bench import store
 from bench.beside import WORTH_BYTES, beside
 from bench.core.cell import Cell, Pairing, Status
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR, SCHEMA
-from bench.sides import has_times
+from bench.measure import statistics
+from bench.measure.sides import has_times
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,12 +121,12 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def quiet(self) -> list[list[float]]:
         """Medians of the blocks that count."""
-        return stats.known(self.processes)
+        return statistics.known(self.processes)
 
     @property
     def step_s(self) -> float | None:
         """Median of all blocks that count."""
-        return stats.median([step_s for process in self.quiet for step_s in process]) if self.processes else None
+        return statistics.median([step_s for process in self.quiet for step_s in process]) if self.processes else None
 
 
 decoder = msgspec.json.Decoder(Line)
@@ -160,9 +161,9 @@ def summary(line: Line) -> Summary:
     ok = line.status == "ok"
     target = target_of(bytes(line.about))
     scored = ok and target is not None and target.metric in line.score
-    blocks = stats.block_medians(line.step_s, line.blocks) if ok and has_times(line.step_s, line.blocks) else []
-    quiet = stats.without(blocks, line.crowded) if any(map(any, line.crowded)) else blocks
-    sure = stats.enough(stats.known(quiet) if quiet is not blocks else blocks)
+    blocks = statistics.block_medians(line.step_s, line.blocks) if ok and has_times(line.step_s, line.blocks) else []
+    quiet = statistics.without(blocks, line.crowded) if any(map(any, line.crowded)) else blocks
+    sure = statistics.enough(statistics.known(quiet) if quiet is not blocks else blocks)
     return Summary(
         cell=line.cell,
         status=line.status,

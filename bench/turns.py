@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bench import stats
 from bench.core.cell import StoppedBy
 from bench.core.effort import Tier
+from bench.measure import statistics
 
 
 class Entrant(Protocol):
@@ -79,7 +79,7 @@ def converged(entrants: Sequence[Entrant], bound: float) -> bool:
     if not left:
         return True
     if len(left) == 1:
-        return stats.has_settled(left[0].samples(), bound)
+        return statistics.has_settled(left[0].samples(), bound)
     over = left[0].medians()
-    ratios = (stats.interval(stats.paired_ratios([over], [entrant.medians()])) for entrant in left[1:])
+    ratios = (statistics.interval(statistics.paired_ratios([over], [entrant.medians()])) for entrant in left[1:])
     return all(ratio.relative_error <= bound for ratio in ratios)

@@ -14,11 +14,11 @@ from typing import Any
 
 import msgspec
 
-from bench import measure, stats
 from bench.core.backend import Cost
 from bench.core.cell import Cell
 from bench.core.effort import Tier
 from bench.core.record import Parity, Record
+from bench.measure import clock, statistics
 from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
 
 Ask = Callable[[msgspec.Struct], dict[str, Any]]
@@ -118,9 +118,9 @@ class Weighing:
         """Steps until they no longer get faster, or the cap. Those that parity was shown of are the first of them."""
         self.phase("warming up")
         warmup = self.checks_s
-        while not stats.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
+        while not statistics.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3))["samples"]
-        self.repeats = measure.repeats_for(min(warmup), self.clock_cost_s)
+        self.repeats = clock.repeats_for(min(warmup), self.clock_cost_s)
         self.fields["warmup_s"] += warmup
         self.fastest_s = min(warmup)
 
@@ -153,8 +153,8 @@ class Weighing:
 
     def block_medians(self) -> list[list[float]]:
         """Median step of each block, process by process; NaN where it had a busy neighbour."""
-        medians = stats.block_medians(self.fields["step_s"], self.fields["blocks"])
-        return stats.without(medians, self.fields["crowded"])
+        medians = statistics.block_medians(self.fields["step_s"], self.fields["blocks"])
+        return statistics.without(medians, self.fields["crowded"])
 
     def finish(self) -> None:
         """What is told after the turns, and the end of this process."""
@@ -187,7 +187,7 @@ class Weighing:
         """Looks for answers that are remembered or not done, once a cell; raises ImplausibleError where there are."""
         if len(self.fields["blocks"]) == 1 and self.tier.thorough:
             self.phase("doubting")
-            reason = self.ask(Suspect(step_s=stats.median(self.fields["step_s"])))["reason"]
+            reason = self.ask(Suspect(step_s=statistics.median(self.fields["step_s"])))["reason"]
             if reason:
                 raise ImplausibleError(reason)
 
@@ -198,7 +198,7 @@ class Weighing:
             steps = max(1, min(self._steps_a_block() * self.repeats, MOST_QUEUED))
             joules = self.ask(Energy(steps=steps))["joules"]
             self.joules += [] if joules is None else [joules]
-            self.fields["energy_j_per_step"] = stats.median(self.joules) if self.joules else None
+            self.fields["energy_j_per_step"] = statistics.median(self.joules) if self.joules else None
             self.note({"energy_meter": self.meter})
 
     def memory(self) -> None:

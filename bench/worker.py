@@ -19,12 +19,13 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 
-from bench import allocator, artefacts, energy, environment, measure, memory, parity, registry, scores, suspicion
+from bench import artefacts, registry, scores
 from bench.artefacts import Artefacts
 from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Task
+from bench.measure import allocator, clock, energy, environment, memory, parity, suspicion
 from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
 from bench.shapes import Churn, Churning
 
@@ -173,7 +174,7 @@ class Worker:
             case Score():
                 return scores.remembered(self.cell, self.task, self.backend, self.artefacts.folder, self.score)
             case Settle():
-                measure.forget_garbage()
+                clock.forget_garbage()
                 return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
             case Block():
                 return self.block(request)
@@ -223,7 +224,7 @@ class Worker:
         self.xs = [self.session.put(batch) for batch in batches]
         if self.cell.scenario == "generate":
             self.xs_first_token = [self.session.put({**batch, "new_tokens": np.array(1)}) for batch in batches]
-        self.clock_cost_s = measure.clock_cost_s(self.session)
+        self.clock_cost_s = clock.clock_cost_s(self.session)
         self.meters = energy.counters(self.cell.device)
         return {
             "energy_meter": ", ".join(meter.name for meter in self.meters),
@@ -239,7 +240,7 @@ class Worker:
 
     def first(self) -> dict[str, Any]:
         """The first step, whether it is one that compiles, and the peak until its end."""
-        first_s, self.first_y = measure.first_step(self.session, self.xs[0])
+        first_s, self.first_y = clock.first_step(self.session, self.xs[0])
         return {"first_s": first_s, "compiles": self.backend.compiles, "peak": memory.host_peak_bytes()}
 
     def check(self) -> dict[str, Any]:
@@ -256,7 +257,7 @@ class Worker:
         for x, batch, expected in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
             y, self.first_y = self.first_y, None  # of the first batch, where the first step was taken
             if y is None:
-                timed = measure.latency_block(self.session, [x], 1)
+                timed = clock.latency_block(self.session, [x], 1)
                 step_s += timed.samples
                 y = timed.last
             outputs = self.session.get(y)
@@ -295,14 +296,14 @@ class Worker:
     def block(self, request: Block) -> dict[str, Any]:
         """Time one block."""
         xs = self.xs_first_token if request.mode == "first_token" else self.xs
-        measure.lead_in(self.session, xs, request.lead_in)
+        clock.lead_in(self.session, xs, request.lead_in)
         if request.mode == "queued":
-            timed = measure.queued_block(self.session, xs, request.steps)
+            timed = clock.queued_block(self.session, xs, request.steps)
         else:
-            timed = measure.latency_block(self.session, xs, request.steps, request.repeats)
+            timed = clock.latency_block(self.session, xs, request.steps, request.repeats)
         return {"samples": timed.samples, "faults": timed.faults, "differs": self._differs(timed, request.mode)}
 
-    def _differs(self, timed: measure.Timed, mode: str) -> str:
+    def _differs(self, timed: clock.Timed, mode: str) -> str:
         """In what the last timed outputs are not those that were checked; empty where in nothing."""
         if not self.checked or mode == "first_token":
             return ""
@@ -310,7 +311,7 @@ class Worker:
         return suspicion.difference(found, self.checked[timed.of], self.cell.precision)
 
     def _queued(self, steps: int) -> int:
-        measure.queued_block(self.session, self.xs, steps)
+        clock.queued_block(self.session, self.xs, steps)
         return steps
 
     def memory(self) -> dict[str, Any]:

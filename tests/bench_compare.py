@@ -17,9 +17,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bench import environment, store
+from bench import store
 from bench.core import Cell
 from bench.core.record import Noise, Parity, Provenance, Record
+from bench.measure import environment
 from tests.conftest import ABOUT
 
 BLOCKS, STEPS = 6, 5

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.audit import MOST_LOGGED, MOST_LOGGED_BYTES, Audited, Log, Repeats, audited, error, rows
+from bench.audit import MOST_LOGGED, MOST_LOGGED_BYTES, Audited, Log, Repeats, audited, rows
 from bench.core import Arrays
+from bench.measure.parity import error
 
 RNG = np.random.default_rng(0)
 SAMPLES = list(range(6))

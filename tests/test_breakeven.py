@@ -5,8 +5,8 @@ import pytest
 
 from bench import compare
 from bench.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven, break_even
+from bench.measure.statistics import Interval
 from bench.row import Row
-from bench.stats import Interval
 from tests.conftest import make_record
 
 

@@ -17,9 +17,10 @@ from bench.cli_machine import calibrated
 from bench.core import WeighbridgeError
 from bench.core.effort import QUICK
 from bench.group import NOTHING_MORE
+from bench.measure import noise as measure_noise
+from bench.measure.statistics import Interval
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
-from bench.stats import Interval
 from tests.conftest import make_cell
 
 
@@ -126,7 +127,7 @@ def test_a_calibration_is_saved_kind_by_kind_where_a_run_finds_it(folder: Path) 
     assert job.calibration == noise.load(folder, "quick")
     assert job.calibration
     assert list(job.calibration.kinds.values()) == found
-    assert noise.noise(job.calibration, make_cell("null"), [0.1]).floor == pytest.approx(0.04)
+    assert measure_noise.noise(job.calibration, make_cell("null"), [0.1]).floor == pytest.approx(0.04)
 
 
 def test_a_calibration_under_another_allocator_is_that_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

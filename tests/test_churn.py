@@ -10,12 +10,13 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench import application, audit, churn, cli_churn, data, registry, store
+from bench import application, churn, cli_churn, data, registry, store
 from bench.buckets import Shape
 from bench.churn import Churned, cost, total_s
 from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
+from bench.measure import parity
 from bench.plan import Filters
 from bench.report import churn as told
 from bench.shapes import Churn, Churning, Passed, filled, length_of
@@ -130,14 +131,14 @@ def test_padding_that_changes_outputs_is_seen_and_what_stands_after_a_row_is_not
     assert passed([64], pads_rows=True).error == 0
     leaking = passed([64], session=Compiling(leaks=True))
     assert leaking.error is not None
-    assert leaking.error > audit.TOLERANCE["fp32"]
+    assert leaking.error > parity.TOLERANCE["fp32"]
 
 
 def test_padding_within_a_batch_is_seen_without_buckets_too() -> None:
     assert passed([]).error == 0
     leaking = passed([], session=Compiling(leaks=True))
     assert leaking.error is not None
-    assert leaking.error > audit.TOLERANCE["fp32"]
+    assert leaking.error > parity.TOLERANCE["fp32"]
 
 
 def test_rows_are_filled_with_zeros_and_batches_with_their_first_row() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare, sides
+from bench import compare
 from bench.core.record import Noise, Parity, Provenance
+from bench.measure import sides
 from bench.row import Row
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
 

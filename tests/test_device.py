@@ -11,12 +11,13 @@ from safetensors.numpy import save_file
 
 from backends import fake
 from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
-from bench import application, cli_sweep, compare, curve, environment, measure, store
+from bench import application, cli_sweep, compare, curve, store
 from bench.application import Options, Planned
 from bench.artefacts import BATCHES
 from bench.core import ModelSpec, Seeded
 from bench.core.effort import QUICK
 from bench.core.record import Record
+from bench.measure import clock, environment
 from bench.plan import Filters
 from bench.run import Run
 from tests.conftest import Silent, make_cell
@@ -62,9 +63,9 @@ class Careless(DeviceSession):
 
 
 def test_a_session_that_does_not_wait_would_look_fifty_times_as_fast(session: DeviceSession) -> None:
-    right = measure.latency_block(session, [session.put(batch())], 20).samples
+    right = clock.latency_block(session, [session.put(batch())], 20).samples
     careless = Careless(session.weights, CONFIG, "")
-    wrong = measure.latency_block(careless, [careless.put(batch())], 20).samples
+    wrong = clock.latency_block(careless, [careless.put(batch())], 20).samples
     assert min(right) > STEP_S
     assert max(wrong[1:]) == pytest.approx(DISPATCH_S)
 
@@ -79,9 +80,9 @@ def test_what_was_not_waited_for_cannot_be_read(session: DeviceSession) -> None:
 
 def test_a_queue_hides_handing_in_and_the_device_works_without_a_pause(session: DeviceSession) -> None:
     x = session.put(batch())
-    measure.first_step(session, x)
-    latency = np.mean(measure.latency_block(session, [x], 50).samples)
-    queued = measure.queued_block(session, [x], 50).samples[0]
+    clock.first_step(session, x)
+    latency = np.mean(clock.latency_block(session, [x], 50).samples)
+    queued = clock.queued_block(session, [x], 50).samples[0]
     assert latency == pytest.approx(STEP_S + DISPATCH_S, rel=1e-3)
     assert queued == pytest.approx(STEP_S + DISPATCH_S / 50, rel=1e-3)
 

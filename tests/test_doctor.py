@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bench import cli, console, data, doctor, noise
-from bench.noise import Kind
+from bench.measure.noise import Kind
 from tests.conftest import make_cell
 
 SOUND = Kind(

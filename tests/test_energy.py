@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from backends.fake import Fake
-from bench import compare, energy
+from bench import compare
 from bench.core import Cell
-from bench.energy import Counter
+from bench.measure import energy
+from bench.measure.energy import Counter
 from bench.report import csv
 from bench.worker import Energy, Request, Worker
 from tests import test_weigh

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench import environment
+from bench.measure import environment
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 KEYS = {"machine", "cpu", "cpus", "cpu_mhz", "memory_bytes", "load_1min", "gpus", "system", "python", "versions"}
@@ -120,8 +120,8 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    (tmp_path / "bench").mkdir()
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "bench" / "environment.py"))
+    (tmp_path / "bench" / "measure").mkdir(parents=True)
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "bench" / "measure" / "environment.py"))
     environment.git_commit.cache_clear()
 
     def run(*words: str) -> str:

@@ -10,10 +10,10 @@ import pytest
 from bench import application, store
 from bench.calibrate import Pair
 from bench.core.effort import QUICK
+from bench.measure.statistics import Interval
 from bench.process import WorkerFailed
 from bench.pytest_plugin import Quiet
 from bench.run import Run
-from bench.stats import Interval
 from tests.conftest import make_cell
 from tests.experiments import allocator, methods, others
 from tests.experiments.methods import Timed

@@ -8,10 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench import calibrate, gate, stats
+from bench import calibrate, gate
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Parity, Record
 from bench.gate import Change, Thresholds
+from bench.measure import statistics
 from bench.report import changes
 from tests.conftest import ABOUT, brief, make_cell, run_of
 from tests.conftest import make_record as as_it_comes
@@ -226,7 +227,7 @@ def whole_run(rng: np.random.Generator, slower: float = 1.0) -> Record:
 def a_trial(seed: int) -> tuple[int, int]:
     """Twenty runs tell what runs differ by; of 90 pairs of ten fresh ones so many fail, of ten 50 % slower so many."""
     rng = np.random.default_rng(seed)
-    past = [stats.interval(brief(whole_run(rng)).quiet).value for _ in range(20)]
+    past = [statistics.interval(brief(whole_run(rng)).quiet).value for _ in range(20)]
     noise = Noise(between_runs=calibrate.between_runs([[step_s] for step_s in past]))
 
     def runs(slower: float = 1.0) -> list[Record]:

@@ -14,8 +14,7 @@ import psutil
 import pytest
 
 from backends.fake import STEP_S, Fake
-from bench import application, compare, group, noise
-from bench.allocator import KEPT
+from bench import application, compare, group
 from bench.application import Planned
 from bench.artefacts import Artefacts
 from bench.core import Cell
@@ -23,6 +22,8 @@ from bench.core.cell import Status
 from bench.core.effort import QUICK, STANDARD, STRICT, Tier
 from bench.core.record import Peaks, Record
 from bench.group import COPIES, FRAMEWORK_BYTES, Group, Job
+from bench.measure import noise
+from bench.measure.allocator import KEPT
 from bench.plan import Filters
 from bench.process import Worker
 from bench.run import Run

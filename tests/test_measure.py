@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import measure
 from bench.core import Arrays, Session
+from bench.measure import clock
 
 
 class Scripted(Session):
@@ -76,66 +76,66 @@ class Faulting(Scripted):
 
 def test_latency_waits_for_every_step() -> None:
     session = Scripted()
-    assert np.allclose(measure.latency_block(session, [None], steps=3).samples, 1.01)
+    assert np.allclose(clock.latency_block(session, [None], steps=3).samples, 1.01)
     assert session.syncs == 3
 
 
 def test_throughput_waits_once_and_counts_all_the_work() -> None:
     session = Scripted()
-    assert np.allclose(measure.queued_block(session, [None], steps=4).samples, 1.01)
+    assert np.allclose(clock.queued_block(session, [None], steps=4).samples, 1.01)
     assert session.syncs == 1
 
 
 def test_the_first_step_is_waited_for() -> None:
-    assert np.isclose(measure.first_step(Scripted(), None)[0], 1.01)
+    assert np.isclose(clock.first_step(Scripted(), None)[0], 1.01)
 
 
 def test_repeats_are_averaged() -> None:
     session = Scripted()
-    assert np.allclose(measure.latency_block(session, [None], steps=2, repeats=5).samples, 1.01)
+    assert np.allclose(clock.latency_block(session, [None], steps=2, repeats=5).samples, 1.01)
     assert session.syncs == 10
 
 
 def test_a_lead_in_is_waited_for_and_none_of_it_is_timed() -> None:
     session = Scripted()
-    measure.lead_in(session, [None], steps=3)
+    clock.lead_in(session, [None], steps=3)
     assert (session.syncs, session.pending) == (3, 0.0)
-    assert np.allclose(measure.latency_block(session, [None], steps=2).samples, 1.01)
-    measure.lead_in(session, [None], steps=0)
+    assert np.allclose(clock.latency_block(session, [None], steps=2).samples, 1.01)
+    clock.lead_in(session, [None], steps=0)
     assert session.syncs == 5
 
 
 def test_no_garbage_is_collected_inside_a_block() -> None:
     session = Scripted()
-    measure.latency_block(session, [None], steps=2)
+    clock.latency_block(session, [None], steps=2)
     assert not session.collecting
     assert gc.isenabled()
 
 
 @pytest.mark.parametrize(("steps", "repeats"), [(1, 1), (4, 1), (2, 5), (3, 2)])
 def test_steps_take_turns_through_the_batches_and_the_last_output_is_told(steps: int, repeats: int) -> None:
-    for block in (measure.latency_block, partial(measure.queued_block)):
+    for block in (clock.latency_block, partial(clock.queued_block)):
         session = Scripted()
-        timed = block(session, ["a", "b", "c"], steps, *([repeats] if block is measure.latency_block else []))
+        timed = block(session, ["a", "b", "c"], steps, *([repeats] if block is clock.latency_block else []))
         assert timed.last == ["a", "b", "c"][timed.of] == session.met[-1]
         assert session.met == (["a", "b", "c"] * 9)[: len(session.met)]
 
 
 def test_only_one_output_is_held_while_steps_are_timed() -> None:
     session = Holding()
-    measure.latency_block(session, [None], steps=4, repeats=2)
+    clock.latency_block(session, [None], steps=4, repeats=2)
     assert session.most == 1
 
 
 def test_minor_faults_are_counted_a_step() -> None:
     session = Faulting()
     pages = Faulting.SIZE // mmap.PAGESIZE
-    assert measure.latency_block(session, [None], steps=3, repeats=2).faults == pytest.approx(pages, rel=0.05)
-    assert measure.queued_block(session, [None], steps=3).faults == pytest.approx(pages, rel=0.05)
+    assert clock.latency_block(session, [None], steps=3, repeats=2).faults == pytest.approx(pages, rel=0.05)
+    assert clock.queued_block(session, [None], steps=3).faults == pytest.approx(pages, rel=0.05)
 
 
 @given(st.floats(1e-9, 1.0), st.floats(1e-9, 1e-3))
 def test_repeats_keep_the_clock_under_one_percent(step_s: float, cost_s: float) -> None:
-    repeats = measure.repeats_for(step_s, cost_s)
+    repeats = clock.repeats_for(step_s, cost_s)
     assert repeats * step_s >= 99.99 * cost_s or step_s >= 99.99 * cost_s
     assert repeats == 1 or (repeats - 1) * step_s < 100.01 * cost_s

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from bench import allocator, application, data, stats
+from bench import application, data
 from bench.core import arrays_hash
 from bench.core.record import Record
+from bench.measure import allocator, statistics
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 
@@ -30,8 +31,8 @@ def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
 def test_a_step_of_one_millisecond_costs_at_most_one_percent_more(tmp_path: Path) -> None:
     record = weighed(tmp_path, "fake", backends=["null"], tasks=["tabular-regression"])
     assert record.status == "ok", record.reason
-    overhead = stats.median(record.step_s) / STEP_S - 1
-    print(f"latency: {overhead:.3%} over 1 ms; queued: {stats.median(record.queued_step_s) / STEP_S - 1:.3%}")
+    overhead = statistics.median(record.step_s) / STEP_S - 1
+    print(f"latency: {overhead:.3%} over 1 ms; queued: {statistics.median(record.queued_step_s) / STEP_S - 1:.3%}")
     assert 0 <= overhead <= 0.01
 
 
@@ -39,7 +40,7 @@ def test_a_plain_loop_over_the_same_forward_pass_agrees(tmp_path: Path) -> None:
     """A machine's other load moves medians by tens of percent; a parent that spins moved a peer's by 140 %."""
     ours = weighed(tmp_path, "quick", tasks=["semantic-search"], backends=["torch"])
     assert ours.status == "ok", ours.reason
-    suite_s, plain = stats.median(ours.step_s), plain_loop(ours)
+    suite_s, plain = statistics.median(ours.step_s), plain_loop(ours)
     medians, fastest = suite_s / plain["median_s"], min(ours.step_s) / plain["fastest_s"]
     print(f"suite {suite_s:.4f} s, plain loop {plain['median_s']:.4f} s, ratio {medians:.3f}, fastest {fastest:.3f}")
     assert 1 / 1.4 <= fastest <= 1.4  # the fastest steps are those that other load left alone

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import parity
 from bench.core import Arrays, record
+from bench.measure import parity
 
 RNG = np.random.default_rng(0)
 ORACLE: Arrays = {"logits": RNG.normal(size=(16, 10))}

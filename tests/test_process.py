@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import environment
-from bench.environment import THREAD_VARIABLES
+from bench.measure import environment
+from bench.measure.environment import THREAD_VARIABLES
 from bench.process import Worker, WorkerFailed, thread_variables
 from bench.worker import Close
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import data, environment, noise, store
+from bench import data, noise, store
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
-from bench.stats import Interval, Verdict
+from bench.measure import environment
+from bench.measure import noise as measure_noise
+from bench.measure.statistics import Interval, Verdict
 from tests.conftest import make_cell, make_thrice
 from tests.experiments import repeat
 from tests.experiments.repeat import Request
@@ -111,11 +113,11 @@ def test_what_whole_runs_differ_by_is_kept_where_the_gate_finds_it(
         (folder / repeat.FINISHED).touch()
     repeat.repeat(given("--read", str(tmp_path / "runs"), "--keep"))
     calibration = noise.load(tmp_path / "cache", "standard", "stock")
-    assert noise.noise(calibration, make_cell("null"), []).between_runs == pytest.approx(0.2)
-    assert noise.noise(calibration, make_cell("fake"), []).between_runs == 0
+    assert measure_noise.noise(calibration, make_cell("null"), []).between_runs == pytest.approx(0.2)
+    assert measure_noise.noise(calibration, make_cell("fake"), []).between_runs == 0
     spread = statistics.stdev([0.0] * 4 + [math.log(1.2)])
-    assert noise.noise(calibration, make_cell("null"), []).ratio_spread == pytest.approx(spread, rel=0.05)
-    assert noise.noise(calibration, make_cell("fake"), []).ratio_spread is None
+    assert measure_noise.noise(calibration, make_cell("null"), []).ratio_spread == pytest.approx(spread, rel=0.05)
+    assert measure_noise.noise(calibration, make_cell("fake"), []).ratio_spread is None
 
 
 def test_runs_of_another_machine_or_beside_a_load_are_not_kept(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from bench import application, compare, data, peaks
 from bench.core import Cost, WeighbridgeError, Work
 from bench.core.record import Peaks
+from bench.measure.peaks import best
+from bench.measure.roofline import beyond, roofline
 from bench.report import rooflines, texts
-from bench.roofline import beyond, roofline
 from tests.conftest import make_record
 
 PEAKS = Peaks(
@@ -97,7 +98,7 @@ def test_the_plot_draws_both_roofs_and_names_the_peaks() -> None:
 
 
 def test_the_best_repetition_is_the_peak() -> None:
-    assert peaks.best(Work(run=lambda: None, amount=6.0), lambda *_: [3.0, 2.0, 4.0]) == 3.0
+    assert best(Work(run=lambda: None, amount=6.0), lambda *_: [3.0, 2.0, 4.0]) == 3.0
 
 
 def test_peaks_are_measured_in_a_process_of_their_own_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment, registry, scores
+from bench import registry, scores
 from bench.core import Cell
+from bench.measure import environment
 from tests.conftest import make_cell
 
 TASK = registry.task("tabular-regression")

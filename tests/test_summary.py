@@ -4,9 +4,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import stats, store, summary
+from bench import store, summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
+from bench.measure import statistics
 from tests.conftest import ABOUT, make_record
 from tests.test_store import OLD, old_line
 
@@ -18,7 +19,7 @@ def test_a_summary_says_what_the_record_says() -> None:
     )  # fmt: skip
     found = summary.parse(store.encoder.encode(record))
     assert found is not None
-    assert found.processes == stats.block_medians(record.step_s, record.blocks) == [[2.0, 5.0], [9.5]]
+    assert found.processes == statistics.block_medians(record.step_s, record.blocks) == [[2.0, 5.0], [9.5]]
     assert (found.step_s, found.floor, found.machine, found.device_peak_bytes) == (5.0, 0.04, "m", 7)
     assert (found.metric, found.score, found.higher_is_better) == ("r2", 0.5, True)
     assert found.facts == summary.Facts(

@@ -10,8 +10,8 @@ import pytest
 
 from backends import fake
 from backends.fake import STEP_S, FakeSession
-from bench import measure, suspicion
 from bench.core import Arrays, Session
+from bench.measure import clock, suspicion
 
 ROWS: Arrays = {"features": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)}
 
@@ -36,7 +36,7 @@ def timed(fault: str = "") -> tuple[str, int]:
     """What is said of a backend whose steps were timed over and over on one batch, and how many more it took."""
     of = session(fault)
     x = of.put(ROWS)
-    step_s = [measure.first_step(of, x)[0] for _ in range(3)][-1]
+    step_s = [clock.first_step(of, x)[0] for _ in range(3)][-1]
     before = of.steps
     return suspicion.reason(of, x, suspicion.fresh_batches(ROWS, 6), step_s), of.steps - before
 

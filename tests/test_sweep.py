@@ -10,10 +10,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import application, cli_sweep, compare, curve, environment, store, sweep
+from bench import application, cli_sweep, compare, curve, store, sweep
 from bench.application import Options, Planned
 from bench.core import WeighbridgeError
 from bench.core.record import Record
+from bench.measure import environment
 from bench.plan import Filters
 from bench.report import sweep as told
 from tests.conftest import Silent, make_cell
@@ -138,7 +139,7 @@ def test_plans_keep_groups_together() -> None:
 
 
 BOUNDED = """
-from bench import memory
+from bench.measure import memory
 memory.bound_host()
 import numpy as np
 small = np.ones(10 * 2**20 // 8)

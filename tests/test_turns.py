@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench import stats, turns
+from bench import turns
 from bench.core.effort import QUICK
+from bench.measure import statistics
 
 TIER = msgspec.structs.replace(QUICK, bound=0.01, cap_s=1e9, fewest_turns=6, most_turns=40)
 FAST, SLOW = 0.01, 0.02
@@ -97,9 +98,9 @@ def test_it_ends_as_soon_as_the_last_ratio_is_known() -> None:
     stopped, told = take([*steady([], FAST, SLOW), unquiet])
     assert stopped == "converged"
     assert 8 < len(told) < TIER.most_turns
-    ratio = stats.paired_ratios([[FAST] * len(told)], [unquiet.timed])
-    assert stats.interval(ratio).relative_error <= TIER.bound
-    assert stats.interval([ratio[0][:-1]]).relative_error > TIER.bound
+    ratio = statistics.paired_ratios([[FAST] * len(told)], [unquiet.timed])
+    assert statistics.interval(ratio).relative_error <= TIER.bound
+    assert statistics.interval([ratio[0][:-1]]).relative_error > TIER.bound
 
 
 def test_a_ratio_that_is_never_known_ends_at_the_most_turns() -> None:
@@ -146,8 +147,8 @@ def test_a_mood_that_all_share_does_not_keep_a_ratio_from_being_known() -> None:
     pair = [Scripted(name, [], lambda turn, s=s: s * float(mood[turn])) for name, s in (("a", FAST), ("b", SLOW))]
     stopped, told = take(pair)
     assert (stopped, len(told)) == ("converged", TIER.fewest_turns)
-    assert stats.interval([pair[0].timed]).relative_error > 10 * TIER.bound
-    ratio = stats.interval(stats.paired_ratios([pair[0].medians()], [pair[1].medians()]))
+    assert statistics.interval([pair[0].timed]).relative_error > 10 * TIER.bound
+    ratio = statistics.interval(statistics.paired_ratios([pair[0].medians()], [pair[1].medians()]))
     assert ratio.value == pytest.approx(FAST / SLOW)
 
 
@@ -177,4 +178,4 @@ def test_one_alone_goes_by_its_own_median() -> None:
     assert take(steady([], FAST)) == ("converged", [1, 2, 3, 4, 5, 6])
     unquiet = Scripted("a", [], never_the_same(FAST, 0))
     assert take([unquiet])[0] == "time cap"
-    assert not stats.has_settled(unquiet.samples(), TIER.bound)
+    assert not statistics.has_settled(unquiet.samples(), TIER.bound)

@@ -21,7 +21,7 @@ DEFAULT_BETWEEN_RUNS = 0.10
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
-    """How far outputs are from the float64 oracle, in units of how far the reference's are (see `bench.parity`)."""
+    """How far outputs are from the float64 oracle, in units of how far the reference's are."""
 
     ratio: float | None
     """None where it is not finite: an output is missing, misshapen, or holds NaN or infinity."""

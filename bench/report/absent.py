@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bench import sides
+from bench.measure import sides
 from bench.row import Row
 
 MOST_CHARACTERS = 160

@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
-from bench import stats
 from bench.gate import Change, Kind, Metric, Outcome
+from bench.measure import statistics
 from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
 from bench.summary import Summary
@@ -61,7 +61,7 @@ def what(change: Change) -> list[str]:
 
 
 def _speed(before: Summary, after: Summary, change: Change) -> str:
-    ratio = change.speed or stats.NOTHING
+    ratio = change.speed or statistics.NOTHING
     told = f"{percent(ratio.value - 1)} faster" if ratio.value > 1 else f"{percent(1 / ratio.value - 1)} slower"
     return f"{told} against {change.against}, which took turns with it" if change.against else told
 

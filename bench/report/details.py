@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bench import stats
 from bench.compare import FOOTING
+from bench.measure import statistics
 from bench.report.figures import number, percent, seconds, size
 from bench.report.plot import Plot, Series, unit_of
 from bench.report.table import NOTHING, Column
@@ -159,7 +159,7 @@ def samples(row: Row, most: int) -> Samples | None:
     step_s = row.record.step_s
     if not step_s:
         return None
-    scale, unit = unit_of(stats.median(step_s))
+    scale, unit = unit_of(statistics.median(step_s))
     kept = evenly((value / scale for value in step_s), most)
     distance = len(step_s) / len(kept)
     backend = row.record.cell.backend
@@ -168,7 +168,7 @@ def samples(row: Row, most: int) -> Samples | None:
     thinned = f"{len(kept)} of {len(step_s):,}, at even distances" if len(kept) < len(step_s) else f"all {len(kept)}"
     plot = Plot(
         title="Raw samples", kind="lines", x_label="step", y_label=unit, series=[series], columns=[], table=[],
-        text=f"Steps in the order in which they were taken: {thinned}. Median {seconds(stats.median(step_s))}, "
+        text=f"Steps in the order in which they were taken: {thinned}. Median {seconds(statistics.median(step_s))}, "
         f"shortest {seconds(min(step_s))}, longest {seconds(max(step_s))}.",
     )  # fmt: skip
     return Samples(plot=plot, text=f"{unit}: {', '.join(number(value, digits=4) for value in kept)}")

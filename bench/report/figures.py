@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from bench.breakeven import BreakEven
-from bench.stats import Interval, Lean, Verdict
+from bench.measure.statistics import Interval, Lean, Verdict
 
 
 def number(value: float | None, unit: str = "", digits: int = 3) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench import compare, sides, stopping
+from bench import compare, stopping
 from bench.load import Loaded, Serving, Streamed
+from bench.measure import sides
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
 

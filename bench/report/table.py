@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench import stats
 from bench.breakeven import BreakEven
 from bench.compare import SEQUENTIAL_FLOOR
+from bench.measure import statistics
+from bench.measure.roofline import Roofline
 from bench.report.figures import calls, percent, seconds, size
 from bench.report.texts import (
     best,
@@ -27,7 +28,6 @@ from bench.report.texts import (
     task,
     verdict,
 )
-from bench.roofline import Roofline
 from bench.row import Row
 
 NOTHING = ("–", "n/a", "")
@@ -229,7 +229,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
 
 def lone(rows: Sequence[Row]) -> list[str]:
     """One line where verdicts lack processes."""
-    found = [row for row in rows if row.verdict and row.processes < stats.FEWEST_PROCESSES]
+    found = [row for row in rows if row.verdict and row.processes < statistics.FEWEST_PROCESSES]
     of = f" ({len(found):,} of {len(rows):,} rows)" if len(found) < len(rows) else ""
     return [f"one process a side is only a look, no verdict: --tier quick or more takes three{of}"] if found else []
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench import stats
+from bench.measure import statistics
 from bench.report.figures import number, scaled, size, times, word
 from bench.row import Row
 
@@ -53,7 +53,7 @@ def parity(row: Row) -> str:
 
 def status(row: Row) -> str:
     """What became of it; `not settled` only where that is why there is no verdict."""
-    cut_short = row.record.settled is False and row.verdict == "UNSURE" and row.processes >= stats.FEWEST_PROCESSES
+    cut_short = row.record.settled is False and row.verdict == "UNSURE" and row.processes >= statistics.FEWEST_PROCESSES
     return row.record.status + (", not settled" if cut_short else "")
 
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench import sides
+from bench.measure import sides
 from bench.row import Row
 
 T = TypeVar("T")

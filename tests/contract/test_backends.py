@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench import parity, registry
+from bench import registry
 from bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
+from bench.measure import parity
 from bench.run import not_installed
 from tests.conftest import make_cell
 

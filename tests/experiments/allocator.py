@@ -13,14 +13,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench import application, calibrate, stats
+from bench import application, calibrate
 from bench.calibrate import Pair
 from bench.core import WeighbridgeError
 from bench.core.effort import tier
+from bench.measure import statistics
+from bench.measure.statistics import Interval
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval, number, seconds
-from bench.stats import Interval
 from tests.experiments.tables import markdown
 
 
@@ -31,13 +32,13 @@ def headings(against: str) -> list[str]:
 
 def together(pairs: Sequence[Pair]) -> Interval:
     """What several pairs of one cell have in common: their processes are all samples of it."""
-    return stats.interval([process for pair in pairs for process in pair.ratios if process])
+    return statistics.interval([process for pair in pairs for process in pair.ratios if process])
 
 
 def row(pairs: Sequence[Pair]) -> list[str]:
     """Of one cell."""
     cell = pairs[0].cell
-    steps, faults = ([stats.median([getattr(pair, name)[side] for pair in pairs]) for side in (0, 1)]
+    steps, faults = ([statistics.median([getattr(pair, name)[side] for pair in pairs]) for side in (0, 1)]
                      for name in ("steps", "minor_faults"))  # fmt: skip
     return [
         cell.task, f"{cell.scenario} {cell.precision} b{cell.batch_size}", *map(seconds, steps),
@@ -47,7 +48,7 @@ def row(pairs: Sequence[Pair]) -> list[str]:
 
 def measured(given: argparse.Namespace) -> list[Pair]:
     """Stock pages first, the other allocator second, pair by pair."""
-    from bench import allocator
+    from bench.measure import allocator
 
     tasks = [name for name in given.tasks.split(",") if name]
     planned = calibrate.of_the_reference(application.prepare("quick", Filters(tasks=tasks)))

@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import stats
+from bench.measure import statistics
+from bench.measure.statistics import Interval
 from bench.process import thread_variables
-from bench.stats import Interval
 
 LOOP = """
 for _ in range({warm}):
@@ -60,4 +60,4 @@ def _run(command: Sequence[str], variables: Mapping[str, str]) -> str:
 
 def ratio(over: Sequence[float], under: Sequence[float]) -> Interval:
     """Of two sequential runs, with the interval that their own steps give, each counted as independent."""
-    return stats.unpaired_ratio(stats.interval([over]), stats.interval([under]))
+    return statistics.unpaired_ratio(statistics.interval([over]), statistics.interval([under]))

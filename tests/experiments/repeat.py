@@ -24,10 +24,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, calibrate, compare, environment, gate, noise, stats, store, summary
+from bench import application, calibrate, compare, gate, store, summary
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import tier
 from bench.files import write_whole
+from bench.measure import environment, noise, statistics
 from tests.experiments.load import competing_load
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, repeated, row
 
@@ -138,7 +139,7 @@ def steps_of(paths: Sequence[Path]) -> dict[Cell, list[float]]:
             if each.machine not in ("", environment.machine_name()):
                 raise WeighbridgeError(f"{path} was measured on {each.machine}; --keep is of runs of this machine")
             if each.sure:
-                found.setdefault(cell, []).append(stats.interval(each.quiet).value)
+                found.setdefault(cell, []).append(statistics.interval(each.quiet).value)
     return found
 
 

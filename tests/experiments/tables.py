@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from bench.measure.statistics import Interval, Verdict
 from bench.report.figures import interval
-from bench.stats import Interval, Verdict
 
 HEADINGS = (
     "pair", "runs", "FASTER", "SLOWER", "SAME", "UNSURE", "opposed", "SAME beside another", "intervals that hold",

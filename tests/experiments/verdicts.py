@@ -25,10 +25,10 @@ from bench.application import Planned
 from bench.calibrate import Pair
 from bench.core import Cell
 from bench.core.effort import tier
+from bench.measure.statistics import Interval
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval
-from bench.stats import Interval
 from tests.experiments import others
 from tests.experiments.load import competing_load
 from tests.experiments.others import Way

@@ -20,9 +20,9 @@ from flax import nnx
 
 from backends.flax_nnx import bridge, models
 from backends.torch_nn import models as torch_models
-from bench import parity
 from bench.core import Arrays, ModelSpec, Seeded
 from bench.core.record import Parity
+from bench.measure import parity
 
 Draw = Callable[[np.random.Generator], Arrays]
 BERT = {"vocab_size": 99, "hidden_size": 48, "num_attention_heads": 4, "intermediate_size": 80, "num_hidden_layers": 3}

@@ -111,7 +111,7 @@ def machine_name() -> str:
 @cache
 def git_commit() -> str:
     """Short commit of the source tree, with `+` where it was changed; `nogit` outside a checkout."""
-    here = Path(__file__).resolve().parent.parent
+    here = Path(__file__).resolve().parents[2]
     try:
         commit = _git(here, "rev-parse", "--short", "HEAD")
         changed = _git(here, "status", "--porcelain", "--untracked-files=no")
@@ -194,7 +194,7 @@ def source_hash(*files: Path) -> str:
     That is `COMPUTING`, and `files`: of a task, of a backend. Code that plans, tells or draws is not part of it.
     """
     digest = hashlib.sha256(f"{sys.version} {cpu_model()} {usable_cpus()}".encode())
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     for path in (*(here / f"{name}.py" for name in COMPUTING), *files):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

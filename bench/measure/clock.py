@@ -1,4 +1,9 @@
-"""How a quantity is read. Knows no task, no backend and no worker."""
+"""The clock. The only module that times, so that every figure of every backend is taken the same way.
+
+Two figures, never mixed (measuring rule 1): a *latency* block synchronises after every step; a *queued*
+block hands in all its steps and synchronises once, which is what throughput means where dispatch is
+asynchronous. A step that is short beside the clock's own cost is repeated between two readings (rule 8).
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench import memory
 from bench.core.backend import Session
+from bench.measure import memory
 
 CLOCK_READINGS = 200
 SHORTEST_STEP_IN_CLOCK_COSTS = 100

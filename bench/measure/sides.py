@@ -9,9 +9,36 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench import stats
 from bench.core.cell import Cell
 from bench.core.record import Record
+from bench.measure import statistics
+
+
+def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
+    """Of blocks that took turns: their ratio, how many there were, and whether a verdict may be given of it.
+
+    Turns in which either side had a busy neighbour are left out; where that leaves none, all are shown. Of too few, or
+    of crowded ones, there is no verdict.
+    """
+    quiet = statistics.paired_ratios(that.quiet, this.quiet)
+    ratios = quiet if any(quiet) else statistics.paired_ratios(that.every, this.every)
+    return statistics.interval(ratios), sum(map(len, ratios)), statistics.enough(quiet)
+
+
+def medians(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
+    """Of medians that were taken one after the other, as `turns`."""
+    quiet = [statistics.known(side.quiet) for side in (that, this)]
+    sure = all(map(statistics.enough, quiet))
+    over, under = quiet if all(map(any, quiet)) else (that.every, this.every)
+    blocks = min(sum(map(len, side)) for side in (over, under))
+    return statistics.unpaired_ratio(statistics.interval(over), statistics.interval(under)), blocks, sure
+
+
+def in_turns(this: Side, that: Side) -> bool:
+    """Whether blocks pair: a retry measures anew, and beside nobody of the first time."""
+    record, other = this.record, that.record
+    return record.started == other.started and record.pairing == other.pairing == "interleaved"
+
 
 Group = tuple[object, ...]
 Blocks = list[list[float]]
@@ -47,10 +74,10 @@ def side(record: Record) -> Side:
         record=record,
         group=group(record.cell),
         steps=_marked(
-            stats.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else [], record.crowded
+            statistics.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else [], record.crowded
         ),
         queued=_marked(queued(record), record.crowded),
-        step_s=stats.median(steps),
+        step_s=statistics.median(steps),
         score=main_score(record),
         camp=str(record.facts.get("camp") or ""),
     )
@@ -64,7 +91,7 @@ def queued(record: Record) -> Blocks:
 
 
 def _marked(blocks: Blocks, crowded: Sequence[Sequence[bool]]) -> Turns:
-    return Turns(blocks, stats.without(blocks, crowded) if any(map(any, crowded)) else blocks)
+    return Turns(blocks, statistics.without(blocks, crowded) if any(map(any, crowded)) else blocks)
 
 
 def group(cell: Cell) -> Group:

@@ -7,12 +7,39 @@ float32, 3 for half types, and the floor is 1e-7 of the oracle's own scale.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.core.arrays import Arrays
 from bench.core.cell import Precision
 from bench.core.record import Parity
+
+TOLERANCE: dict[Precision, float] = {"fp64": 1e-9, "fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2, "int8": 5e-2}
+"""Root mean square of the difference, relative to that of the output. Of fp32 a hundred times what batching changes on
+the suite's models (docs/scenarios.md), and a hundredth of what tanh for erf changes in a GELU."""
+
+
+def error(found: Arrays, expected: Arrays) -> float:
+    """The largest of all outputs: RMS of the difference by RMS of what is expected; infinity where shapes differ."""
+    if found.keys() != expected.keys() or any(found[name].shape != expected[name].shape for name in found):
+        return float("inf")
+    return worst(_error(found[name], expected[name]) for name in found)
+
+
+def worst(errors: Iterable[float]) -> float:
+    """The largest; infinity where there is none or one is no number, which `max` passes over unless it comes first."""
+    known = list(errors)
+    return max(known) if known and not any(map(math.isnan, known)) else math.inf
+
+
+def _error(found: np.ndarray, expected: np.ndarray) -> float:
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
+    scale = float(np.sqrt(np.mean(expected**2))) or 1.0
+    return float(np.sqrt(np.mean((found - expected) ** 2))) / scale
+
 
 FLOOR = 1e-7
 LIMITS: dict[Precision, float] = {"fp64": 2.0, "fp32": 2.0, "tf32": 3.0, "bf16": 3.0, "fp16": 3.0, "int8": 3.0}

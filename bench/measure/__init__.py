@@ -1,0 +1,1 @@
+"""How a quantity is read. Knows no task, no backend and no worker."""
