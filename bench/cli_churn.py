@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import application, churn, console, registry, study
-from bench.churn import JOURNAL, Churned
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
 from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
@@ -21,6 +20,7 @@ from bench.display import Display
 from bench.files import write_whole
 from bench.measure import parity
 from bench.report import churn as told
+from bench.scenarios.varying_shapes.result import JOURNAL, Churned
 
 STRATEGIES = 4
 SUITE = "varying-shapes"

@@ -20,8 +20,9 @@ from bench.core.effort import tier
 from bench.core.errors import unknown
 from bench.display import Display
 from bench.files import write_whole
-from bench.load import EFFORT, JOURNAL, Asked, Kind, Loaded
 from bench.report import load as words_of
+from bench.scenarios.serve.measure import EFFORT, Asked
+from bench.scenarios.serve.result import JOURNAL, Kind, Loaded
 
 
 def register(app: typer.Typer) -> None:

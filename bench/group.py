@@ -26,8 +26,9 @@ from bench.measure.allocator import Allocator
 from bench.measure.noise import Calibration, Sampler
 from bench.measure.roofline import beyond
 from bench.process import Worker, WorkerFailed, thread_variables
+from bench.scenarios.base import ImplausibleError, ParityError
+from bench.scenarios.steps.measure import Weighing
 from bench.turns import take_turns
-from bench.weigh import ImplausibleError, ParityError, Weighing
 from bench.worker import Open
 
 FRAMEWORK_BYTES = 1 << 30

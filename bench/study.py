@@ -25,8 +25,10 @@ from bench.core.trial import SCHEMA, T
 from bench.group import Job, Watcher, living
 from bench.process import Worker, WorkerFailed
 from bench.run import Run, grouped
-from bench.weigh import Ask, ParityError, Weighing
-from bench.worker import Close, Memory, Open
+from bench.scenarios.base import Ask, ParityError
+from bench.scenarios.steps.measure import Weighing
+from bench.scenarios.steps.requests import Close, Memory
+from bench.worker import Open
 
 NOTHING_MORE: Mapping[str, Any] = {}
 Converse = Callable[[Cell, Ask], dict[str, Any]]

@@ -12,7 +12,7 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,8 +26,12 @@ from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure import allocator, clock, energy, environment, memory, parity, suspicion
-from bench.service import Audit, LoadRequest, Offline, Serve, Service, Stage, Stream
-from bench.shapes import Churn, Churning
+from bench.scenarios.serve.answer import Service
+from bench.scenarios.serve.requests import Audit, LoadRequest, Offline, Serve, Stage, Stream
+from bench.scenarios.steps.answer import batches
+from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
+from bench.scenarios.varying_shapes.answer import Churning
+from bench.scenarios.varying_shapes.requests import Churn
 
 PR_SET_PDEATHSIG = 1
 
@@ -47,59 +51,6 @@ class Open(msgspec.Struct, frozen=True, tag="open"):
     cell: Cell
     artefacts: Artefacts
     files: dict[str, Path]
-
-
-class First(msgspec.Struct, frozen=True, tag="first"):
-    """Take the first step, compilation included."""
-
-
-class Check(msgspec.Struct, frozen=True, tag="check"):
-    """Judge the outputs on the fixed batch against the oracle."""
-
-
-class Score(msgspec.Struct, frozen=True, tag="score"):
-    """Run the whole eval split and score it."""
-
-
-class Settle(msgspec.Struct, frozen=True, tag="settle"):
-    """Forget peaks so far: what follows is the steady state."""
-
-
-class Block(msgspec.Struct, frozen=True, tag="block"):
-    """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only.
-
-    `lead_in` steps go before them untimed: a process that was stopped finds its caches cold. The last step's outputs
-    are held against those that were checked.
-    """
-
-    steps: int
-    mode: str = "latency"
-    repeats: int = 1
-    lead_in: int = 0
-
-
-class Suspect(msgspec.Struct, frozen=True, tag="suspect"):
-    """Look for answers that are remembered, or not done when they are said to be. Apart from timing, and after it."""
-
-    step_s: float
-
-
-class Energy(msgspec.Struct, frozen=True, tag="energy"):
-    """Count the joules of blocks of `steps` queued steps. Asked only where `open` named a meter."""
-
-    steps: int
-
-
-class Memory(msgspec.Struct, frozen=True, tag="memory"):
-    """Tell the peaks, and what was effective."""
-
-
-class Count(msgspec.Struct, frozen=True, tag="count"):
-    """Count operations and bytes of a step. Apart from timing, and after it."""
-
-
-class Close(msgspec.Struct, frozen=True, tag="close"):
-    """Give everything back and end."""
 
 
 Request = (
@@ -332,17 +283,6 @@ class Worker:
 
     def _progress(self, fraction: float) -> None:
         self.tell(Answer(progress=fraction))
-
-
-def batches(inputs: Arrays, targets: Arrays, size: int) -> Iterator[tuple[Arrays, Arrays]]:
-    """Batches of exactly `size` rows in order; the last is padded with its first row, its targets are not."""
-    count = len(next(iter(inputs.values())))
-    for start in range(0, count, size):
-        chosen = np.minimum(np.arange(start, start + size), count - 1)
-        yield (
-            {name: array[chosen] for name, array in inputs.items()},
-            {name: array[start : start + size] for name, array in targets.items()},
-        )
 
 
 def die_with_parent(parent: int) -> None:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from bench.audit import MOST_LOGGED, MOST_LOGGED_BYTES, Audited, Log, Repeats, audited, rows
 from bench.core import Arrays
 from bench.measure.parity import error
+from bench.scenarios.serve.audit import MOST_LOGGED, MOST_LOGGED_BYTES, Audited, Log, Repeats, audited, rows
 
 RNG = np.random.default_rng(0)
 SAMPLES = list(range(6))

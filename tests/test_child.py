@@ -11,7 +11,7 @@ import pytest
 from bench import store
 from bench.core import child
 from bench.process import Worker
-from bench.worker import Close
+from bench.scenarios.steps.requests import Close
 
 HOSTILE = {
     "random.py": "raise SystemExit('not Python\\'s own')",

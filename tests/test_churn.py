@@ -11,16 +11,18 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bench import application, churn, cli_churn, data, registry, store
-from bench.buckets import Shape
-from bench.churn import Churned, cost, total_s
 from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
 from bench.measure import parity
 from bench.plan import Filters
 from bench.report import churn as told
-from bench.shapes import Churn, Churning, Passed, filled, length_of
-from bench.weigh import Ask
+from bench.scenarios.base import Ask
+from bench.scenarios.varying_shapes import padding, result
+from bench.scenarios.varying_shapes.answer import Churning, filled, length_of
+from bench.scenarios.varying_shapes.buckets import Shape
+from bench.scenarios.varying_shapes.requests import Churn, Passed
+from bench.scenarios.varying_shapes.result import Churned, cost, total_s
 from tests.conftest import Silent, make_cell
 
 COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001
@@ -117,9 +119,9 @@ def test_a_neighbours_burst_in_one_pass_is_no_part_of_a_step() -> None:
 
 
 def test_a_shape_costs_nothing_more_where_programs_serve_any() -> None:
-    assert churn.price_s(passed([])) == pytest.approx(COMPILE_S)
-    assert churn.price_s(passed([], session=Compiling(any_shape=True))) == 0
-    assert churn.price_s(passed([], session=Compiling(compiles=False))) == 0
+    assert padding.price_s(passed([])) == pytest.approx(COMPILE_S)
+    assert padding.price_s(passed([], session=Compiling(any_shape=True))) == 0
+    assert padding.price_s(passed([], session=Compiling(compiles=False))) == 0
 
 
 def test_what_does_not_compile_loses_nothing() -> None:
@@ -205,7 +207,7 @@ def test_the_best_set_that_was_chosen_is_the_best_that_was_measured(
     assert [trial.strategy for trial in found] == ["exact", "one length", "powers of two", "best"]
     best = total_s(found[-1], passes)
     assert best <= min(total_s(trial, passes) for trial in found) * 1.001
-    assert told.sentence(found, passes).startswith(churn.as_fast(found, passes)[0].strategy)
+    assert told.sentence(found, passes).startswith(result.as_fast(found, passes)[0].strategy)
 
 
 def test_where_compiling_is_repaid_many_times_over_exact_is_best_and_not_done_twice(
@@ -235,7 +237,7 @@ def test_where_exact_fails_the_paddings_that_might_not_are_tried(monkeypatch: py
     assert [(trial.strategy, trial.status) for trial in found] == [
         ("exact", "oom"), ("one length", "ok"), ("powers of two", "ok"),
     ]  # fmt: skip
-    assert told.sentence(found, 20).startswith(churn.as_fast(found, 20)[0].strategy)
+    assert told.sentence(found, 20).startswith(result.as_fast(found, 20)[0].strategy)
 
 
 def test_a_task_of_one_shape_is_a_wrong_request() -> None:
@@ -285,8 +287,8 @@ SAME, SHORT, LONG = Shape(1, 8), Shape(1, 10), Shape(1, 16)
 def test_what_is_no_more_than_equal_shapes_differ_by_is_no_difference() -> None:
     exact = timed("exact", [SAME, SHORT], [1.00, 0.100])
     best = timed("best", [SAME, LONG], [0.95, 0.102])
-    assert churn.drift(exact, best) == churn.drift(best, exact) == pytest.approx(1 / 0.95 - 1)
-    assert [trial.strategy for trial in churn.as_fast([exact, best], 100)] == ["best", "exact"]
+    assert result.drift(exact, best) == result.drift(best, exact) == pytest.approx(1 / 0.95 - 1)
+    assert [trial.strategy for trial in result.as_fast([exact, best], 100)] == ["best", "exact"]
     assert "best and exact cannot be told apart over 100 passes: 4.6 % lies between them" in told.sentence(
         [exact, best], 100
     )
@@ -294,14 +296,14 @@ def test_what_is_no_more_than_equal_shapes_differ_by_is_no_difference() -> None:
 
 def test_what_is_more_is_one() -> None:
     exact, one = timed("exact", [SAME, SHORT], [1.0, 0.1]), timed("one length", [SAME, LONG], [1.01, 0.3])
-    assert churn.noise([exact, one]) == pytest.approx(0.02)
+    assert result.noise([exact, one]) == pytest.approx(0.02)
     assert told.sentence([exact, one], 100) == "exact is fastest over 100 passes"
 
 
 def test_without_equal_shapes_the_floor_of_the_machine_stands_in() -> None:
     exact, one = timed("exact", [SHORT], [1.0]), timed("one length", [LONG], [1.015])
-    assert churn.drift(exact, one) is None
-    assert len(churn.as_fast([exact, one], 100)) == 2
+    assert result.drift(exact, one) is None
+    assert len(result.as_fast([exact, one], 100)) == 2
 
 
 def test_a_best_that_was_sought_over_other_passes_is_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +315,7 @@ def test_a_best_that_was_sought_over_other_passes_is_sought_again(monkeypatch: p
 
 def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
     trial = timed("exact", [SAME, SHORT], [1.0, 0.1])
-    store.append(tmp_path / churn.JOURNAL, trial)
+    store.append(tmp_path / result.JOURNAL, trial)
     planned = application.prepare("fake", Filters())
     with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
         cli_churn.weigh(planned, application.Options(out=tmp_path, resume=True), 40, 100)

@@ -7,16 +7,19 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import compare, load, pipe, registry, server, stopping, study
-from bench.audit import Audited
+from bench import compare, load, registry, study
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
-from bench.load import Asked, Conversation, Effort, Loaded, Rated, Serving, Streamed
-from bench.rate import Probe, Search
 from bench.registry import task
 from bench.report import load as words
-from bench.server import Policy
-from bench.service import Audit, Offline, Serve, Service, Stage, Stream
+from bench.scenarios.serve import measure, pipe, server, stopping
+from bench.scenarios.serve.answer import Service
+from bench.scenarios.serve.audit import Audited
+from bench.scenarios.serve.measure import Asked, Conversation, Effort
+from bench.scenarios.serve.rate import Probe, Search
+from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
+from bench.scenarios.serve.result import Loaded, Rated, Serving, Streamed
+from bench.scenarios.serve.server import Policy
 from tests.conftest import make_cell
 
 RUN = ["load", "--suite", "fake", "--batch-sizes", "8"]
@@ -179,7 +182,7 @@ FOOTING: dict[str, object] = {**dict.fromkeys(compare.FOOTING, "same"), "threads
 
 
 def trial(backend: str, rate: float, **changes: object) -> Loaded:
-    found = load.judged(
+    found = measure.judged(
         msgspec.convert(Asks(1e9)(Serve(rate=rate, queries=900, policy=Policy(most=8, queue=9))), server.Served),
         rate, True, 0.1, 2,
     )  # fmt: skip

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import stopping
-from bench.arrivals import MOMENT, issue, schedule
-from bench.server import Policy, Served, Server, padded, sizes
+from bench.scenarios.base import padded, sizes
+from bench.scenarios.serve import stopping
+from bench.scenarios.serve.arrivals import MOMENT, issue, schedule
+from bench.scenarios.serve.server import Policy, Served, Server
 
 STEP_S, STALL_S = 0.0005, 0.2
 

@@ -12,9 +12,9 @@ from bench.core import Cell, WeighbridgeError, trial
 from bench.core.effort import QUICK
 from bench.core.trial import Trial
 from bench.plan import Filters
+from bench.scenarios.base import Ask
+from bench.scenarios.steps.requests import Block
 from bench.study import Study
-from bench.weigh import Ask
-from bench.worker import Block
 from tests.conftest import Silent
 
 

@@ -27,6 +27,7 @@ COMPUTING = (
     "core/cell",
     "core/metrics",
     "core/task",
+    "scenarios/steps/answer",
     "scores",
     "worker",
 )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench import churn
-from bench.churn import Churned, as_fast, cost, noise, total_s
 from bench.core.cell import Cell
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
+from bench.scenarios.varying_shapes import result
+from bench.scenarios.varying_shapes.result import Churned, as_fast, cost, noise, total_s
 
 HEADINGS = (
     "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "later pass", "tokens/s",
@@ -103,7 +103,7 @@ def row(trial: Churned, passes: int) -> list[str]:
     again = f" + {found.again} again" if found.again else ""
     error = trial.passed.error
     return [
-        trial.strategy, _buckets(trial) or "–", str(len(set(churn.shapes_of(trial)))),
+        trial.strategy, _buckets(trial) or "–", str(len(set(result.shapes_of(trial)))),
         "–" if found.programs is None else f"{found.programs}{again}",
         "–" if found.programs is None else seconds(found.compiling_s),
         seconds(found.cold_s), seconds(found.steady_s), number(found.tokens_per_s), percent(found.waste),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench import compare, stopping
-from bench.load import Loaded, Serving, Streamed
+from bench import compare
 from bench.measure import sides
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
+from bench.scenarios.serve import stopping
+from bench.scenarios.serve.result import Loaded, Serving, Streamed
 
 HEADINGS = (
     "cell", "single stream p50 / p90 / p99", "multi stream p99", "offline", "server", "of the reference's",

@@ -14,61 +14,20 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from bench import audit
-from bench.arrivals import schedule
 from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Examples, Task
 from bench.measure.clock import forget_garbage, quiet_collector
-from bench.pipe import arriving
-from bench.server import Policy, Server, padded, sizes
+from bench.scenarios.base import padded, sizes
+from bench.scenarios.serve import audit
+from bench.scenarios.serve.arrivals import schedule
+from bench.scenarios.serve.pipe import arriving
+from bench.scenarios.serve.requests import Audit, LoadRequest, Offline, Serve, Stage, Stream
+from bench.scenarios.serve.server import Server
 
 MOST_SAMPLES = 1024
 """Held in memory, as MLPerf's performance samples are."""
-
-
-class Stage(msgspec.Struct, frozen=True, tag="stage"):
-    """Load samples, and take a step of every batch size that queries of up to `most` samples will need."""
-
-    most: int
-
-
-class Stream(msgspec.Struct, frozen=True, tag="stream"):
-    """Closed loop: queries of `samples` samples, the next as soon as the last is answered."""
-
-    samples: int
-    fewest: int
-    seconds: float
-    seed: int = 0
-
-
-class Offline(msgspec.Struct, frozen=True, tag="offline"):
-    """All samples at once, in full batches."""
-
-    seconds: float
-    seed: int = 0
-
-
-class Serve(msgspec.Struct, frozen=True, tag="serve"):
-    """Open loop: queries of one sample that come by a Poisson process, to a server that batches."""
-
-    rate: float
-    queries: int
-    policy: Policy
-    seed: int = 0
-    bound_s: float | None = None
-    most_late: int | None = None
-    """End as soon as more are later than the bound."""
-
-
-class Audit(msgspec.Struct, frozen=True, tag="audit"):
-    """Hold what was answered under load to what the scoring mode gives, and repeat one sample."""
-
-    seed: int = 0
-
-
-LoadRequest = Stage | Stream | Offline | Serve | Audit
 
 
 class Service:

@@ -1,4 +1,4 @@
-"""`python -m bench.arrivals`: an open-loop generator. Requests come when they are due, however the server fares.
+"""An open-loop generator: requests come when they are due, however the server fares.
 
 A process of its own, so that neither a step nor an interpreter's lock can hold it up, and one that imports nothing
 beyond the standard library. It hands each request in as eight bytes on a pipe, the moment at which it did; the pipe is

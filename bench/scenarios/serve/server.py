@@ -118,13 +118,3 @@ class Server:
             self.late += self.latencies_s[index] > bound_s
         self.answered += len(chosen)
         self.batches.append(len(chosen))
-
-
-def padded(count: int, most: int) -> int:
-    """The size that a batch of `count` is run at by a backend that compiles a program a shape: a power of two."""
-    return min(most, 1 << (count - 1).bit_length())
-
-
-def sizes(most: int) -> list[int]:
-    """Every size that `padded` gives."""
-    return sorted({padded(count, most) for count in range(1, most + 1)})

@@ -9,7 +9,6 @@ Between `get_ready` and `finish` come the turns (`bench.turns`).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -19,33 +18,13 @@ from bench.core.cell import Cell
 from bench.core.effort import Tier
 from bench.core.record import Parity, Record
 from bench.measure import clock, statistics
-from bench.worker import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
+from bench.scenarios.base import Ask, ImplausibleError, ParityError, Phase
+from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
 
-Ask = Callable[[msgspec.Struct], dict[str, Any]]
-"""Sends a request to the worker and waits for its answer."""
-Phase = Callable[[str], None]
 PEAKS = ("host_peak_bytes", "device_peak_bytes", "device_reserved_bytes", "device_process_bytes")
 A_PROCESS = ("blocks", "queued_blocks", "minor_faults", "crowded")
 """Fields that hold an entry a process."""
 MOST_QUEUED = 10_000
-
-
-class ParityError(Exception):
-    """The backend computes something else."""
-
-    def __init__(self, parity: Parity) -> None:
-        self.parity = parity
-        ratio = "not finite" if parity.ratio is None else f"{parity.ratio:.3g}"
-        decisions = (
-            "" if parity.decisions_equal in (None, 1.0) else f"; {parity.decisions_equal:.2%} of decisions equal"
-        )
-        super().__init__(
-            f"error of {parity.output!r} is {ratio} times the reference's, limit {parity.limit:g}{decisions}"
-        )
-
-
-class ImplausibleError(Exception):
-    """Its steps cannot be believed; the text says why."""
 
 
 class Weighing:

@@ -1,4 +1,4 @@
-"""The server's end of the generator (`bench.arrivals`): starts it, and reads from its pipe who has come."""
+"""The server's end of the generator (`arrivals`): starts it, and reads from its pipe who has come."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from bench.arrivals import MOMENT
 from bench.core import child
 from bench.core.errors import WeighbridgeError
+from bench.scenarios.serve.arrivals import MOMENT
 
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 2**20
@@ -23,7 +23,7 @@ ROOM_A_QUERY_S = 2e-6
 
 
 class Pipe:
-    """A `bench.server.Line` that a generator writes to."""
+    """A `bench.scenarios.serve.server.Line` that a generator writes to."""
 
     def __init__(self, end: int) -> None:
         self.end, self.unread, self.open = end, b"", True
@@ -52,7 +52,9 @@ def arriving(rate: float, count: int, seed: int) -> Generator[tuple[Pipe, float]
     start = time.monotonic() + HEAD_START_S + ROOM_A_QUERY_S * count
     words = [str(theirs), repr(start), repr(rate), str(count), str(seed), str(os.getpid())]
     generator = subprocess.Popen(
-        child.command("-m", "bench.arrivals", *words), env={**os.environ, **child.path_variables()}, pass_fds=(theirs,)
+        child.command("-m", "bench.scenarios.serve.arrivals", *words),
+        env={**os.environ, **child.path_variables()},
+        pass_fds=(theirs,),
     )
     os.close(theirs)
     try:

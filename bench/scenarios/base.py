@@ -1,0 +1,43 @@
+"""What scenarios share: how a worker is asked, and how a measurement ends early."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from bench.core.record import Parity
+
+
+def padded(count: int, most: int) -> int:
+    """The size that a batch of `count` is run at by a backend that compiles a program a shape: a power of two."""
+    return min(most, 1 << (count - 1).bit_length())
+
+
+def sizes(most: int) -> list[int]:
+    """Every size that `padded` gives."""
+    return sorted({padded(count, most) for count in range(1, most + 1)})
+
+
+Ask = Callable[[msgspec.Struct], dict[str, Any]]
+"""Sends a request to the worker and waits for its answer."""
+Phase = Callable[[str], None]
+
+
+class ParityError(Exception):
+    """The backend computes something else."""
+
+    def __init__(self, parity: Parity) -> None:
+        self.parity = parity
+        ratio = "not finite" if parity.ratio is None else f"{parity.ratio:.3g}"
+        decisions = (
+            "" if parity.decisions_equal in (None, 1.0) else f"; {parity.decisions_equal:.2%} of decisions equal"
+        )
+        super().__init__(
+            f"error of {parity.output!r} is {ratio} times the reference's, limit {parity.limit:g}{decisions}"
+        )
+
+
+class ImplausibleError(Exception):
+    """Its steps cannot be believed; the text says why."""

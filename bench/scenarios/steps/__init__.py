@@ -1,0 +1,1 @@
+"""Steps that are timed in turns: `infer` and `generate`."""

@@ -1,0 +1,1 @@
+"""Shapes that change: recompilation, padding, and the best set of lengths."""

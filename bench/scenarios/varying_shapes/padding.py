@@ -1,0 +1,40 @@
+"""Which lengths a backend's batches are best padded to."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.core.cell import Cell
+from bench.scenarios import base
+from bench.scenarios.varying_shapes import buckets
+from bench.scenarios.varying_shapes.buckets import Shape
+from bench.scenarios.varying_shapes.requests import Passed
+from bench.scenarios.varying_shapes.result import cost
+
+HOPELESS = ("skipped", "parity_failed")
+"""After these, no other padding can do better."""
+
+
+class Padding(msgspec.Struct, frozen=True):
+    """What batches are padded to."""
+
+    lengths: list[int]
+    rows: bool
+
+
+def price_s(passed: Passed) -> float:
+    """What one more shape costs a backend that made a program for each; nothing where programs serve any shape."""
+    found, shapes = cost(passed), len(set(passed.shapes))
+    return found.compiling_s / shapes if (found.programs or 0) >= shapes else 0.0
+
+
+def best_padding(cell: Cell, passed: Passed, passes: int) -> Padding:
+    """The best for a backend, by what its `exact` trial took: buckets for rows as they come, or filled up."""
+    step_s, compile_s = buckets.fitted(passed.shapes, passed.steps_s), price_s(passed)
+    found: list[tuple[float, bool, list[int]]] = []
+    for fills in (False, True):
+        batches = [Shape(base.padded(rows, cell.batch_size) if fills else rows, at) for rows, at in passed.shapes]
+        lengths = buckets.best(batches, step_s, compile_s, passes)
+        found.append((buckets.total_s(batches, lengths, step_s, compile_s, passes), fills, lengths))
+    _, fills, lengths = min(found)
+    return Padding(lengths, fills)
