@@ -15,7 +15,7 @@ from typing import Any, get_args
 import msgspec
 from rich.console import Console
 
-from bench import compare, data, halves, noise, peaks, registry, store, study
+from bench import compare, halves, peaks, registry
 from bench.core import errors
 from bench.core.backend import Backend, Reference
 from bench.core.cell import Cell, Device, Precision
@@ -25,16 +25,18 @@ from bench.core.record import Peaks, Record
 from bench.core.task import Task
 from bench.core.trial import T
 from bench.display import Display
-from bench.files import write_whole
 from bench.group import Job, Watcher
 from bench.measure import environment
 from bench.measure.allocator import Allocator
 from bench.plan import Filters, Suite, plan
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview
-from bench.request import Request, resumed
 from bench.row import Row
 from bench.run import Run, why_not
+from bench.storage import calibration, known_peaks, packages, studies
+from bench.storage import journal as store
+from bench.storage.files import write_whole
+from bench.storage.request import Request, resumed
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
@@ -117,7 +119,7 @@ def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Pea
     if not environment.has_device(cells[0].device):
         raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
     found = peaks.measured(reference, cells[0], [cell.precision for cell in cells])
-    peaks.save(data.cache_folder(), found)
+    known_peaks.save(packages.cache_folder(), found)
     return found
 
 
@@ -138,13 +140,13 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Al
         allocator=allocator,
         visible=[each for each in registry.backends().values() if not each.hidden],
         time_limit_s=time_limit_s,
-        root=data.cache_folder() / "artefacts",
+        root=packages.cache_folder() / "artefacts",
         backends={**backends, planned.reference: reference},
         tasks=tasks,
         files=_files_of(tasks),
         free_bytes=environment.free_bytes,
-        calibration=noise.load(data.cache_folder(), tier.name, allocator),
-        peaks={device: found for device in devices if (found := peaks.load(data.cache_folder(), device))},
+        calibration=calibration.load(packages.cache_folder(), tier.name, allocator),
+        peaks={device: found for device in devices if (found := known_peaks.load(packages.cache_folder(), device))},
     )
 
 
@@ -154,7 +156,7 @@ def _files_of(tasks: Mapping[str, Task]) -> Any:
     @cache
     def found(task: str) -> dict[str, Path] | str:
         try:
-            return dict(data.files(tasks[task].packages))
+            return dict(packages.files(tasks[task].packages))
         except WeighbridgeError as error:
             return str(error)
 
@@ -211,7 +213,7 @@ def study_journal(options: Options, name: str, kind: type[T], console: Console) 
     folder = study_folder(options, name)
     with store.writing(folder):
         note(options, folder / name)
-        trials, aside = study.mend(folder / name, kind)
+        trials, aside = studies.mend(folder / name, kind)
         if aside:
             console.print(f"a damaged line of {name} was set aside in {aside}", markup=False)
         yield folder / name, trials

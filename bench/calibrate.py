@@ -19,19 +19,20 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from bench import application, data, noise
+from bench import application
 from bench.application import Planned
 from bench.core.cell import Cell
 from bench.core.effort import Tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Noise
 from bench.group import NOTHING_MORE, Entrant, Group, Watcher
-from bench.measure import sides, statistics
-from bench.measure.noise import ALLOCATOR, Kind
+from bench.measure import noise, sides, statistics
+from bench.measure.noise import Kind
 from bench.measure.sides import Side
 from bench.measure.statistics import Interval, Verdict
 from bench.process import WorkerFailed
 from bench.run import Run
+from bench.storage import calibration, packages
 
 LOWEST_FLOOR = 0.005
 """No machine is called quieter than this: twenty pairs cannot show that it is."""
@@ -193,14 +194,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = ALLOCATOR) -> list[Kind]:
+def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = noise.ALLOCATOR) -> list[Kind]:
     """What A/A pairs say of each kind, saved where `run` finds it; what `repeat` measured of whole runs stays."""
-    root = data.cache_folder()
-    old = noise.so_far(root, tier.name, allocator).kinds
+    root = packages.cache_folder()
+    old = calibration.so_far(root, tier.name, allocator).kinds
     cells = dict.fromkeys(each.cell for each in pairs)
     found = [kind(cell, [each for each in pairs if each.cell == cell]) for cell in cells]
     found = [_with_runs(each, old.get(str(each.cell))) for each in found]
-    noise.keep(root, found, tier.name, allocator)
+    calibration.keep(root, found, tier.name, allocator)
     return found
 
 
@@ -222,15 +223,15 @@ def spread_of(ratios: Sequence[float]) -> float | None:
 def keep_runs(
     steps: Mapping[Cell, Sequence[float]],
     tier: str,
-    allocator: str = ALLOCATOR,
+    allocator: str = noise.ALLOCATOR,
     ratios: Mapping[Cell, Sequence[float]] = NO_RATIOS,
 ) -> dict[Cell, float | None]:
     """Saves how far whole runs differ, cell by cell, where `run` finds it; what A/A pairs said stays.
 
     `steps` are seconds, `ratios` those to the reference, one a run.
     """
-    root = data.cache_folder()
-    old = noise.so_far(root, tier, allocator).kinds
+    root = packages.cache_folder()
+    old = calibration.so_far(root, tier, allocator).kinds
     found = {cell: between_runs([[step_s] for step_s in each]) for cell, each in steps.items()}
     kinds = [
         msgspec.structs.replace(
@@ -242,5 +243,5 @@ def keep_runs(
         for cell, spread in found.items()
         if spread is not None
     ]
-    noise.keep(root, kinds, tier, allocator)
+    calibration.keep(root, kinds, tier, allocator)
     return found

@@ -23,10 +23,8 @@ from bench import (
     cli_sweep,
     compare,
     console,
-    data,
     doctor,
     registry,
-    store,
 )
 from bench.console import (
     AllocatorName,
@@ -48,6 +46,7 @@ from bench.measure import allocator
 from bench.report import terminal
 from bench.report.figures import size
 from bench.report.overview import Overview
+from bench.storage import journal, packages
 from bench.summary import no_collection
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -110,9 +109,9 @@ def data_list(json: Json = False) -> None:
             "licence": each.package.licence,
             "source": each.package.source,
         }
-        for each in data.listing()
+        for each in packages.listing()
     ]
-    return print_json(data.listing()) if json else print_table(rows)
+    return print_json(packages.listing()) if json else print_table(rows)
 
 
 @data_app.command("fetch")
@@ -122,7 +121,7 @@ def data_fetch(names: Annotated[list[str] | None, typer.Argument()] = None, json
     with Progress(console=err, transient=True) as progress:
         bars = {name: progress.add_task(name, total=1.0) for name in wanted}
         fetched = {
-            name: str(data.fetch(name, partial(_advance, progress, bars[name]))) for name in wanted
+            name: str(packages.fetch(name, partial(_advance, progress, bars[name]))) for name in wanted
         }  # fmt: skip
     return print_json(fetched) if json else print_table([{"package": k, "folder": v} for k, v in fetched.items()])
 
@@ -144,12 +143,12 @@ def data_verify(names: Annotated[list[str] | None, typer.Argument()] = None, jso
 
 
 def _packages(names: list[str] | None) -> list[str]:
-    return [data.package(name).name for name in names] if names else list(data.packages())
+    return [packages.package(name).name for name in names] if names else list(packages.packages())
 
 
 def _problem(name: str) -> str | None:
     try:
-        data.verify(name)
+        packages.verify(name)
     except WeighbridgeError as error:
         return str(error)
     return None
@@ -179,7 +178,7 @@ def run(
     asked, resume = console.request(context), resume or retry_failed
     options = application.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = application.asked(options, store.JOURNAL, asked, console.typed(context))
+        options = application.asked(options, journal.JOURNAL, asked, console.typed(context))
         asked = options.request or asked
     filters = console.filters(asked)
     planned = application.prepare(asked.options["suite"], filters)

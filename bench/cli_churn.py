@@ -12,15 +12,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, churn, console, registry, study
+from bench import application, churn, console, registry
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
 from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
 from bench.display import Display
-from bench.files import write_whole
 from bench.measure import parity
 from bench.report import churn as told
 from bench.scenarios.varying_shapes.result import JOURNAL, Churned
+from bench.storage import studies
+from bench.storage.files import write_whole
 
 STRATEGIES = 4
 SUITE = "varying-shapes"
@@ -92,7 +93,7 @@ def weigh(
             except KeyboardInterrupt:
                 err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
                 raise typer.Exit(130) from None
-        return journal.parent, study.load(journal, Churned)
+        return journal.parent, studies.load(journal, Churned)
 
 
 def _same_work(journal: Path, known: list[Churned], batches: int) -> None:

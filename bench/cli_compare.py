@@ -14,12 +14,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, baseline, gate, history, store, summary
+from bench import application, gate, history, summary
 from bench.console import Json, err, out, print_json
 from bench.core.errors import WeighbridgeError
 from bench.measure import environment
 from bench.report import changes
 from bench.report.figures import number, seconds, size
+from bench.storage import baseline
+from bench.storage.journal import existing
 from bench.thresholds import thresholds
 
 MOST_ROWS = 40
@@ -60,8 +62,8 @@ def compare_command(
         raise WeighbridgeError("compare takes one run (against the baseline) or two: BEFORE AFTER")
     given = {"speed": speed, "memory": memory, "score": score, "require-all": require_all or None}
     chosen = thresholds(given)
-    before = store.existing(runs[0]) if len(runs) == 2 else baseline.found()
-    after = store.existing(runs[-1])
+    before = existing(runs[0]) if len(runs) == 2 else baseline.found()
+    after = existing(runs[-1])
     with summary.no_collection():
         outcome = gate.judge(*summary.read_both(before, after), chosen, reference_of(after))
         show(outcome, json, markdown)

@@ -14,15 +14,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, console, load, study
+from bench import application, console, load
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
 from bench.core.effort import tier
 from bench.core.errors import unknown
 from bench.display import Display
-from bench.files import write_whole
 from bench.report import load as words_of
 from bench.scenarios.serve.measure import EFFORT, Asked
 from bench.scenarios.serve.result import JOURNAL, Kind, Loaded
+from bench.storage import studies
+from bench.storage.files import write_whole
 
 
 def register(app: typer.Typer) -> None:
@@ -106,7 +107,7 @@ def weigh(planned: application.Planned, options: application.Options, asked: Ask
             except KeyboardInterrupt:
                 err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
                 raise typer.Exit(130) from None
-        every = study.load(journal, Loaded)
+        every = studies.load(journal, Loaded)
         return journal.parent, sorted(every, key=lambda trial: trial.cell.backend != planned.reference)
 
 

@@ -7,14 +7,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench import application, calibrate, data, noise, peaks, registry
+from bench import application, calibrate, registry
 from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
 from bench.core.effort import tier
 from bench.display import Display
-from bench.measure import allocator
-from bench.measure.noise import Kind
+from bench.measure import allocator, noise
 from bench.plan import Filters
 from bench.report.figures import interval, scaled
+from bench.storage import calibration, known_peaks, packages
 
 
 def register(app: typer.Typer) -> None:
@@ -50,11 +50,11 @@ def calibrate_command(
         return print_json(found)
     for kind in found:
         out.print(Text(calibrated(kind), style="" if kind.sound else "yellow"), soft_wrap=True)
-    err.print(Text(f"Wrote {noise.path(data.cache_folder(), chosen.name, pages)}"), soft_wrap=True)
+    err.print(Text(f"Wrote {calibration.path(packages.cache_folder(), chosen.name, pages)}"), soft_wrap=True)
     return None
 
 
-def calibrated(kind: Kind) -> str:
+def calibrated(kind: noise.Kind) -> str:
     """A kind in one line, with what becomes of a floor that lets too many false verdicts through."""
     runs = "not known" if kind.between_runs is None else f"{kind.between_runs:.1%}"
     text = (
@@ -79,5 +79,5 @@ def peaks_command(
     for precision, rate in found.flops_per_s.items():
         out.print(Text(f"{precision}: {scaled(rate, 'FLOP/s')}, a product of two large matrices"))
     out.print(Text(f"memory: {scaled(found.bytes_per_s, 'B/s')}, read and written by a large copy"))
-    err.print(Text(f"Wrote {peaks.path(data.cache_folder(), found.device)}"))
+    err.print(Text(f"Wrote {known_peaks.path(packages.cache_folder(), found.device)}"))
     return None

@@ -13,17 +13,18 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, compare, console, curve, store, sweep
+from bench import application, compare, console, curve, sweep
 from bench.application import Done, Options, Planned
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.curve import Curve
 from bench.display import Display
-from bench.files import write_whole
 from bench.measure import environment
 from bench.report import sweep as told
 from bench.report.overview import Overview
+from bench.storage.files import write_whole
+from bench.storage.journal import JOURNAL, load, writing
 
 UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 LEAST_LIMIT = 2**26
@@ -66,7 +67,7 @@ def sweep_command(
     asked, resume = console.request(context), resume or retry_failed
     options = Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = application.asked(options, store.JOURNAL, asked, console.typed(context))
+        options = application.asked(options, JOURNAL, asked, console.typed(context))
         asked = options.request or asked
     most, limit = asked.options["most"], limit_bytes(asked.options["memory-limit"])
     planned = application.prepare(asked.options["suite"], console.filters(asked, batch_sizes=[1]))
@@ -104,10 +105,10 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
     """Sweeps what is not done yet and writes the reports; they are written after an interrupt, too."""
     folder = application.run_folder(options)
     every = sweep.planned(planned.cells, most)
-    with store.writing(folder) as journal:
+    with writing(folder) as journal:
         application.note(options, journal)
         todo = set(application.to_do(journal, every, options, err))
-        records = store.load(journal) if journal.exists() else []
+        records = load(journal) if journal.exists() else []
         known = {record.cell: record for record in records if record.cell in set(every) - todo}
         with Display(err, done=len(known), total=len(every)) as display:
             job = application.job(planned, options.time_limit_s, options.tier)
@@ -124,7 +125,7 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
 
 def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
     if journal.exists():
-        rows = compare.rows(store.load(journal), reference)
+        rows = compare.rows(load(journal), reference)
         application.write_reports(folder, Overview(rows, reference))
         write_whole(folder / "sweep.md", told.markdown(curve.curves(rows, most)).encode())
 

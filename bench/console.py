@@ -12,7 +12,7 @@ from rich.console import Console
 
 from bench.core.errors import WeighbridgeError
 from bench.plan import Filters
-from bench.request import Request
+from bench.storage.request import Request
 
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -9,13 +9,15 @@ from __future__ import annotations
 import subprocess
 from typing import Any, get_args
 
-from bench import data, noise, registry
+from bench import registry
 from bench.core import child
 from bench.core.backend import Backend
 from bench.core.cell import Device
 from bench.measure import environment
 from bench.measure.noise import Calibration
 from bench.run import not_installed
+from bench.storage import packages
+from bench.storage.calibration import every
 
 
 def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
@@ -57,9 +59,9 @@ def examine() -> dict[str, Any]:
     broken = {each.name: problem for each in found if (problem := import_problem(each))}
     here = environment.describe([name for each in found for name in each.distributions])
     return {
-        "machine": {**here, "data_cache": str(data.cache_folder())},
+        "machine": {**here, "data_cache": str(packages.cache_folder())},
         "backends": [{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
-        "calibrations": [row for each in noise.every(data.cache_folder()) for row in calibrated(each)],
+        "calibrations": [row for each in every(packages.cache_folder()) for row in calibrated(each)],
         "problems": [f"{name}: {problem}" for name, problem in broken.items()],
     }
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import msgspec
 
-from bench.artefacts import Artefacts, compile_cache
 from bench.core.backend import Backend, Cost
 from bench.core.cell import Cell, Device, Pairing, Status
 from bench.core.effort import Tier
@@ -28,6 +27,7 @@ from bench.measure.roofline import beyond
 from bench.process import Worker, WorkerFailed, thread_variables
 from bench.scenarios.base import ImplausibleError, ParityError
 from bench.scenarios.steps.measure import Weighing
+from bench.storage.prepared import Artefacts, compile_cache
 from bench.turns import take_turns
 from bench.worker import Open
 

@@ -16,30 +16,9 @@ from bench import registry
 from bench.beside import beside
 from bench.core.cell import Cell, Device, Precision
 from bench.core.record import Peaks
-from bench.files import write_whole
 from bench.measure import allocator, environment
 from bench.measure.peaks import best
 from bench.process import thread_variables
-
-
-def path(root: Path, device: Device) -> Path:
-    """Where this machine's peaks lie."""
-    return root / "peaks" / f"{environment.machine_name()}.{device}.json"
-
-
-def load(root: Path, device: Device) -> Peaks | None:
-    """This machine's peaks; None where none can be read."""
-    try:
-        return msgspec.json.decode(path(root, device).read_bytes(), type=Peaks)
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def save(root: Path, peaks: Peaks) -> Path:
-    """Writes them whole or not at all."""
-    found = path(root, peaks.device)
-    write_whole(found, msgspec.json.format(msgspec.json.encode(peaks)))
-    return found
 
 
 def measured(reference: str, cell: Cell, precisions: Sequence[Precision]) -> Peaks:

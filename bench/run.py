@@ -8,8 +8,6 @@ from pathlib import Path
 
 import msgspec
 
-from bench import artefacts, store
-from bench.artefacts import Artefacts
 from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
@@ -17,6 +15,9 @@ from bench.core.record import Record, provenance
 from bench.group import Group, Job, Watcher, living
 from bench.measure import environment, memory
 from bench.process import Worker, WorkerFailed
+from bench.storage import prepared
+from bench.storage.journal import append
+from bench.storage.prepared import Artefacts
 from bench.worker import Prepare, path_from
 
 
@@ -43,7 +44,7 @@ class Run:
     def _book(self, record: Record) -> Record:
         about = provenance(self.job.task(record.cell), record.cell.preset, self.contenders(record.cell))
         record = msgspec.structs.replace(record, about=about, started=record.started or _now())
-        store.append(self.journal, record)
+        append(self.journal, record)
         self.watcher.finished(record)
         return record
 
@@ -86,7 +87,7 @@ class Run:
 
     def _remembered(self, cell: Cell) -> Artefacts | None:
         files, reference = self.job.files(cell.task), self.job.backends[self.job.reference]
-        return artefacts.remembered(self.job.root, self.job.task(cell), cell, files, reference)
+        return prepared.remembered(self.job.root, self.job.task(cell), cell, files, reference)
 
     def _prepare_some(self, groups: dict[str, Cell], made: dict[str, Artefacts | WorkerFailed]) -> None:
         """Prepares groups in one process, in order, until the first failure."""

@@ -10,24 +10,22 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from bench import store
-from bench.artefacts import Artefacts, compile_cache
 from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
 from bench.core.record import provenance
-from bench.core.trial import SCHEMA, T
+from bench.core.trial import T
 from bench.group import Job, Watcher, living
 from bench.process import Worker, WorkerFailed
 from bench.run import Run, grouped
 from bench.scenarios.base import Ask, ParityError
 from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import Close, Memory
+from bench.storage.journal import append
+from bench.storage.prepared import Artefacts, compile_cache
 from bench.worker import Open
 
 NOTHING_MORE: Mapping[str, Any] = {}
@@ -63,7 +61,7 @@ class Study:
                 about = provenance(self.job.task(cell), cell.preset)
                 fields |= {"cell": cell, "about": about, "wall_s": time.monotonic() - begin}
                 trial = msgspec.convert(fields, kind, from_attributes=True)
-                store.append(self.journal, trial)
+                append(self.journal, trial)
                 yield trial
 
     def _outcome(self, cell: Cell, made: Artefacts | WorkerFailed, converse: Converse) -> dict[str, Any]:
@@ -102,31 +100,3 @@ class Study:
             hashes = {"weights_hash": made.weights_hash, "batch_hash": made.batch_hash}
             fields["facts"] = {**worker.ask(Memory())["facts"], **hashes}
             worker.ask(Close())
-
-
-def load(path: Path, kind: type[T]) -> list[T]:
-    """The records of a study's journal, the last one of each key. Raises WeighbridgeError where a line is none."""
-    trials, damaged = store.read_by(path, partial(_parsed, kind))
-    if damaged:
-        raise WeighbridgeError(
-            f"{path}: {len(damaged)} of its lines cannot be read; type the same command with --resume to set them aside"
-        )
-    return _latest(trials)
-
-
-def mend(path: Path, kind: type[T]) -> tuple[list[T], Path | None]:
-    """The records of a study's journal as `load` gives them, and the file in which damaged lines were set aside."""
-    trials, aside = store.mend_by(path, partial(_parsed, kind))
-    return _latest(trials), aside
-
-
-def _latest(trials: Sequence[T]) -> list[T]:
-    return list({trial.key: trial for trial in trials}.values())
-
-
-def _parsed(kind: type[T], line: bytes) -> T | None:
-    try:
-        trial = msgspec.json.decode(line, type=kind)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-    return trial if trial.schema <= SCHEMA else None

@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from bench import store
 from bench.beside import WORTH_BYTES, beside
 from bench.core.cell import Cell, Pairing, Status
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR, SCHEMA
 from bench.measure import statistics
 from bench.measure.sides import has_times
+from bench.storage import migrations
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -150,7 +150,7 @@ def parse(text: bytes) -> Summary | None:
     try:
         line = decoder.decode(text)
         if line.schema != SCHEMA:
-            line = decoder.decode(msgspec.json.encode(store.migrated(text, line.schema)))
+            line = decoder.decode(msgspec.json.encode(migrations.migrated(text, line.schema)))
         return summary(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None

@@ -19,8 +19,7 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 
-from bench import artefacts, registry, scores
-from bench.artefacts import Artefacts
+from bench import artefacts, registry
 from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
@@ -32,6 +31,8 @@ from bench.scenarios.steps.answer import batches
 from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
 from bench.scenarios.varying_shapes.answer import Churning
 from bench.scenarios.varying_shapes.requests import Churn
+from bench.storage import prepared, score_cache
+from bench.storage.prepared import Artefacts
 
 PR_SET_PDEATHSIG = 1
 
@@ -123,7 +124,7 @@ class Worker:
             case Check():
                 return self.check()
             case Score():
-                return scores.remembered(self.cell, self.task, self.backend, self.artefacts.folder, self.score)
+                return score_cache.remembered(self.cell, self.task, self.backend, self.artefacts.folder, self.score)
             case Settle():
                 clock.forget_garbage()
                 return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
@@ -157,7 +158,7 @@ class Worker:
         reference, task = registry.reference(request.reference), registry.task(request.cell.task)
         self.oom_signs = reference.oom_signs
         made = artefacts.ensure(request.root, task, request.cell, request.files, reference, self._progress)
-        artefacts.remember(request.root, task, request.cell, request.files, reference, made)
+        prepared.remember(request.root, task, request.cell, request.files, reference, made)
         return msgspec.to_builtins(made, enc_hook=str)
 
     def open(self, request: Open) -> dict[str, Any]:
@@ -171,7 +172,7 @@ class Worker:
         imported = memory.resident_bytes()
         self.session = self.backend.open(model, self.artefacts.weights, self.cell)
         self.rows = self.artefacts.rows()
-        batches = artefacts.turned(self.rows, self.cell.batch_size)
+        batches = prepared.turned(self.rows, self.cell.batch_size)
         self.xs = [self.session.put(batch) for batch in batches]
         if self.cell.scenario == "generate":
             self.xs_first_token = [self.session.put({**batch, "new_tokens": np.array(1)}) for batch in batches]
@@ -199,13 +200,13 @@ class Worker:
         is a few figures, and a ratio to it chance. Some of the outputs are kept for the timed ones."""
         size = self.cell.batch_size
         reference, oracle = (
-            artefacts.turned(each, size) for each in (self.artefacts.reference(), self.artefacts.oracle())
+            prepared.turned(each, size) for each in (self.artefacts.reference(), self.artefacts.oracle())
         )
         decision = self.task.decision if self.cell.scenario == "infer" else ""
         self.checked = []
         judged: list[Arrays] = []
         step_s: list[float] = []
-        for x, batch, expected in zip(self.xs, artefacts.turned(self.rows, size), oracle, strict=True):
+        for x, batch, expected in zip(self.xs, prepared.turned(self.rows, size), oracle, strict=True):
             y, self.first_y = self.first_y, None  # of the first batch, where the first step was taken
             if y is None:
                 timed = clock.latency_block(self.session, [x], 1)
@@ -214,7 +215,7 @@ class Worker:
             outputs = self.session.get(y)
             self.checked.append(suspicion.sample(outputs))
             judged.append(self._on_the_oracles_text(outputs, batch, expected))
-        out, theirs, right = (artefacts.joined(each) for each in (judged, reference, oracle))
+        out, theirs, right = (prepared.joined(each) for each in (judged, reference, oracle))
         found = parity.judge(out, theirs, right, decision, self.cell.precision)
         return {**msgspec.to_builtins(found), "step_s": step_s}
 

@@ -17,10 +17,10 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bench import store
 from bench.core import Cell
 from bench.core.record import Noise, Parity, Provenance, Record
 from bench.measure import environment
+from bench.storage.journal import encoder
 from tests.conftest import ABOUT
 
 BLOCKS, STEPS = 6, 5
@@ -44,7 +44,7 @@ def journal(path: Path, cells: int, processes: int, slower: float, seed: int) ->
             spread = 0.3 if index % 20 == 0 else 0.01
             level = 0.02 * (slower if index % 2 else 1.0)
             steps = level * np.exp(rng.normal(0, spread, processes * BLOCKS * STEPS))
-            file.write(store.encoder.encode(record(index, steps.tolist(), processes, described)) + b"\n")
+            file.write(encoder.encode(record(index, steps.tolist(), processes, described)) + b"\n")
 
 
 def record(index: int, steps: list[float], processes: int, described: dict[str, object]) -> Record:

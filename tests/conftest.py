@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bench import store, summary
+from bench import summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Provenance, Record
+from bench.storage import journal
 from bench.summary import Run, Summary
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
@@ -78,7 +79,7 @@ def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
 
 
 def brief(record: Record) -> Summary:
-    found = summary.parse(store.encoder.encode(record))
+    found = summary.parse(journal.encoder.encode(record))
     assert found is not None
     return found
 

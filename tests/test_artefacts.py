@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from bench import artefacts, registry
-from bench.artefacts import Artefacts
 from bench.core import Arrays, Cell, Device, Files, ModelSpec, Precision, Reference, Session, Task, Training, Work
+from bench.storage import prepared
+from bench.storage.prepared import Artefacts
 from tests.conftest import make_cell
 
 UNSAVABLE = {"fine": np.zeros(3), "objects": np.array([object()])}
@@ -83,7 +84,7 @@ def test_the_oracle_is_in_float64_and_beside_the_reference(
     assert np.ptp(oracle) > 0
     assert 0 < np.abs(oracle - float32).max() < 1e-5
     assert made.rows()["features"].shape == (cell.batch_size, 10)
-    assert made.weights_hash == artefacts.file_hash(made.weights)
+    assert made.weights_hash == prepared.file_hash(made.weights)
 
 
 def test_only_what_is_gone_is_made_again(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> None:
@@ -157,34 +158,34 @@ def test_prompts_are_the_rows_of_a_generation(task: Task) -> None:
     prompts = {"input_ids": np.arange(12).reshape(4, 3), "new_tokens": np.array(7)}
     prompted = replace(task, prompts=lambda files, preset: prompts)
     rows = artefacts.make_rows(prompted, make_cell(scenario="generate", batch_size=2), {})
-    assert rows["input_ids"].shape == (artefacts.BATCHES, 3)
-    batches = artefacts.turned(rows, 2)
-    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * artefacts.BATCHES
+    assert rows["input_ids"].shape == (prepared.BATCHES, 3)
+    batches = prepared.turned(rows, 2)
+    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * prepared.BATCHES
     assert all(batch["new_tokens"] == 7 for batch in batches)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_batches_of_one_shape_all_differ_and_hold_every_row(task: Task, size: int) -> None:
     rows = artefacts.make_rows(task, make_cell(batch_size=size), {})
-    batches = artefacts.turned(rows, size)
-    assert [len(batch["features"]) for batch in batches] == [size] * artefacts.BATCHES
-    assert len({batch["features"].tobytes() for batch in batches}) == artefacts.BATCHES
+    batches = prepared.turned(rows, size)
+    assert [len(batch["features"]) for batch in batches] == [size] * prepared.BATCHES
+    assert len({batch["features"].tobytes() for batch in batches}) == prepared.BATCHES
     held = {row.tobytes() for batch in batches for row in batch["features"]}
     assert held == {row.tobytes() for row in rows["features"]}
 
 
 def test_batches_are_judged_together_and_what_one_lacks_is_left_out() -> None:
     ones, twos = np.ones((2, 3)), np.full((2, 3), 2.0)
-    found = artefacts.joined([{"y": ones, "z": ones}, {"y": twos}])
+    found = prepared.joined([{"y": ones, "z": ones}, {"y": twos}])
     assert found.keys() == {"y"}
     assert found["y"].tolist() == [*ones.tolist(), *twos.tolist()]
-    assert artefacts.joined([{"y": ones}, {"y": twos[:1]}]) == {}
+    assert prepared.joined([{"y": ones}, {"y": twos[:1]}]) == {}
 
 
 def test_outputs_are_cut_as_their_inputs_are(task: Task) -> None:
     rows = {"x": np.arange(5)}
-    squares = artefacts.turned({"y": rows["x"] ** 2}, 4)
-    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(artefacts.turned(rows, 4), squares, strict=True))
+    squares = prepared.turned({"y": rows["x"] ** 2}, 4)
+    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(prepared.turned(rows, 4), squares, strict=True))
 
 
 @given(
@@ -198,7 +199,7 @@ def test_what_is_saved_is_loaded_whatever_its_layout(
     array = np.random.default_rng(0).integers(0, 100, shape).astype(dtype)
     array = array.T if turned else array
     path = tmp_path_factory.mktemp("saved") / "new" / "x.safetensors"
-    artefacts.save_whole({"x": array}, path)
+    prepared.save_whole({"x": array}, path)
     np.testing.assert_array_equal(load_file(path)["x"], array, strict=True)
     assert list(path.parent.iterdir()) == [path]
 
@@ -206,17 +207,17 @@ def test_what_is_saved_is_loaded_whatever_its_layout(
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     with pytest.raises(Exception, match=r"(?i)object"):
-        artefacts.save_whole(UNSAVABLE, path)
+        prepared.save_whole(UNSAVABLE, path)
     assert not path.exists()
-    artefacts.save_whole({"x": np.arange(3)}, path)
+    prepared.save_whole({"x": np.arange(3)}, path)
     with pytest.raises(Exception, match=r"(?i)object"):
-        artefacts.save_whole(UNSAVABLE, path)
+        prepared.save_whole(UNSAVABLE, path)
     np.testing.assert_array_equal(load_file(path)["x"], np.arange(3))
 
 
 def test_a_save_that_fails_leaves_no_partial_file(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"(?i)object"):
-        artefacts.save_whole(UNSAVABLE, tmp_path / "x.safetensors")
+        prepared.save_whole(UNSAVABLE, tmp_path / "x.safetensors")
     assert not list(tmp_path.iterdir())
 
 
@@ -250,7 +251,7 @@ def test_rows_are_drawn_by_the_seed() -> None:
 def made(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> Artefacts:
     """Artefacts that are there and noted."""
     found = ensure(tmp_path, task, cell, reference)
-    artefacts.remember(tmp_path, task, cell, {}, reference, found)
+    prepared.remember(tmp_path, task, cell, {}, reference, found)
     return found
 
 
@@ -258,10 +259,10 @@ def test_what_was_made_is_remembered_without_the_reference(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts
 ) -> None:
     reference.opened.clear()
-    assert artefacts.remembered(tmp_path, task, cell, {}, reference) == made
+    assert prepared.remembered(tmp_path, task, cell, {}, reference) == made
     assert not reference.opened
     on_another = make_cell("another", device="cuda")
-    assert artefacts.remembered(tmp_path, task, on_another, {}, reference) == made
+    assert prepared.remembered(tmp_path, task, on_another, {}, reference) == made
     assert not list((tmp_path / "prepared").glob("*.partial"))
 
 
@@ -269,14 +270,14 @@ def test_what_was_made_is_remembered_without_the_reference(
 def test_another_group_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, made: Artefacts, changes: dict[str, object]
 ) -> None:
-    assert artefacts.remembered(tmp_path, task, make_cell(**changes), {}, reference) is None  # type: ignore[arg-type]
+    assert prepared.remembered(tmp_path, task, make_cell(**changes), {}, reference) is None  # type: ignore[arg-type]
 
 
 def test_another_task_data_or_code_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def remembered(task: Task, files: Files) -> Artefacts | None:
-        return artefacts.remembered(tmp_path, task, cell, files, reference)
+        return prepared.remembered(tmp_path, task, cell, files, reference)
 
     assert task.recipe is not None
     recipe = msgspec.structs.replace(task.recipe, epochs=task.recipe.epochs + 1)
@@ -284,7 +285,7 @@ def test_another_task_data_or_code_is_not_remembered(
     assert remembered(replace(task, version=task.version + 1), {}) is None
     assert remembered(replace(task, recipe=recipe), {}) is None
     assert remembered(task, {"data": tmp_path}) is None
-    monkeypatch.setattr(artefacts.environment, "source_hash", lambda *files: "changed")
+    monkeypatch.setattr(prepared.environment, "source_hash", lambda *files: "changed")
     assert remembered(task, {}) is None
 
 
@@ -293,9 +294,9 @@ def test_weights_that_were_changed_or_lost_are_not_remembered(
 ) -> None:
     content = made.weights.read_bytes()
     made.weights.write_bytes(content[:-1] + b"\x00")
-    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
     made.weights.unlink()
-    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
 
 
 @pytest.mark.parametrize("name", ["batch", "reference", "oracle"])
@@ -303,7 +304,7 @@ def test_a_lost_file_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, name: str
 ) -> None:
     (made.folder / f"{name}.safetensors").unlink()
-    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}"])
@@ -312,4 +313,4 @@ def test_a_damaged_note_is_none(
 ) -> None:
     (note,) = (tmp_path / "prepared").iterdir()
     note.write_bytes(content)
-    assert artefacts.remembered(tmp_path, task, cell, {}, reference) is None
+    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None

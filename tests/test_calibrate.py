@@ -10,17 +10,18 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from backends.work import MORE_VARIABLE
-from bench import application, calibrate, cli, data, noise
+from bench import application, calibrate, cli
 from bench.application import Planned
 from bench.calibrate import LOWEST_FLOOR, Pair
 from bench.cli_machine import calibrated
 from bench.core import WeighbridgeError
 from bench.core.effort import QUICK
 from bench.group import NOTHING_MORE
-from bench.measure import noise as measure_noise
+from bench.measure import noise
 from bench.measure.statistics import Interval
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
+from bench.storage import calibration, packages
 from tests.conftest import make_cell
 
 
@@ -115,7 +116,7 @@ def test_the_cells_of_a_plan_take_turns_whatever_their_backend() -> None:
 @pytest.fixture
 def folder(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(data, "cache_folder", lambda: found)
+    monkeypatch.setattr(packages, "cache_folder", lambda: found)
     return found
 
 
@@ -124,10 +125,10 @@ def test_a_calibration_is_saved_kind_by_kind_where_a_run_finds_it(folder: Path) 
     found = calibrate.calibrate(quiet + loud, QUICK)
     assert [each.floor for each in found] == [LOWEST_FLOOR, pytest.approx(0.04)]
     job = application.job(Planned(cells=[make_cell()], reference="fake"), 60.0)
-    assert job.calibration == noise.load(folder, "quick")
+    assert job.calibration == calibration.load(folder, "quick")
     assert job.calibration
     assert list(job.calibration.kinds.values()) == found
-    assert measure_noise.noise(job.calibration, make_cell("null"), [0.1]).floor == pytest.approx(0.04)
+    assert noise.noise(job.calibration, make_cell("null"), [0.1]).floor == pytest.approx(0.04)
 
 
 def test_a_calibration_under_another_allocator_is_that_ones(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,8 +141,8 @@ def test_a_calibration_under_another_allocator_is_that_ones(folder: Path, monkey
     monkeypatch.setattr(calibrate, "compare_programs", compared)
     ended = CliRunner().invoke(cli.app, ["calibrate", "--suite", "fake", "--allocator", "stock"])
     assert (ended.exit_code, asked["allocator"]) == (0, "stock")
-    assert noise.load(folder, "quick") is None
-    assert noise.load(folder, "quick", "stock") is not None
+    assert calibration.load(folder, "quick") is None
+    assert calibration.load(folder, "quick", "stock") is not None
 
 
 def test_whole_runs_and_pairs_do_not_undo_each_other(folder: Path) -> None:
@@ -150,12 +151,12 @@ def test_whole_runs_and_pairs_do_not_undo_each_other(folder: Path) -> None:
     (kind,) = calibrate.calibrate([pair(0.99, 1.01)] * 5, QUICK)
     assert (kind.between_runs, kind.runs, kind.pairs) == (pytest.approx(0.1), 5, 5)
     calibrate.keep_runs({cell: [0.01, 0.01, 0.01, 0.01, 0.012, 0.01]}, "quick")
-    found = noise.load(folder, "quick")
+    found = calibration.load(folder, "quick")
     assert found
     (kind,) = found.kinds.values()
     assert (kind.between_runs, kind.runs, kind.floor) == (pytest.approx(0.2), 6, LOWEST_FLOOR)
     calibrate.keep_runs({cell: [0.01] * 3}, "quick")
-    assert noise.load(folder, "quick") == found
+    assert calibration.load(folder, "quick") == found
 
 
 @pytest.mark.parametrize(("odd", "said"), [(0, ""), (1, "Too many had one: verdicts go by 25.00%")])

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import store
 from bench.core import child
 from bench.process import Worker
 from bench.scenarios.steps.requests import Close
+from bench.storage import journal
 
 HOSTILE = {
     "random.py": "raise SystemExit('not Python\\'s own')",
@@ -38,7 +38,7 @@ def test_a_run_in_a_folder_with_files_of_our_names(tmp_path: Path) -> None:
     ]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
-    (record,) = store.load(tmp_path / "o")
+    (record,) = journal.load(tmp_path / "o")
     assert record.status == "ok"
 
 

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench import application, churn, cli_churn, data, registry, store
+from bench import application, churn, cli_churn, registry
 from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
@@ -23,6 +23,8 @@ from bench.scenarios.varying_shapes.answer import Churning, filled, length_of
 from bench.scenarios.varying_shapes.buckets import Shape
 from bench.scenarios.varying_shapes.requests import Churn, Passed
 from bench.scenarios.varying_shapes.result import Churned, cost, total_s
+from bench.storage import packages
+from bench.storage.journal import append
 from tests.conftest import Silent, make_cell
 
 COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001
@@ -250,7 +252,7 @@ def test_a_task_of_one_shape_is_a_wrong_request() -> None:
 def test_real_rows_vary_are_the_same_every_time_and_fit_the_model(name: str) -> None:
     task = registry.task(name)
     assert task.varying is not None
-    files = data.files(task.packages)
+    files = packages.files(task.packages)
     rows, again = task.varying(files, "small"), task.varying(files, "small")
     lengths = [length_of(row) for row in rows]
     assert len(rows) > 500
@@ -315,7 +317,7 @@ def test_a_best_that_was_sought_over_other_passes_is_sought_again(monkeypatch: p
 
 def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
     trial = timed("exact", [SAME, SHORT], [1.0, 0.1])
-    store.append(tmp_path / result.JOURNAL, trial)
+    append(tmp_path / result.JOURNAL, trial)
     planned = application.prepare("fake", Filters())
     with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
         cli_churn.weigh(planned, application.Options(out=tmp_path, resume=True), 40, 100)

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import baseline, cli, console, store
+from bench import cli, console
 from bench.core import WeighbridgeError
 from bench.core.record import Record
+from bench.storage import baseline, journal
 from tests.conftest import make_cell
 from tests.conftest import make_thrice as make_record
 from tests.test_store import OLD, old_line
@@ -45,7 +46,7 @@ def steps(step_s: float, spread: float, seed: int) -> list[float]:
 def write(name: str, *records: Record) -> str:
     Path(name).mkdir(parents=True)
     for record in records:
-        store.append(store.journal(Path(name)), record)
+        journal.append(journal.journal(Path(name)), record)
     return name
 
 
@@ -182,7 +183,7 @@ def test_a_baseline_that_is_half_written_never_replaces_the_old(monkeypatch: pyt
     weighbridge("baseline", "set", "a")
     a_run("b", 1.2)
     before = baseline.path().read_bytes()
-    monkeypatch.setattr(store.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(journal.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
     assert isinstance(weighbridge("baseline", "set", "b").exception, OSError)
     assert baseline.path().read_bytes() == before
 

@@ -11,24 +11,26 @@ from pathlib import Path
 
 import pytest
 
-from bench import data
 from bench.core import WeighbridgeError
+from bench.storage import packages
 
 MEMBERS = {"toy/a.txt": b"alpha", "toy/more/b.bin": b"\0" * 4096, "other/c.txt": b"not wanted"}
-MakePin = Callable[..., data.Package]
+MakePin = Callable[..., packages.Package]
 
 
 @pytest.fixture
 def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePin:
     """Makes a wheel called `toy` in an empty cache, and the pin of it; the network is out of reach."""
 
-    def make(members: dict[str, bytes] = MEMBERS, wanted: Sequence[str] = ("toy/",), sha256: str = "") -> data.Package:
+    def make(
+        members: dict[str, bytes] = MEMBERS, wanted: Sequence[str] = ("toy/",), sha256: str = ""
+    ) -> packages.Package:
         wheel = tmp_path / "wheels" / "toy-1.0-py3-none-any.whl"
         wheel.parent.mkdir(exist_ok=True)
         with zipfile.ZipFile(wheel, "w") as archive:
             for name, content in members.items():
                 archive.writestr(name, content)
-        made = data.Package(
+        made = packages.Package(
             name="toy",
             version="1.0",
             sha256=sha256 or hashlib.sha256(wheel.read_bytes()).hexdigest(),
@@ -37,7 +39,7 @@ def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePin:
             source="this test",
             members=list(wanted),
         )
-        monkeypatch.setattr(data, "packages", lambda: {"toy": made})
+        monkeypatch.setattr(packages, "packages", lambda: {"toy": made})
         return made
 
     monkeypatch.setenv("WEIGHBRIDGE_DATA", str(tmp_path))
@@ -45,7 +47,7 @@ def pin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakePin:
     return make
 
 
-def refusal(name: str = "toy", call: Callable[[str], object] = data.fetch) -> str:
+def refusal(name: str = "toy", call: Callable[[str], object] = packages.fetch) -> str:
     """The one line by which `call` refuses."""
     with pytest.raises(WeighbridgeError) as caught:
         call(name)
@@ -58,13 +60,13 @@ def refusal(name: str = "toy", call: Callable[[str], object] = data.fetch) -> st
 def test_only_the_pinned_members_are_unpacked(pin: MakePin) -> None:
     pin()
     heard: list[float] = []
-    folder = data.fetch("toy", heard.append)
+    folder = packages.fetch("toy", heard.append)
     found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert found == {"toy/a.txt", "toy/more/b.bin", data.MANIFEST}
+    assert found == {"toy/a.txt", "toy/more/b.bin", packages.MANIFEST}
     assert (folder / "toy/more/b.bin").read_bytes() == MEMBERS["toy/more/b.bin"]
     assert heard[-1] == 1.0
-    assert data.files(["toy"]) == {"toy": folder}
-    assert [each.state for each in data.listing()] == ["verified"]
+    assert packages.files(["toy"]) == {"toy": folder}
+    assert [each.state for each in packages.listing()] == ["verified"]
 
 
 def test_a_wheel_with_another_hash_is_refused(pin: MakePin) -> None:
@@ -75,10 +77,10 @@ def test_a_wheel_with_another_hash_is_refused(pin: MakePin) -> None:
 
 def test_a_tampered_wheel_is_found_after_it_was_unpacked(pin: MakePin, tmp_path: Path) -> None:
     pin()
-    data.fetch("toy")
+    packages.fetch("toy")
     with next((tmp_path / "wheels").glob("*.whl")).open("ab") as stream:
         stream.write(b"x")
-    assert "sha256" in refusal(call=data.verify)
+    assert "sha256" in refusal(call=packages.verify)
 
 
 @pytest.mark.parametrize("name", ["../evil.txt", "toy/../../evil.txt", "/tmp/evil.txt", "toy\\..\\evil.txt"])
@@ -92,20 +94,20 @@ def test_a_member_that_would_escape_is_refused(pin: MakePin, tmp_path: Path, nam
 @pytest.mark.parametrize("content", [b"alphA", b"alp", b""], ids=["tampered", "truncated", "emptied"])
 def test_a_changed_file_is_found_before_use_and_fetch_repairs_it(pin: MakePin, content: bytes) -> None:
     victim = pin().folder / "toy/a.txt"
-    data.fetch("toy")
+    packages.fetch("toy")
     victim.write_bytes(content)
-    assert "weighbridge data fetch toy" in refusal(call=lambda name: data.files([name]))
-    assert [each.state for each in data.listing()] == ["damaged"]
-    data.fetch("toy")
+    assert "weighbridge data fetch toy" in refusal(call=lambda name: packages.files([name]))
+    assert [each.state for each in packages.listing()] == ["damaged"]
+    packages.fetch("toy")
     assert victim.read_bytes() == b"alpha"
 
 
 def test_a_removed_file_or_manifest_is_found(pin: MakePin) -> None:
     folder = pin().folder
-    for name in ("toy/a.txt", data.MANIFEST):
-        data.fetch("toy")
+    for name in ("toy/a.txt", packages.MANIFEST):
+        packages.fetch("toy")
         (folder / name).unlink()
-        assert "missing" in refusal(call=lambda name: data.files([name]))
+        assert "missing" in refusal(call=lambda name: packages.files([name]))
 
 
 def test_members_that_the_wheel_lacks_are_named(pin: MakePin) -> None:
@@ -116,15 +118,15 @@ def test_members_that_the_wheel_lacks_are_named(pin: MakePin) -> None:
 def test_without_network_it_is_one_line_that_says_what_to_type(pin: MakePin, tmp_path: Path) -> None:
     pin()
     next((tmp_path / "wheels").glob("*.whl")).unlink()
-    assert "weighbridge data fetch toy" in refusal(call=lambda name: data.files([name]))
-    assert [each.state for each in data.listing()] == ["absent"]
+    assert "weighbridge data fetch toy" in refusal(call=lambda name: packages.files([name]))
+    assert [each.state for each in packages.listing()] == ["absent"]
     assert not [path for path in (tmp_path / "packages").iterdir() if path.name.startswith(".new-")]
 
 
 def test_a_full_disk_is_named(pin: MakePin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pin()
     next((tmp_path / "wheels").glob("*.whl")).unlink()
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
+    monkeypatch.setattr(packages.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 0}))
     assert "full" in refusal()
 
 
@@ -140,7 +142,7 @@ def test_a_full_disk_is_named(pin: MakePin, tmp_path: Path, monkeypatch: pytest.
     ],
 )
 def test_what_pip_says_is_put_in_words(said: str, meant: str) -> None:
-    assert meant in data._reason(said)
+    assert meant in packages._reason(said)
 
 
 def test_an_unknown_name_lists_the_known_ones(pin: MakePin) -> None:
@@ -151,7 +153,7 @@ def test_an_unknown_name_lists_the_known_ones(pin: MakePin) -> None:
 def test_fetchers_at_the_same_time_do_no_harm(pin: MakePin, tmp_path: Path) -> None:
     made = pin()
     code = (
-        "import contextlib, msgspec, sys; from bench import data\n"
+        "import contextlib, msgspec, sys; from bench.storage import packages as data\n"
         "made = msgspec.json.decode(sys.argv[1], type=data.Package)\n"
         "data.packages = lambda: {'toy': made}\n"
         "for _ in range(20):\n"
@@ -160,18 +162,18 @@ def test_fetchers_at_the_same_time_do_no_harm(pin: MakePin, tmp_path: Path) -> N
         "        (made.folder / 'toy/a.txt').write_bytes(b'damaged')\n"
         "data.fetch('toy')\n"
     )
-    command = [sys.executable, "-c", code, data.msgspec.json.encode(made).decode()]
+    command = [sys.executable, "-c", code, packages.msgspec.json.encode(made).decode()]
     here = Path(__file__).parents[1]
     fetchers = [subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE) for _ in range(3)]
     said = [fetcher.communicate(timeout=60)[1] for fetcher in fetchers]
     assert [fetcher.returncode for fetcher in fetchers] == [0, 0, 0], said
-    data.fetch("toy")
-    data.verify("toy")
+    packages.fetch("toy")
+    packages.verify("toy")
     assert len(list((tmp_path / "packages").iterdir())) == 2, "the folder and its lock, nothing half made"
 
 
 def test_our_own_pins_are_well_formed() -> None:
-    for each in data.packages().values():
+    for each in packages.packages().values():
         assert len(each.sha256) == 64
         assert each.licence
         assert each.source

@@ -11,15 +11,16 @@ from safetensors.numpy import save_file
 
 from backends import fake
 from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
-from bench import application, cli_sweep, compare, curve, store
+from bench import application, cli_sweep, compare, curve
 from bench.application import Options, Planned
-from bench.artefacts import BATCHES
 from bench.core import ModelSpec, Seeded
 from bench.core.effort import QUICK
 from bench.core.record import Record
 from bench.measure import clock, environment
 from bench.plan import Filters
 from bench.run import Run
+from bench.storage import journal
+from bench.storage.prepared import BATCHES
 from tests.conftest import Silent, make_cell
 
 CONFIG = {"in_features": 10, "hidden": [64, 64], "out_features": 1}
@@ -137,7 +138,7 @@ def test_a_sweep_ends_typed_at_a_full_device_and_names_the_knee(
     assert "host_limit_bytes" not in last.facts
     (found,) = curve.curves(compare.rows(done.records, "fake"), 1024)
     assert (found.knee, found.end) == (32, "oom at 256")
-    assert [record.cell.batch_size for record in store.load(tmp_path)] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert [record.cell.batch_size for record in journal.load(tmp_path)] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
 def test_suites_of_devices_have_base_presets_in_two_precisions() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, console, data, doctor, noise
+from bench import cli, console, doctor
 from bench.measure.noise import Kind
+from bench.storage import calibration, packages
 from tests.conftest import make_cell
 
 SOUND = Kind(
@@ -19,7 +20,7 @@ RUNS = Kind(cell=make_cell("work"), between_runs=0.04, runs=20)
 
 
 def test_a_row_a_kind_with_its_doubts(tmp_path: Path) -> None:
-    found = noise.keep(tmp_path, [SOUND, LOUD, RUNS], "quick")
+    found = calibration.keep(tmp_path, [SOUND, LOUD, RUNS], "quick")
     sound, loud, runs = doctor.calibrated(found)
     assert (sound["kind"], sound["floor"], sound["between runs"]) == (str(SOUND.cell), "1.20%", "3.00%")
     assert (sound["false verdicts"], sound["measured"], sound["note"]) == ("5.00%", "2026-11-24", "")
@@ -28,12 +29,12 @@ def test_a_row_a_kind_with_its_doubts(tmp_path: Path) -> None:
 
 
 def test_the_doctor_shows_them_and_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(packages, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(doctor, "import_problem", lambda backend: None)
     monkeypatch.setattr(console.out, "_width", 240)
     assert "between runs" not in CliRunner().invoke(cli.app, ["doctor"]).stdout
-    noise.keep(tmp_path, [SOUND], "quick")
-    noise.path(tmp_path, "strict").write_bytes(b'{"floor": 0.01}')
+    calibration.keep(tmp_path, [SOUND], "quick")
+    calibration.path(tmp_path, "strict").write_bytes(b'{"floor": 0.01}')
     ended = CliRunner().invoke(cli.app, ["doctor"])
     assert ended.exit_code == 0
     assert str(SOUND.cell) in ended.stdout

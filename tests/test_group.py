@@ -16,7 +16,6 @@ import pytest
 from backends.fake import STEP_S, Fake
 from bench import application, compare, group
 from bench.application import Planned
-from bench.artefacts import Artefacts
 from bench.core import Cell
 from bench.core.cell import Status
 from bench.core.effort import QUICK, STANDARD, STRICT, Tier
@@ -27,6 +26,7 @@ from bench.measure.allocator import KEPT
 from bench.plan import Filters
 from bench.process import Worker
 from bench.run import Run
+from bench.storage.prepared import Artefacts
 from tests.conftest import make_cell
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import beside, compare, halves, store, summary
+from bench import beside, compare, halves, summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Record
 from bench.report import csv
+from bench.storage.journal import encoder, lines, load
 from tests.conftest import make_cell, make_record
 
 NOISE = Noise(floor=0.01)
@@ -29,7 +30,7 @@ def records() -> list[Record]:
 @pytest.fixture
 def journal(tmp_path: Path) -> Path:
     path = tmp_path / "records.jsonl"
-    path.write_bytes(b"\n".join(store.encoder.encode(record) for record in records()))
+    path.write_bytes(b"\n".join(encoder.encode(record) for record in records()))
     return path
 
 
@@ -37,16 +38,16 @@ def journal(tmp_path: Path) -> Path:
 def test_parts_are_the_whole_wherever_it_is_cut(journal: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "WORTH_BYTES", 0)
     monkeypatch.setattr(halves, "OURS", share)
-    found, rows = halves.read(journal, "torch", "a run"), compare.rows(store.load(journal), "torch", "a run")
+    found, rows = halves.read(journal, "torch", "a run"), compare.rows(load(journal), "torch", "a run")
     assert found.rows == rows
     assert csv.render(found.rows, found.lines) == csv.render(rows)
     assert any(found.lines) == (share < 1)
 
 
 def test_every_line_belongs_to_one_part(journal: Path) -> None:
-    whole, size = list(store.lines(journal)), journal.stat().st_size
+    whole, size = list(lines(journal)), journal.stat().st_size
     for cut in range(0, size, 97):
-        assert [*store.lines(journal, 0, cut), *store.lines(journal, cut, size)] == whole
+        assert [*lines(journal, 0, cut), *lines(journal, cut, size)] == whole
 
 
 def test_the_second_journal_of_a_comparison_is_read_beside_the_first(

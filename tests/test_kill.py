@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench import store
+from bench.storage import journal as store
 
 KILLS = 100
 SIZES = list(range(1, 7))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import compare, load, registry, study
+from bench import compare, load, registry
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
 from bench.registry import task
@@ -20,6 +20,7 @@ from bench.scenarios.serve.rate import Probe, Search
 from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.serve.result import Loaded, Rated, Serving, Streamed
 from bench.scenarios.serve.server import Policy
+from bench.storage import studies
 from tests.conftest import make_cell
 
 RUN = ["load", "--suite", "fake", "--batch-sizes", "8"]
@@ -30,7 +31,7 @@ def invoke(*words: str) -> Result:
 
 
 def only(folder: Path) -> Loaded:
-    (trial,) = study.load(folder / "load.jsonl", Loaded)
+    (trial,) = studies.load(folder / "load.jsonl", Loaded)
     return trial
 
 
@@ -126,7 +127,7 @@ def test_a_torn_line_is_set_aside_and_takes_no_other_with_it(tmp_path: Path) -> 
     resumed = CliRunner().invoke(app, ["load", "--resume", "--out", str(tmp_path)])
     assert resumed.exit_code == 0
     assert "set aside" in resumed.stderr
-    assert [trial.cell.batch_size for trial in study.load(journal, Loaded)] == [1, 2]
+    assert [trial.cell.batch_size for trial in studies.load(journal, Loaded)] == [1, 2]
     assert (tmp_path / "load.damaged").read_bytes() == second[: len(second) // 2] + b"\n"
 
 
@@ -235,7 +236,7 @@ def probe_of(rate: float) -> Probe:
 def test_cells_are_found_by_what_they_are(tmp_path: Path) -> None:
     path = tmp_path / "load.jsonl"
     path.write_bytes(b"".join(msgspec.json.encode(trial("torch", rate)) + b"\n" for rate in (1.0, 2.0)))
-    (last,) = study.load(path, Loaded)
+    (last,) = studies.load(path, Loaded)
     assert isinstance(last.cell, Cell)
     assert probe_of(2.0).rate == (served(last).search.best or probe_of(0.1)).rate
 

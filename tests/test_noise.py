@@ -8,12 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import noise
 from bench.core import Cell
 from bench.core.record import DEFAULT_FLOOR, Noise
-from bench.measure import environment
-from bench.measure import noise as measure_noise
+from bench.measure import environment, noise
 from bench.measure.noise import LOADED_FLOOR, Calibration, Kind, Sampler
+from bench.storage.calibration import every, keep, load, save, so_far
 from tests.conftest import make_cell
 
 IDENTITY = {"machine": "m", "cpu": "c", "cpus": 2, "memory_bytes": 2**30, "system": "s"}
@@ -44,24 +43,24 @@ def kind(cell: Cell, floor: float | None, **changes: object) -> Kind:
 
 @pytest.fixture(autouse=True)
 def this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure_noise, "identity", lambda: dict(IDENTITY))
+    monkeypatch.setattr(noise, "identity", lambda: dict(IDENTITY))
     monkeypatch.setattr(environment, "cpu_mhz", lambda: 3000)
 
 
 def test_a_machine_as_it_was_calibrated_warns_of_nothing() -> None:
-    found = measure_noise.noise(CALIBRATION, CELL, [0.05, None, 0.2])
+    found = noise.noise(CALIBRATION, CELL, [0.05, None, 0.2])
     assert found == Noise(floor=0.012, calibrated=KIND.measured, cpus_elsewhere=0.2, between_runs=0.03, warnings=[])
 
 
 def test_a_cell_goes_by_its_own_kind_whatever_its_seed() -> None:
     other = kind(make_cell(task="semantic-search"), 0.165)
     for cell in (CELL, msgspec.structs.replace(CELL, seed=7)):
-        assert measure_noise.noise(calibration(KIND, other), cell, [0.1]).floor == 0.012
+        assert noise.noise(calibration(KIND, other), cell, [0.1]).floor == 0.012
 
 
 def test_a_backend_that_was_not_calibrated_goes_by_its_own_cells_floor_and_says_whose() -> None:
     louder = kind(make_cell(task="semantic-search"), 0.165)
-    found = measure_noise.noise(calibration(KIND, louder), make_cell("null"), [0.1])
+    found = noise.noise(calibration(KIND, louder), make_cell("null"), [0.1])
     assert (found.floor, found.between_runs) == (0.012, None)
     (warning,) = found.warnings
     assert warning.startswith(f"null was not calibrated, and goes by the floor of {CELL}, 1.2%")
@@ -71,31 +70,31 @@ def test_a_backend_that_was_not_calibrated_goes_by_its_own_cells_floor_and_says_
 def test_another_cell_goes_by_the_largest_floor_of_its_device_and_says_whose() -> None:
     louder = kind(make_cell(task="semantic-search"), 0.165)
     elsewhere = kind(make_cell(device="cuda"), 0.5)
-    found = measure_noise.noise(calibration(KIND, louder, elsewhere), make_cell(task="image-classification"), [0.1])
+    found = noise.noise(calibration(KIND, louder, elsewhere), make_cell(task="image-classification"), [0.1])
     assert found.floor == 0.165
     (warning,) = found.warnings
     assert "image-classification[small] fake" in warning
     assert "semantic-search[small] fake" in warning
-    assert measure_noise.noise(calibration(elsewhere), CELL, [0.1]).floor == DEFAULT_FLOOR
+    assert noise.noise(calibration(elsewhere), CELL, [0.1]).floor == DEFAULT_FLOOR
 
 
 def test_a_floor_that_lets_too_much_through_is_not_gone_by() -> None:
     loud = kind(CELL, 0.012, false_verdicts=0.06)
-    found = measure_noise.noise(calibration(loud), CELL, [0.1])
+    found = noise.noise(calibration(loud), CELL, [0.1])
     assert found.floor == pytest.approx(0.25)  # of the pair at 0.8
     (warning,) = found.warnings
     assert "6% of its equal pairs had a verdict" in warning
-    assert measure_noise.noise(calibration(kind(CELL, 0.012, false_verdicts=0.05)), CELL, [0.1]).floor == 0.012
+    assert noise.noise(calibration(kind(CELL, 0.012, false_verdicts=0.05)), CELL, [0.1]).floor == 0.012
 
 
 def test_whole_runs_alone_give_no_floor() -> None:
     runs = Kind(cell=CELL, between_runs=0.04, runs=20)
-    found = measure_noise.noise(calibration(runs), CELL, [0.1])
-    assert (found.floor, found.between_runs, found.warnings) == (DEFAULT_FLOOR, 0.04, [measure_noise.NOT_CALIBRATED])
+    found = noise.noise(calibration(runs), CELL, [0.1])
+    assert (found.floor, found.between_runs, found.warnings) == (DEFAULT_FLOOR, 0.04, [noise.NOT_CALIBRATED])
 
 
 def test_without_calibration_a_default_stands_in_and_the_command_is_named() -> None:
-    found = measure_noise.noise(None, CELL, [None, 0.1])
+    found = noise.noise(None, CELL, [None, 0.1])
     assert (found.floor, found.calibrated, found.cpus_elsewhere) == (DEFAULT_FLOOR, "", 0.1)
     assert len(found.warnings) == 1
     assert f"{DEFAULT_FLOOR:.1%}" in found.warnings[0]
@@ -106,7 +105,7 @@ def test_without_calibration_a_default_stands_in_and_the_command_is_named() -> N
     ("name", "then"), [("machine", "m2"), ("cpu", "c2"), ("cpus", 4), ("memory_bytes", 1), ("system", "s2")]
 )
 def test_another_machine_is_named_by_what_changed(name: str, then: object) -> None:
-    (warning,) = measure_noise.noise(msgspec.structs.replace(CALIBRATION, **{name: then}), CELL, [0.1]).warnings
+    (warning,) = noise.noise(msgspec.structs.replace(CALIBRATION, **{name: then}), CELL, [0.1]).warnings
     assert warning.startswith(f"{name} was {then} at calibration and is {IDENTITY[name]} now")
     assert "weighbridge calibrate" in warning
 
@@ -116,7 +115,7 @@ def test_another_machine_is_named_by_what_changed(name: str, then: object) -> No
     [(0.1, 0.2, False), (0.1, 0.3, True), (1.0, 1.1, False), (None, 0.1, False), (None, 0.2, True), (0.1, None, False)],
 )
 def test_a_busier_machine_warns(then: float | None, now: float | None, warns: bool) -> None:
-    found = measure_noise.noise(calibration(msgspec.structs.replace(KIND, cpus_elsewhere=then)), CELL, [now])
+    found = noise.noise(calibration(msgspec.structs.replace(KIND, cpus_elsewhere=then)), CELL, [now])
     assert [warning.split(" processors")[0] for warning in found.warnings] == (
         [f"other processes used {now:.2f}"] if warns else []
     )
@@ -125,12 +124,12 @@ def test_a_busier_machine_warns(then: float | None, now: float | None, warns: bo
 
 def test_a_load_never_lowers_the_floor() -> None:
     loud = calibration(kind(CELL, LOADED_FLOOR * 2))
-    assert measure_noise.noise(loud, CELL, [1.5]).floor == LOADED_FLOOR * 2
-    assert measure_noise.noise(None, CELL, [1.5]).floor == LOADED_FLOOR
+    assert noise.noise(loud, CELL, [1.5]).floor == LOADED_FLOOR * 2
+    assert noise.noise(None, CELL, [1.5]).floor == LOADED_FLOOR
 
 
 def test_the_busiest_process_counts() -> None:
-    (warning,) = measure_noise.noise(CALIBRATION, CELL, [0.0, 0.9, 0.1]).warnings
+    (warning,) = noise.noise(CALIBRATION, CELL, [0.0, 0.9, 0.1]).warnings
     assert warning.startswith("other processes used 0.90 processors while timing, 0.10 when calibrated")
 
 
@@ -141,17 +140,17 @@ def test_a_slower_clock_warns(
     monkeypatch: pytest.MonkeyPatch, then: float | None, now: float | None, warns: bool
 ) -> None:
     monkeypatch.setattr(environment, "cpu_mhz", lambda: now)
-    warnings = measure_noise.warnings(msgspec.structs.replace(CALIBRATION, cpu_mhz=then))
+    warnings = noise.warnings(msgspec.structs.replace(CALIBRATION, cpu_mhz=then))
     assert warnings == (["processor at 2600 MHz, 3000 MHz at calibration"] if warns else [])
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    assert noise.load(tmp_path, "quick") is None
-    path = noise.save(tmp_path, CALIBRATION)
-    assert noise.load(tmp_path, "quick") == CALIBRATION
+    assert load(tmp_path, "quick") is None
+    path = save(tmp_path, CALIBRATION)
+    assert load(tmp_path, "quick") == CALIBRATION
     other = calibration(kind(CELL, 0.03))
-    noise.save(tmp_path, other)
-    assert noise.load(tmp_path, "quick") == other
+    save(tmp_path, other)
+    assert load(tmp_path, "quick") == other
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -160,46 +159,46 @@ OLD = b'{"machine": "m", "cpu": "c", "cpus": 2, "tier": "quick", "cells": ["x"],
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b'{"machine": 3}', b"\xff\xfe", b"[]", OLD])
 def test_a_damaged_or_older_calibration_is_ignored_and_says_what_to_type(tmp_path: Path, content: bytes) -> None:
-    noise.save(tmp_path, CALIBRATION).write_bytes(content)
-    found = measure_noise.noise(noise.load(tmp_path, "quick"), CELL, [0.1])
+    save(tmp_path, CALIBRATION).write_bytes(content)
+    found = noise.noise(load(tmp_path, "quick"), CELL, [0.1])
     assert found.floor == DEFAULT_FLOOR
     assert "calibrate again" in found.warnings[0]
-    (only,) = noise.every(tmp_path)
+    (only,) = every(tmp_path)
     assert "calibrate again" in only.note
 
 
 def test_every_tier_and_allocator_has_a_calibration_of_its_own(tmp_path: Path) -> None:
     stock = msgspec.structs.replace(CALIBRATION, allocator="stock")
     for each in (CALIBRATION, stock):
-        noise.save(tmp_path, each)
-    assert noise.load(tmp_path, "quick") == CALIBRATION
-    assert noise.load(tmp_path, "quick", "stock") == stock
-    assert noise.load(tmp_path, "strict") is None
-    assert sorted(each.allocator for each in noise.every(tmp_path)) == ["keep", "stock"]
+        save(tmp_path, each)
+    assert load(tmp_path, "quick") == CALIBRATION
+    assert load(tmp_path, "quick", "stock") == stock
+    assert load(tmp_path, "strict") is None
+    assert sorted(each.allocator for each in every(tmp_path)) == ["keep", "stock"]
 
 
 def test_kinds_are_added_and_those_of_another_machine_are_not(tmp_path: Path) -> None:
     other = kind(make_cell("null"), 0.03)
-    noise.keep(tmp_path, [KIND], "quick")
-    noise.keep(tmp_path, [other], "quick")
-    assert noise.so_far(tmp_path, "quick").kinds == {str(each.cell): each for each in (KIND, other)}
-    noise.save(tmp_path, msgspec.structs.replace(CALIBRATION, cpu="another"))
-    noise.keep(tmp_path, [other], "quick")
-    assert list(noise.so_far(tmp_path, "quick").kinds) == [str(other.cell)]
+    keep(tmp_path, [KIND], "quick")
+    keep(tmp_path, [other], "quick")
+    assert so_far(tmp_path, "quick").kinds == {str(each.cell): each for each in (KIND, other)}
+    save(tmp_path, msgspec.structs.replace(CALIBRATION, cpu="another"))
+    keep(tmp_path, [other], "quick")
+    assert list(so_far(tmp_path, "quick").kinds) == [str(other.cell)]
 
 
 def test_machines_have_a_calibration_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "one")
-    noise.save(tmp_path, CALIBRATION)
+    save(tmp_path, CALIBRATION)
     monkeypatch.setenv("WEIGHBRIDGE_MACHINE", "two")
-    assert noise.load(tmp_path, "quick") is None
+    assert load(tmp_path, "quick") is None
 
 
 def test_this_machine_has_an_identity_that_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert measure_noise.identity() == measure_noise.identity()
-    assert measure_noise.identity().keys() == IDENTITY.keys()
-    assert measure_noise.identity()["cpus"] == len(environment.usable_cpus())
+    assert noise.identity() == noise.identity()
+    assert noise.identity().keys() == IDENTITY.keys()
+    assert noise.identity()["cpus"] == len(environment.usable_cpus())
 
 
 class Process:

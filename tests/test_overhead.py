@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from bench import application, data
+from bench import application
 from bench.core import arrays_hash
 from bench.core.record import Record
 from bench.measure import allocator, statistics
 from bench.plan import Filters
 from bench.pytest_plugin import Quiet
+from bench.storage import packages
 
 STEP_S = 0.001
 HERE = Path(__file__).parent
@@ -48,7 +49,7 @@ def test_a_plain_loop_over_the_same_forward_pass_agrees(tmp_path: Path) -> None:
 
 def plain_loop(record: Record) -> dict[str, float]:
     """What the bare script prints, on the very files that the record was taken with."""
-    root = data.cache_folder() / "artefacts"
+    root = packages.cache_folder() / "artefacts"
     weights = next((root / "weights").glob("semantic-search-small-*.safetensors"))
     batches = (root / "oracle").glob("semantic-search-small-*/batch.safetensors")
     batch = next(path for path in batches if arrays_hash(load_file(path)) == record.facts["batch_hash"])

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import data, noise, store
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
-from bench.measure import environment
-from bench.measure import noise as measure_noise
+from bench.measure import environment, noise
 from bench.measure.statistics import Interval, Verdict
+from bench.storage import journal, packages
+from bench.storage.calibration import load
 from tests.conftest import make_cell, make_thrice
 from tests.experiments import repeat
 from tests.experiments.repeat import Request
@@ -73,7 +73,7 @@ def write(home: Path, factors: list[float], **changes: object) -> None:
         folder.mkdir(parents=True)
         for backend, step_s in (("fake", 0.01), ("null", 0.005 * factor)):
             record = make_thrice(backend, step_s, facts=FACTS, **changes)
-            store.append(store.journal(folder), record)
+            journal.append(journal.journal(folder), record)
 
 
 def given(*words: str) -> argparse.Namespace:
@@ -106,18 +106,18 @@ def test_pairs_that_may_not_be_compared_say_why(tmp_path: Path, capsys: pytest.C
 def test_what_whole_runs_differ_by_is_kept_where_the_gate_finds_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(packages, "cache_folder", lambda: tmp_path / "cache")
     write(tmp_path / "runs", [1.0, 1.0, 1.0, 1.0, 1.2])
     repeat.agreed(tmp_path / "runs", Request(tier="standard", allocator="stock"))
     for folder in (tmp_path / "runs").glob("0*"):
         (folder / repeat.FINISHED).touch()
     repeat.repeat(given("--read", str(tmp_path / "runs"), "--keep"))
-    calibration = noise.load(tmp_path / "cache", "standard", "stock")
-    assert measure_noise.noise(calibration, make_cell("null"), []).between_runs == pytest.approx(0.2)
-    assert measure_noise.noise(calibration, make_cell("fake"), []).between_runs == 0
+    calibration = load(tmp_path / "cache", "standard", "stock")
+    assert noise.noise(calibration, make_cell("null"), []).between_runs == pytest.approx(0.2)
+    assert noise.noise(calibration, make_cell("fake"), []).between_runs == 0
     spread = statistics.stdev([0.0] * 4 + [math.log(1.2)])
-    assert measure_noise.noise(calibration, make_cell("null"), []).ratio_spread == pytest.approx(spread, rel=0.05)
-    assert measure_noise.noise(calibration, make_cell("fake"), []).ratio_spread is None
+    assert noise.noise(calibration, make_cell("null"), []).ratio_spread == pytest.approx(spread, rel=0.05)
+    assert noise.noise(calibration, make_cell("fake"), []).ratio_spread is None
 
 
 def test_runs_of_another_machine_or_beside_a_load_are_not_kept(tmp_path: Path) -> None:
@@ -135,14 +135,14 @@ def test_a_repetition_goes_on_where_it_was_cut_short(tmp_path: Path) -> None:
     repeat.agreed(home, Request(suite="fake", backends="fake"))
     (home / "01").mkdir()
     (home / "01" / repeat.FINISHED).touch()
-    store.append(store.journal(home / "01"), make_thrice("fake", noise=Noise()))
+    journal.append(journal.journal(home / "01"), make_thrice("fake", noise=Noise()))
     (home / "02").mkdir()
-    store.journal(home / "02").write_bytes(b'{"torn')
-    before = store.journal(home / "01").read_bytes()
+    journal.journal(home / "02").write_bytes(b'{"torn')
+    before = journal.journal(home / "01").read_bytes()
     assert repeat.repeat(words) == 0
-    assert store.journal(home / "01").read_bytes() == before
-    assert {record.status for record in store.load(home / "02")} == {"ok"}
-    assert repeat.journals(home) == [store.journal(home / name) for name in ("01", "02")]
+    assert journal.journal(home / "01").read_bytes() == before
+    assert {record.status for record in journal.load(home / "02")} == {"ok"}
+    assert repeat.journals(home) == [journal.journal(home / name) for name in ("01", "02")]
     with pytest.raises(WeighbridgeError, match="runs of another request"):
         repeat.agreed(home, Request(suite="fake"))
 

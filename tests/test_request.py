@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import cli, request, store
+from bench import cli
 from bench.core import WeighbridgeError
-from bench.request import Request
+from bench.storage import journal as store
+from bench.storage import request
+from bench.storage.request import Request
 
 ASKED = Request(command="run", options={"tier": "standard", "tasks": "a", "backends": ""})
 

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import application, compare, data, peaks
+from bench import application, compare
 from bench.core import Cost, WeighbridgeError, Work
 from bench.core.record import Peaks
-from bench.measure.peaks import best
+from bench.measure import peaks
 from bench.measure.roofline import beyond, roofline
 from bench.report import rooflines, texts
+from bench.storage import known_peaks, packages
 from tests.conftest import make_record
 
 PEAKS = Peaks(
@@ -98,7 +99,7 @@ def test_the_plot_draws_both_roofs_and_names_the_peaks() -> None:
 
 
 def test_the_best_repetition_is_the_peak() -> None:
-    assert best(Work(run=lambda: None, amount=6.0), lambda *_: [3.0, 2.0, 4.0]) == 3.0
+    assert peaks.best(Work(run=lambda: None, amount=6.0), lambda *_: [3.0, 2.0, 4.0]) == 3.0
 
 
 def test_peaks_are_measured_in_a_process_of_their_own_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,7 +107,7 @@ def test_peaks_are_measured_in_a_process_of_their_own_and_kept(tmp_path: Path, m
     found = application.measure_peaks("fake", "cpu", ["fp32"])
     assert found.flops_per_s["fp32"] > 1e6
     assert found.bytes_per_s > 1e6
-    assert peaks.load(data.cache_folder(), "cpu") == found
+    assert known_peaks.load(packages.cache_folder(), "cpu") == found
 
 
 UNMEASURABLE = [

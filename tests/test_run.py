@@ -14,11 +14,12 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bench import application, data, registry, store
+from bench import application, registry
 from bench.application import Options, Planned
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.plan import Filters
+from bench.storage import journal, packages
 from tests.conftest import make_cell
 
 QUIET = Console(file=io.StringIO())
@@ -66,14 +67,14 @@ def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
     monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT")
     again = weigh(planned, tmp_path, resume=True, retry_failed=True)
     assert sorted(record.status for record in again) == ["ok", "ok"]
-    assert len(store.read(store.journal(tmp_path))[0]) == 2
+    assert len(journal.read(journal.journal(tmp_path))[0]) == 2
 
 
 def test_resume_redoes_nothing(planned: Planned, tmp_path: Path) -> None:
     weigh(planned, tmp_path)
-    before = store.journal(tmp_path).read_bytes()
+    before = journal.journal(tmp_path).read_bytes()
     weigh(planned, tmp_path, resume=True)
-    assert store.journal(tmp_path).read_bytes() == before
+    assert journal.journal(tmp_path).read_bytes() == before
     with pytest.raises(WeighbridgeError, match="add --resume"):
         weigh(planned, tmp_path)
 
@@ -106,7 +107,7 @@ def test_data_that_cannot_be_had_skips_its_tasks_only(
     def refuse(names: object) -> None:
         raise WeighbridgeError("data package x has another hash")
 
-    monkeypatch.setattr(data, "files", refuse)
+    monkeypatch.setattr(packages, "files", refuse)
     assert {(r.status, r.reason) for r in weigh(planned, tmp_path)} == {("skipped", "data package x has another hash")}
 
 
@@ -117,12 +118,12 @@ def test_an_address_space_limit_is_an_oom_record(planned: Planned, tmp_path: Pat
         ["bash", "-c", command + f"--backends torch --out {tmp_path}"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1, ended.stderr
-    (record,) = store.load(tmp_path)
+    (record,) = journal.load(tmp_path)
     assert record.status == "oom", record.reason
 
 
 def test_two_runs_do_not_share_a_folder(planned: Planned, tmp_path: Path) -> None:
-    with store.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run"):
+    with journal.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run"):
         weigh(planned, tmp_path)
 
 
@@ -157,4 +158,4 @@ def test_the_parent_imports_no_framework() -> None:
 
 def test_records_of_a_run_survive_a_round_trip(planned: Planned, tmp_path: Path) -> None:
     for record in weigh(planned, tmp_path):
-        assert msgspec.json.decode(store.encoder.encode(record), type=Record) == record
+        assert msgspec.json.decode(journal.encoder.encode(record), type=Record) == record

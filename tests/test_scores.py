@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry, scores
+from bench import registry
 from bench.core import Cell
 from bench.measure import environment
+from bench.storage import score_cache
 from tests.conftest import make_cell
 
 TASK = registry.task("tabular-regression")
@@ -29,7 +30,7 @@ def measure() -> Measured:
 
 
 def ask(folder: Path, measure: Measured, cell: Cell | None = None) -> dict[str, object]:
-    return scores.remembered(cell or make_cell(), TASK, registry.backend("fake"), folder, measure)
+    return score_cache.remembered(cell or make_cell(), TASK, registry.backend("fake"), folder, measure)
 
 
 def test_a_score_is_measured_once(tmp_path: Path, measure: Measured) -> None:
@@ -93,5 +94,5 @@ def test_a_measurement_that_fails_is_not_remembered(tmp_path: Path, measure: Mea
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        scores.remembered(make_cell(), TASK, registry.backend("fake"), tmp_path, fail)
+        score_cache.remembered(make_cell(), TASK, registry.backend("fake"), tmp_path, fail)
     assert ask(tmp_path, measure)["score"] == {"r2": 1.5}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench import data
+from bench.storage import packages
 from tasks import semantic_search
 
 torch = pytest.importorskip("torch")
@@ -19,7 +19,7 @@ SIMILARITY = [0.6660, 0.1046, 0.1411]
 def test_three_sentences_have_the_published_similarities() -> None:
     from safetensors.torch import load_file
 
-    files = data.files([semantic_search.MODEL])
+    files = packages.files([semantic_search.MODEL])
     config = transformers.BertConfig(**semantic_search.TASK.models["small"].config)
     model = transformers.BertModel(config, add_pooling_layer=False).eval()
     weights = load_file(files[semantic_search.MODEL] / semantic_search.FOLDER / "model.safetensors")

@@ -7,13 +7,14 @@ import msgspec
 import pytest
 
 from backends.fake import COMPILE_S
-from bench import application, study
+from bench import application
 from bench.core import Cell, WeighbridgeError, trial
 from bench.core.effort import QUICK
 from bench.core.trial import Trial
 from bench.plan import Filters
 from bench.scenarios.base import Ask
 from bench.scenarios.steps.requests import Block
+from bench.storage import studies
 from bench.study import Study
 from tests.conftest import Silent
 
@@ -40,7 +41,7 @@ def test_a_trial_is_on_the_disk_with_parity_and_what_the_study_asked(tmp_path: P
     assert first.parity is not None
     assert first.parity.passed
     assert first.facts["weights_hash"]
-    assert study.load(tmp_path / "steps.jsonl", Steps) == [first, second]
+    assert studies.load(tmp_path / "steps.jsonl", Steps) == [first, second]
 
 
 @pytest.mark.parametrize(
@@ -59,9 +60,9 @@ def test_lines_that_cannot_be_read_are_told_and_set_aside(tmp_path: Path) -> Non
     newer = msgspec.json.encode(msgspec.structs.replace(found[1], schema=trial.SCHEMA + 1))
     path.write_bytes(b'{"cell": 3}\n' + newer + b"\nnot json\n" + msgspec.json.encode(found[0]))
     with pytest.raises(WeighbridgeError, match="3 of its lines cannot be read"):
-        study.load(path, Steps)
-    kept, aside = study.mend(path, Steps)
-    assert kept == found[:1] == study.load(path, Steps)
+        studies.load(path, Steps)
+    kept, aside = studies.mend(path, Steps)
+    assert kept == found[:1] == studies.load(path, Steps)
     assert aside is not None
     assert aside.read_bytes() == b'{"cell": 3}\n' + newer + b"\nnot json\n"
     assert path.read_bytes().endswith(b"\n")

@@ -10,13 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import application, cli_sweep, compare, curve, store, sweep
+from bench import application, cli_sweep, compare, curve, sweep
 from bench.application import Options, Planned
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
 from bench.plan import Filters
 from bench.report import sweep as told
+from bench.storage import journal
 from tests.conftest import Silent, make_cell
 from tests.test_cli import weighbridge
 
@@ -44,7 +45,7 @@ def test_a_backend_leaves_at_its_first_failure_and_the_others_go_on(
     records = list(walk.weigh(asked.cells, {}))
     assert {entry for entry in statuses(records) if entry[0] == "fake"} == {("fake", 1, "ok"), ("fake", 2, status)}
     assert sum(gone) >= 1
-    assert store.load(tmp_path / "records.jsonl") == records
+    assert journal.load(tmp_path / "records.jsonl") == records
     for record in records:
         assert record.score == {}
         assert record.cost is None

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import data, registry
+from bench import registry
 from bench.core import Arrays, Examples, Files, Task, Trained, arrays_hash, metrics
+from bench.storage import packages
 from tasks import image_classification, semantic_search, tabular_regression, text_generation
 
 TASKS = registry.tasks()
@@ -21,7 +22,7 @@ FRAMEWORKS = ("torch", "jax", "flax", "timm", "transformers", "tensorflow", "skl
 
 @cache
 def files(name: str) -> Files:
-    return data.files(TASKS[name].packages)
+    return packages.files(TASKS[name].packages)
 
 
 @cache

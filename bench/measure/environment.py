@@ -28,7 +28,8 @@ COMPUTING = (
     "core/metrics",
     "core/task",
     "scenarios/steps/answer",
-    "scores",
+    "storage/prepared",
+    "storage/score_cache",
     "worker",
 )
 """Files of this folder that a score and the reference's outputs are computed by."""

@@ -21,14 +21,15 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, artefacts, registry, store
-from bench.artefacts import Artefacts
+from bench import application, registry
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import QUICK
 from bench.plan import Filters
 from bench.process import WorkerFailed
 from bench.pytest_plugin import Quiet
 from bench.run import Run
+from bench.storage import journal
+from bench.storage.prepared import Artefacts, turned
 from bench.worker import path_from
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row
@@ -63,7 +64,7 @@ def opened(cell_text: str, made_text: str) -> Callable[[], None]:
     cell = msgspec.json.decode(cell_text, type=Cell)
     made = msgspec.json.decode(made_text, type=Artefacts, dec_hook=path_from)
     session = registry.backend(cell.backend).open(registry.task(cell.task).models[cell.preset], made.weights, cell)
-    x = session.put(artefacts.turned(made.rows(), cell.batch_size)[0])
+    x = session.put(turned(made.rows(), cell.batch_size)[0])
     return lambda: session.sync(session.step(x))
 
 
@@ -73,7 +74,7 @@ def prepared(task: str, backends: Sequence[str]) -> tuple[list[Cell], Artefacts]
     if len(planned.cells) != 2:
         raise WeighbridgeError(f"two backends make a pair, the reference {planned.reference} one of them")
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(application.job(planned, 600.0, QUICK), Path(folder) / store.JOURNAL, Quiet())
+        run = Run(application.job(planned, 600.0, QUICK), Path(folder) / journal.JOURNAL, Quiet())
         (made,) = run.prepare(planned.cells).values()
     if isinstance(made, WorkerFailed):
         raise WeighbridgeError(made.reason)
@@ -96,13 +97,13 @@ def run_all(out: Path, runs: int, task: str, backends: Sequence[str]) -> None:
         for method, way in WAYS.items():
             if sum(each.method == method for each in known) <= index:
                 timed = [steps(way, cell, made) for cell in (reference, other)]
-                store.append(out, Timed(method=method, reference_s=timed[0], other_s=timed[1]))
+                journal.append(out, Timed(method=method, reference_s=timed[0], other_s=timed[1]))
         print(f"{index + 1}/{runs}", file=sys.stderr, flush=True)
 
 
 def read(out: Path) -> list[Timed]:
     """What was timed so far."""
-    return [msgspec.json.decode(line, type=Timed) for line in store.lines(out)]
+    return [msgspec.json.decode(line, type=Timed) for line in journal.lines(out)]
 
 
 def rows(timed: Sequence[Timed], ours: Path | None) -> list[list[str]]:

@@ -24,11 +24,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, calibrate, compare, gate, store, summary
+from bench import application, calibrate, compare, gate, summary
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import tier
-from bench.files import write_whole
 from bench.measure import environment, noise, statistics
+from bench.storage import journal
+from bench.storage.files import write_whole
 from tests.experiments.load import competing_load
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, repeated, row
 
@@ -88,7 +89,7 @@ def run_one(folder: Path, request: Request) -> None:
     log = folder.with_suffix(".log")
     with log.open("wb") as told:
         ended = subprocess.run(request.words(folder), stdout=subprocess.DEVNULL, stderr=told, check=False)
-    if ended.returncode not in (0, 1) or not store.journal(folder).exists():
+    if ended.returncode not in (0, 1) or not journal.journal(folder).exists():
         said = log.read_text(errors="replace").strip().splitlines() or [f"exit code {ended.returncode}"]
         raise WeighbridgeError(said[-1].removeprefix("weighbridge: "))
     (folder / FINISHED).write_text(f"{ended.returncode}\n")
@@ -96,7 +97,7 @@ def run_one(folder: Path, request: Request) -> None:
 
 def journals(home: Path) -> list[Path]:
     """Of the runs in a folder; of those that this experiment made, the finished ones."""
-    found = sorted(home.glob(f"*/{store.JOURNAL}"))
+    found = sorted(home.glob(f"*/{journal.JOURNAL}"))
     if asked(home):
         found = [path for path in found if (path.parent / FINISHED).exists()]
     if not found:
@@ -109,7 +110,7 @@ def seen_in(paths: Sequence[Path], reference: str) -> tuple[dict[str, list[Seen]
     pairs: dict[str, list[Seen]] = {}
     silent: Counter[str] = Counter()
     for path in paths:
-        for each in compare.rows(store.load(path), reference):
+        for each in compare.rows(journal.load(path), reference):
             cell = each.record.cell
             if cell.backend == reference:
                 continue
@@ -147,7 +148,7 @@ def ratios_of(paths: Sequence[Path], reference: str) -> dict[Cell, list[float]]:
     """The ratio of each cell to the reference in each run."""
     found: dict[Cell, list[float]] = {}
     for path in paths:
-        for each in compare.rows(store.load(path), reference):
+        for each in compare.rows(journal.load(path), reference):
             if each.ratio is not None and each.verdict:
                 found.setdefault(each.record.cell, []).append(each.ratio)
     return found

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench import store
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
+from bench.storage import journal
 
 HOME = Path("results/baselines")
 
@@ -32,9 +32,9 @@ def found(machine: str = "") -> Path:
 def keep(run: Path, machine: str = "") -> tuple[Path, list[Record]]:
     """Makes a run the baseline, in the place of the one before, whole or not at all; the file and its records."""
     file = path(machine)
-    records = store.load(run)
+    records = journal.load(run)
     if not any(record.status == "ok" for record in records):
         raise WeighbridgeError(f"no cell of {run} is ok; a baseline of failures guards nothing")
     file.parent.mkdir(parents=True, exist_ok=True)
-    store.replace(file, [store.encoder.encode(record) for record in records])
+    journal.replace(file, [journal.encoder.encode(record) for record in records])
     return file, records

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.core.errors import WeighbridgeError
-from bench.files import write_whole
+from bench.storage.files import write_whole
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

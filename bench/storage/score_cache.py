@@ -16,8 +16,8 @@ from bench.core.arrays import content_hash
 from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.task import Task
-from bench.files import write_whole
 from bench.measure import environment
+from bench.storage.files import write_whole
 
 
 def remembered(

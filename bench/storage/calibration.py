@@ -1,8 +1,4 @@
-"""What goes on beside a measurement, and what `weighbridge calibrate` learned of this machine's noise.
-
-Noise belongs to a kind of cell and not to a machine: the tabular model's equal pairs gave a floor of 2.9 %, MiniLM's
-one of 16.5 %, on one machine and day (issue 13).
-"""
+"""Where what is known of this machine's noise lies."""
 
 from __future__ import annotations
 
@@ -11,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench.files import write_whole
 from bench.measure import environment
 from bench.measure.noise import ALLOCATOR, Calibration, Kind, identity
+from bench.storage.files import write_whole
 
 
 def path(root: Path, tier: str, allocator: str = ALLOCATOR) -> Path:
