@@ -14,18 +14,7 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import (
-    application,
-    cli_churn,
-    cli_compare,
-    cli_load,
-    cli_machine,
-    cli_sweep,
-    compare,
-    console,
-    doctor,
-    registry,
-)
+from bench import application, cli_churn, cli_compare, cli_load, cli_machine, cli_sweep, compare, console, doctor
 from bench.console import (
     AllocatorName,
     Device,
@@ -46,6 +35,8 @@ from bench.measure import allocator
 from bench.report import terminal
 from bench.report.figures import size
 from bench.report.overview import Overview
+from bench.run import folders as run_folders
+from bench.run import jobs, registry
 from bench.storage import journal, packages
 from bench.summary import no_collection
 
@@ -176,12 +167,12 @@ def run(
 ) -> None:
     """Weighs the cells of a suite and writes records.jsonl, report.html, report.md and report.csv."""
     asked, resume = console.request(context), resume or retry_failed
-    options = application.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
+    options = run_folders.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = application.asked(options, journal.JOURNAL, asked, console.typed(context))
+        options = run_folders.asked(options, journal.JOURNAL, asked, console.typed(context))
         asked = options.request or asked
     filters = console.filters(asked)
-    planned = application.prepare(asked.options["suite"], filters)
+    planned = jobs.prepare(asked.options["suite"], filters)
     options = msgspec.structs.replace(
         options, tier=tier(asked.options["tier"]), allocator=allocator.chosen(asked.options["allocator"])
     )

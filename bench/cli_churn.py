@@ -12,13 +12,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, churn, console, registry
+from bench import console
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
 from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
 from bench.display import Display
 from bench.measure import parity
 from bench.report import churn as told
+from bench.run import folders, jobs, registry, varying_shapes
 from bench.scenarios.varying_shapes.result import JOURNAL, Churned
 from bench.storage import studies
 from bench.storage.files import write_whole
@@ -48,12 +49,12 @@ def churn_command(
     json: Json = False,
 ) -> None:
     """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; the best."""
-    options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
-    options = application.asked(options, JOURNAL, console.request(context), console.typed(context))
+    options = folders.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
+    options = folders.asked(options, JOURNAL, console.request(context), console.typed(context))
     asked = options.request or console.request(context)
     batches = asked.options["batches"]
     chosen = console.filters(asked, tasks=_tasks(words(asked.options["tasks"])), scenarios=("infer",))
-    planned = application.prepare(SUITE, chosen)
+    planned = jobs.prepare(SUITE, chosen)
     folder, every = weigh(planned, options, batches, passes)
     write_whole(folder / "churn.md", told.markdown(every, passes).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
@@ -77,17 +78,15 @@ def _tasks(names: list[str]) -> list[str]:
     return names or able
 
 
-def weigh(
-    planned: application.Planned, options: application.Options, batches: int, passes: int
-) -> tuple[Path, list[Churned]]:
+def weigh(planned: jobs.Planned, options: folders.Options, batches: int, passes: int) -> tuple[Path, list[Churned]]:
     """Does what is not done yet; returns the folder and every trial of its journal."""
-    with application.study_journal(options, JOURNAL, Churned, err) as (journal, known):
+    with folders.study_journal(options, JOURNAL, Churned, err) as (journal, known):
         _same_work(journal, known, batches)
-        job = application.job(planned, options.time_limit_s, QUICK)
+        job = jobs.job(planned, options.time_limit_s, QUICK)
         done = sum(trial.cell in planned.cells for trial in known)
         with Display(err, done=done, total=STRATEGIES * len(planned.cells)) as display:
             try:
-                for trial in churn.weigh(job, journal, display, planned.cells, batches, passes, known):
+                for trial in varying_shapes.weigh(job, journal, display, planned.cells, batches, passes, known):
                     reason = f": {trial.reason}" if trial.reason else ""
                     display.passed(f"{trial.cell}, {trial.strategy}  {trial.status}{reason}")
             except KeyboardInterrupt:

@@ -14,12 +14,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, console, load
+from bench import console
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
 from bench.core.effort import tier
 from bench.core.errors import unknown
 from bench.display import Display
 from bench.report import load as words_of
+from bench.run import folders, jobs, serve
 from bench.scenarios.serve.measure import EFFORT, Asked
 from bench.scenarios.serve.result import JOURNAL, Kind, Loaded
 from bench.storage import studies
@@ -60,10 +61,10 @@ def load_command(
     json: Json = False,
 ) -> None:
     """Drives inference cells by MLPerf's scenarios, and searches the highest rate that a server holds."""
-    options = application.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
-    options = application.asked(options, JOURNAL, console.request(context), console.typed(context))
+    options = folders.Options(out=out_folder, resume=resume, time_limit_s=time_limit)
+    options = folders.asked(options, JOURNAL, console.request(context), console.typed(context))
     asked = options.request or console.request(context)
-    planned = application.prepare(asked.options["suite"], console.filters(asked, scenarios=("infer",)))
+    planned = jobs.prepare(asked.options["suite"], console.filters(asked, scenarios=("infer",)))
     options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
     folder, every = weigh(planned, options, settings(asked.options))
     write_whole(folder / "load.md", words_of.markdown(every, planned.reference).encode())
@@ -93,15 +94,15 @@ def _kinds(text: str) -> list[Kind]:
     return [kind for kind in known if not text or kind in words(text)]
 
 
-def weigh(planned: application.Planned, options: application.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
+def weigh(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
     """Drives what is not done yet; returns the folder and every record of its journal, the reference's first."""
-    with application.study_journal(options, JOURNAL, Loaded, err) as (journal, known):
+    with folders.study_journal(options, JOURNAL, Loaded, err) as (journal, known):
         done = {trial.cell for trial in known}
         todo = [cell for cell in planned.cells if cell not in done]
-        job = application.job(planned, options.time_limit_s, options.tier)
+        job = jobs.job(planned, options.time_limit_s, options.tier)
         with Display(err, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
             try:
-                for trial in load.weigh(job, journal, display, todo, asked):
+                for trial in serve.weigh(job, journal, display, todo, asked):
                     reason = f": {trial.reason}" if trial.reason else ""
                     display.passed(f"{trial.cell}  {trial.status}{reason}")
             except KeyboardInterrupt:

@@ -7,13 +7,14 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench import application, calibrate, registry
 from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
 from bench.core.effort import tier
 from bench.display import Display
 from bench.measure import allocator, noise
-from bench.plan import Filters
 from bench.report.figures import interval, scaled
+from bench.run import calibrate, jobs, registry
+from bench.run.peaks import measure_peaks
+from bench.run.plan import Filters
 from bench.storage import calibration, known_peaks, packages
 
 
@@ -36,7 +37,7 @@ def calibrate_command(
 ) -> None:
     """Measures this machine's noise floors: each kind of cell against itself, over and over. `run` goes by them."""
     filters = Filters(tasks=words(tasks), backends=words(backends), scenarios=words(scenarios), device=device)
-    planned, chosen, pages = application.prepare(suite, filters), tier(tier_name), allocator.chosen(allocator_name)
+    planned, chosen, pages = jobs.prepare(suite, filters), tier(tier_name), allocator.chosen(allocator_name)
     planned = planned if filters.backends else calibrate.of_the_reference(planned)
     count = pairs * len(planned.cells)
     with Display(err, done=0, total=count) as display:
@@ -73,7 +74,7 @@ def peaks_command(
     json: Json = False,
 ) -> None:
     """Measures what this machine can do at most: operations and bytes a second. Later runs tell their share of it."""
-    found = application.measure_peaks(reference or str(registry.suite("quick")["reference"]), device, words(precisions))
+    found = measure_peaks(reference or str(registry.suite("quick")["reference"]), device, words(precisions))
     if json:
         return print_json(found)
     for precision, rate in found.flops_per_s.items():

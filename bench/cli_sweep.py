@@ -13,8 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, compare, console, curve, sweep
-from bench.application import Done, Options, Planned
+from bench import application, compare, console, curve
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
@@ -23,6 +22,9 @@ from bench.display import Display
 from bench.measure import environment
 from bench.report import sweep as told
 from bench.report.overview import Overview
+from bench.run import folders, jobs, planners
+from bench.run.folders import Done, Options
+from bench.run.jobs import Planned
 from bench.storage.files import write_whole
 from bench.storage.journal import JOURNAL, load, writing
 
@@ -67,13 +69,13 @@ def sweep_command(
     asked, resume = console.request(context), resume or retry_failed
     options = Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = application.asked(options, JOURNAL, asked, console.typed(context))
+        options = folders.asked(options, JOURNAL, asked, console.typed(context))
         asked = options.request or asked
     most, limit = asked.options["most"], limit_bytes(asked.options["memory-limit"])
-    planned = application.prepare(asked.options["suite"], console.filters(asked, batch_sizes=[1]))
+    planned = jobs.prepare(asked.options["suite"], console.filters(asked, batch_sizes=[1]))
     options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
     if plan:
-        cells = sweep.planned(planned.cells, most)
+        cells = planners.planned(planned.cells, most)
         return print_json(cells) if json else _print([[str(cell)] for cell in cells], ["cell"])
     try:
         done = weigh(planned, options, most, limit)
@@ -103,19 +105,19 @@ def limit_bytes(text: str) -> int | None:
 
 def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> Done:
     """Sweeps what is not done yet and writes the reports; they are written after an interrupt, too."""
-    folder = application.run_folder(options)
-    every = sweep.planned(planned.cells, most)
+    folder = folders.run_folder(options)
+    every = planners.planned(planned.cells, most)
     with writing(folder) as journal:
-        application.note(options, journal)
-        todo = set(application.to_do(journal, every, options, err))
+        folders.note(options, journal)
+        todo = set(folders.to_do(journal, every, options, err))
         records = load(journal) if journal.exists() else []
         known = {record.cell: record for record in records if record.cell in set(every) - todo}
         with Display(err, done=len(known), total=len(every)) as display:
-            job = application.job(planned, options.time_limit_s, options.tier)
+            job = jobs.job(planned, options.time_limit_s, options.tier)
             if limit is None and all(cell.device == "cpu" for cell in planned.cells):
                 limit = environment.free_bytes()
             job = msgspec.structs.replace(job, host_limit_bytes=limit)
-            walk = sweep.Sweep(job, journal, display, most, display.left_out)
+            walk = planners.Sweep(job, journal, display, most, display.left_out)
             try:
                 known |= {record.cell: record for record in walk.weigh(planned.cells, known)}
             finally:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from bench.core.errors import WeighbridgeError
-from bench.plan import Filters
+from bench.run.plan import Filters
 from bench.storage.request import Request
 
 out, err = Console(), Console(stderr=True)

@@ -32,11 +32,6 @@ class Curve(msgspec.Struct, frozen=True, kw_only=True):
     """Why the last one failed; empty where none did."""
 
 
-def doubled(most: int) -> list[int]:
-    """1, 2, 4, ... up to `most`."""
-    return [1 << power for power in range(most.bit_length())]
-
-
 def knee(rates: Mapping[int, float]) -> int | None:
     """The smallest batch size whose throughput reaches `ENOUGH` of the best seen; None where none was."""
     enough = ENOUGH * max(rates.values(), default=0.0)

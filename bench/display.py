@@ -19,7 +19,7 @@ from bench.report.figures import seconds
 
 
 class Display:
-    """A `bench.run.Watcher` on a terminal; without one it prints a line a finished cell."""
+    """A `bench.run.runner.Watcher` on a terminal; without one it prints a line a finished cell."""
 
     def __init__(self, console: Console, done: int, total: int) -> None:
         self.console, self.done, self.total = console, done, total

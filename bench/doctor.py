@@ -9,13 +9,13 @@ from __future__ import annotations
 import subprocess
 from typing import Any, get_args
 
-from bench import registry
 from bench.core import child
 from bench.core.backend import Backend
 from bench.core.cell import Device
 from bench.measure import environment
 from bench.measure.noise import Calibration
-from bench.run import not_installed
+from bench.run import registry
+from bench.run.runner import not_installed
 from bench.storage import packages
 from bench.storage.calibration import every
 

@@ -8,11 +8,11 @@ from typing import Any
 import msgspec
 
 from bench import compare
-from bench.beside import WORTH_BYTES, beside
 from bench.core.record import Record
 from bench.measure import sides
 from bench.report import csv
 from bench.row import Row
+from bench.run.alongside import WORTH_BYTES, beside
 from bench.storage import journal
 
 OURS = 0.65

@@ -15,16 +15,17 @@ from typing import Any, TypeGuard
 import msgspec
 import pytest
 
-from bench import application, compare
+from bench import compare
 from bench.core.cell import Cell
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import statistics
 from bench.measure.statistics import Interval
-from bench.plan import Filters
 from bench.report import texts
 from bench.row import Row
+from bench.run import folders, jobs, runner
+from bench.run.plan import Filters
 
 CELL = "weighbridge_cell"
 WEIGHED = pytest.StashKey[dict[str, Row]]()
@@ -98,7 +99,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(CELL, [_parameter(cell) for cell in cells] or [pytest.param(None, marks=_marks())])
 
 
-def _planned(config: pytest.Config) -> application.Planned:
+def _planned(config: pytest.Config) -> jobs.Planned:
     def words(option: str) -> list[str]:
         return [word for word in _option(config, option).split(",") if word]
 
@@ -108,7 +109,7 @@ def _planned(config: pytest.Config) -> application.Planned:
         batch_sizes=[int(word) for word in words("--weighbridge-batch-sizes") if word.isdecimal()],
     )
     try:
-        return application.prepare(_option(config, "--weighbridge-suite"), filters)
+        return jobs.prepare(_option(config, "--weighbridge-suite"), filters)
     except WeighbridgeError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -166,11 +167,11 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
         planned = _planned(config)
         cells = [each for each in planned.cells if each.group == cell.group and each in selected]
         planned = msgspec.structs.replace(planned, cells=cells)
-        options = application.Options(
+        options = folders.Options(
             time_limit_s=float(_option(config, "--weighbridge-time-limit")),
             tier=tier(_option(config, "--weighbridge-tier")),
         )
-        records = application.run(planned, cells, folder / "records.jsonl", Quiet(), options)
+        records = runner.run(planned, cells, folder / "records.jsonl", Quiet(), options)
         rows.update({row.record.cell.id: row for row in compare.rows(records, planned.reference)})
     return rows[cell.id]
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from bench.beside import WORTH_BYTES, beside
 from bench.core.cell import Cell, Pairing, Status
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR, SCHEMA
 from bench.measure import statistics
 from bench.measure.sides import has_times
+from bench.run.alongside import WORTH_BYTES, beside
 from bench.storage import migrations
 
 

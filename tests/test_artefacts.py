@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from bench import artefacts, registry
 from bench.core import Arrays, Cell, Device, Files, ModelSpec, Precision, Reference, Session, Task, Training, Work
+from bench.run import prepare, registry
 from bench.storage import prepared
 from bench.storage.prepared import Artefacts
 from tests.conftest import make_cell
@@ -55,7 +55,7 @@ def task() -> Task:
 
 
 def ensure(root: Path, task: Task, cell: Cell, reference: Reference) -> Artefacts:
-    return artefacts.ensure(root, task, cell, {}, reference, lambda fraction: None)
+    return prepare.ensure(root, task, cell, {}, reference, lambda fraction: None)
 
 
 def stamps(root: Path) -> dict[str, tuple[int, int]]:
@@ -138,7 +138,7 @@ def test_another_recipe_or_version_is_other_weights(tmp_path: Path, task: Task, 
     assert task.recipe is not None
     recipe = replace(task, recipe=msgspec.structs.replace(task.recipe, epochs=task.recipe.epochs + 1))
     paths = {
-        artefacts.ensure_weights(tmp_path, each, make_cell(), {}, reference, lambda fraction: None)
+        prepare.ensure_weights(tmp_path, each, make_cell(), {}, reference, lambda fraction: None)
         for each in (task, task, recipe, replace(task, version=task.version + 1))
     }
     assert len(paths) == reference.made == 3
@@ -150,14 +150,14 @@ def test_trained_weights_need_a_recipe_and_generation_needs_prompts(
     with pytest.raises(ValueError, match="no recipe to train its small weights"):
         ensure(tmp_path, replace(task, recipe=None), make_cell(), reference)
     with pytest.raises(ValueError, match="no prompts"):
-        artefacts.make_rows(task, make_cell(scenario="generate"), {})
+        prepare.make_rows(task, make_cell(scenario="generate"), {})
     assert reference.made == 0
 
 
 def test_prompts_are_the_rows_of_a_generation(task: Task) -> None:
     prompts = {"input_ids": np.arange(12).reshape(4, 3), "new_tokens": np.array(7)}
     prompted = replace(task, prompts=lambda files, preset: prompts)
-    rows = artefacts.make_rows(prompted, make_cell(scenario="generate", batch_size=2), {})
+    rows = prepare.make_rows(prompted, make_cell(scenario="generate", batch_size=2), {})
     assert rows["input_ids"].shape == (prepared.BATCHES, 3)
     batches = prepared.turned(rows, 2)
     assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * prepared.BATCHES
@@ -166,7 +166,7 @@ def test_prompts_are_the_rows_of_a_generation(task: Task) -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_batches_of_one_shape_all_differ_and_hold_every_row(task: Task, size: int) -> None:
-    rows = artefacts.make_rows(task, make_cell(batch_size=size), {})
+    rows = prepare.make_rows(task, make_cell(batch_size=size), {})
     batches = prepared.turned(rows, size)
     assert [len(batch["features"]) for batch in batches] == [size] * prepared.BATCHES
     assert len({batch["features"].tobytes() for batch in batches}) == prepared.BATCHES
@@ -228,7 +228,7 @@ def test_rows_are_spread_evenly_stay_together_and_repeat(count: int, size: int, 
         "wide": np.stack([np.arange(count) * 10, np.arange(count)], axis=1),
         "alone": np.array(3),
     }
-    drawn = artefacts.rows(examples, size, seed)
+    drawn = prepare.rows(examples, size, seed)
     assert drawn.keys() == examples.keys()
     assert drawn["index"].shape == (size,)
     assert drawn["wide"].shape == (size, 2)
@@ -236,13 +236,13 @@ def test_rows_are_spread_evenly_stay_together_and_repeat(count: int, size: int, 
     np.testing.assert_array_equal(drawn["wide"], np.stack([drawn["index"] * 10, drawn["index"]], axis=1))
     times = np.bincount(drawn["index"], minlength=count)
     assert set(times) <= {size // count, -(-size // count)}
-    again = artefacts.rows(examples, size, seed)
+    again = prepare.rows(examples, size, seed)
     assert all(np.array_equal(drawn[name], again[name]) for name in drawn)
 
 
 def test_rows_are_drawn_by_the_seed() -> None:
     examples = {"index": np.arange(1000)}
-    first, second = (artefacts.rows(examples, 50, seed)["index"] for seed in (0, 1))
+    first, second = (prepare.rows(examples, 50, seed)["index"] for seed in (0, 1))
     assert not np.array_equal(first, second)
     assert not np.array_equal(first, np.sort(first))
 

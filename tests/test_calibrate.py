@@ -10,17 +10,17 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from backends.work import MORE_VARIABLE
-from bench import application, calibrate, cli
-from bench.application import Planned
-from bench.calibrate import LOWEST_FLOOR, Pair
+from bench import cli
 from bench.cli_machine import calibrated
 from bench.core import WeighbridgeError
 from bench.core.effort import QUICK
-from bench.group import NOTHING_MORE
 from bench.measure import noise
 from bench.measure.statistics import Interval
-from bench.plan import Filters
 from bench.pytest_plugin import Quiet
+from bench.run import calibrate, jobs
+from bench.run.calibrate import LOWEST_FLOOR, Pair
+from bench.run.jobs import NOTHING_MORE, Planned
+from bench.run.plan import Filters
 from bench.storage import calibration, packages
 from tests.conftest import make_cell
 
@@ -124,7 +124,7 @@ def test_a_calibration_is_saved_kind_by_kind_where_a_run_finds_it(folder: Path) 
     quiet, loud = [pair(0.99, 1.01)] * 10, [pair(1.04, 1.06, "null")] * 10
     found = calibrate.calibrate(quiet + loud, QUICK)
     assert [each.floor for each in found] == [LOWEST_FLOOR, pytest.approx(0.04)]
-    job = application.job(Planned(cells=[make_cell()], reference="fake"), 60.0)
+    job = jobs.job(Planned(cells=[make_cell()], reference="fake"), 60.0)
     assert job.calibration == calibration.load(folder, "quick")
     assert job.calibration
     assert list(job.calibration.kinds.values()) == found
@@ -169,7 +169,7 @@ def test_a_calibration_that_lets_too_much_through_says_so(odd: int, said: str) -
 
 def test_a_pair_that_fails_ends_the_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "raise")
-    planned = application.prepare("fake", Filters(batch_sizes=[1]))
+    planned = jobs.prepare("fake", Filters(batch_sizes=[1]))
     with pytest.raises(WeighbridgeError, match="crashed, RuntimeError: fake fault"):
         calibrate.compare_programs(planned, 1, QUICK, Quiet())
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.core import child
-from bench.process import Worker
+from bench.run.process import Worker
 from bench.scenarios.steps.requests import Close
 from bench.storage import journal
 

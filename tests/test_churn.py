@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench import application, churn, cli_churn, registry
+from bench import cli_churn
 from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
 from bench.measure import parity
-from bench.plan import Filters
 from bench.report import churn as told
+from bench.run import folders, jobs, registry, varying_shapes
+from bench.run.plan import Filters
 from bench.scenarios.base import Ask
 from bench.scenarios.varying_shapes import padding, result
 from bench.scenarios.varying_shapes.answer import Churning, filled, length_of
@@ -184,12 +185,10 @@ PARITY = Parity(ratio=1.0, limit=2.0, passed=True)
 
 
 def trials(monkeypatch: pytest.MonkeyPatch, passes: int, known: Sequence[Churned] = ()) -> list[Churned]:
-    monkeypatch.setattr(churn, "Study", Studies)
+    monkeypatch.setattr(varying_shapes, "Study", Studies)
     cell = make_cell("toy", batch_size=4)
-    job = msgspec.structs.replace(
-        application.job(application.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()}
-    )
-    return list(churn.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
+    job = msgspec.structs.replace(jobs.job(jobs.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()})
+    return list(varying_shapes.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
 
 
 @pytest.mark.parametrize("program_a_shape", [True, False])
@@ -318,6 +317,6 @@ def test_a_best_that_was_sought_over_other_passes_is_sought_again(monkeypatch: p
 def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
     trial = timed("exact", [SAME, SHORT], [1.0, 0.1])
     append(tmp_path / result.JOURNAL, trial)
-    planned = application.prepare("fake", Filters())
+    planned = jobs.prepare("fake", Filters())
     with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
-        cli_churn.weigh(planned, application.Options(out=tmp_path, resume=True), 40, 100)
+        cli_churn.weigh(planned, folders.Options(out=tmp_path, resume=True), 40, 100)

@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from backends.torch_nn import models as torch_models
-from bench import registry
 from bench.core import Cell, Cost, Session
-from bench.registry import backend
+from bench.run import registry
+from bench.run.registry import backend
 from tests.conftest import make_cell
 
 

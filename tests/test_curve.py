@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bench import compare, curve
 from bench.core.cell import Status
 from bench.core.record import Record
+from bench.run import planners
 from tests.conftest import make_cell, make_record
 
 RATES = st.dictionaries(st.integers(0, 12).map(lambda power: 1 << power), st.floats(1e-3, 1e9), min_size=1)
@@ -45,7 +46,7 @@ def test_without_a_figure_there_is_neither() -> None:
 
 @given(st.integers(1, 10**6))
 def test_sizes_double_from_1_and_stop_at_most(most: int) -> None:
-    sizes = curve.doubled(most)
+    sizes = planners.doubled(most)
     assert sizes[0] == 1
     assert sizes[-1] <= most < 2 * sizes[-1]
     assert all(after == 2 * before for before, after in pairwise(sizes))

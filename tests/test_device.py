@@ -11,14 +11,16 @@ from safetensors.numpy import save_file
 
 from backends import fake
 from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
-from bench import application, cli_sweep, compare, curve
-from bench.application import Options, Planned
+from bench import cli_sweep, compare, curve
 from bench.core import ModelSpec, Seeded
 from bench.core.effort import QUICK
 from bench.core.record import Record
 from bench.measure import clock, environment
-from bench.plan import Filters
-from bench.run import Run
+from bench.run import jobs
+from bench.run.folders import Options
+from bench.run.jobs import Planned
+from bench.run.plan import Filters
+from bench.run.runner import Run
 from bench.storage import journal
 from bench.storage.prepared import BATCHES
 from tests.conftest import Silent, make_cell
@@ -48,12 +50,12 @@ def batch(rows: int = 8) -> dict[str, np.ndarray]:
 
 
 def planned(*sizes: int) -> Planned:
-    return application.prepare("fake", Filters(device="cuda", backends=["fake"], batch_sizes=sizes or [8]))
+    return jobs.prepare("fake", Filters(device="cuda", backends=["fake"], batch_sizes=sizes or [8]))
 
 
 def weighed(tmp_path: Path, *sizes: int) -> Iterator[Record]:
     asked = planned(*sizes)
-    return Run(application.job(asked, 60.0, QUICK), tmp_path / "records.jsonl", Silent()).weigh(asked.cells)
+    return Run(jobs.job(asked, 60.0, QUICK), tmp_path / "records.jsonl", Silent()).weigh(asked.cells)
 
 
 class Careless(DeviceSession):
@@ -120,8 +122,8 @@ def test_the_peak_is_of_the_steady_state_and_not_of_the_scoring_before_it(tmp_pa
 
 
 def test_a_host_says_nothing_of_a_device(tmp_path: Path) -> None:
-    asked = application.prepare("fake", Filters(backends=["fake"], batch_sizes=[2]))
-    (record,) = Run(application.job(asked, 60.0, QUICK), tmp_path / "records.jsonl", Silent()).weigh(asked.cells)
+    asked = jobs.prepare("fake", Filters(backends=["fake"], batch_sizes=[2]))
+    (record,) = Run(jobs.job(asked, 60.0, QUICK), tmp_path / "records.jsonl", Silent()).weigh(asked.cells)
     assert (record.device_peak_bytes, record.device_reserved_bytes) == (None, None)
     assert "device_peaks_since" not in record.facts
 
@@ -143,15 +145,15 @@ def test_a_sweep_ends_typed_at_a_full_device_and_names_the_knee(
 
 def test_suites_of_devices_have_base_presets_in_two_precisions() -> None:
     for suite, device in (("gpu", "cuda"), ("tpu", "tpu")):
-        cells = application.prepare(suite, Filters()).cells
+        cells = jobs.prepare(suite, Filters()).cells
         assert {cell.device for cell in cells} == {device}
         assert {"fp32", "bf16"} <= {cell.precision for cell in cells if cell.preset.startswith("base")}
         assert {"torch", "torch-compile", "flax"} <= {cell.backend for cell in cells}
 
 
 def test_on_a_tpu_what_cannot_run_there_is_skipped_with_a_reason(tmp_path: Path) -> None:
-    planned_cells = application.prepare("tpu", Filters(tasks=["tabular-regression"]))
-    job = application.job(planned_cells, 60.0, QUICK)
+    planned_cells = jobs.prepare("tpu", Filters(tasks=["tabular-regression"]))
+    job = jobs.job(planned_cells, 60.0, QUICK)
     run = Run(job, tmp_path / "records.jsonl", Silent())
     reasons = {cell.backend: run.why_not(cell) for cell in planned_cells.cells}
     assert "does not run on tpu" in (reasons["torch"] or "")

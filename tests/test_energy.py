@@ -19,8 +19,9 @@ from bench.core import Cell
 from bench.measure import energy
 from bench.measure.energy import Counter
 from bench.report import csv
+from bench.run.protocol import Request
+from bench.run.worker import Worker
 from bench.scenarios.steps.requests import Energy
-from bench.worker import Request, Worker
 from tests import test_weigh
 from tests.conftest import make_cell, make_record
 from tests.test_device import MODEL

@@ -7,13 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import application
-from bench.calibrate import Pair
 from bench.core.effort import QUICK
 from bench.measure.statistics import Interval
-from bench.process import WorkerFailed
 from bench.pytest_plugin import Quiet
-from bench.run import Run
+from bench.run import jobs
+from bench.run.calibrate import Pair
+from bench.run.process import WorkerFailed
+from bench.run.runner import Run
 from bench.storage import journal
 from tests.conftest import make_cell
 from tests.experiments import allocator, methods, others
@@ -54,8 +54,8 @@ def test_every_method_has_a_row_of_its_own(tmp_path: Path) -> None:
 
 def test_a_session_is_opened_from_texts(tmp_path: Path) -> None:
     cell = make_cell("fake")
-    planned = application.Planned(cells=[cell], reference="fake")
-    (made,) = Run(application.job(planned, 60.0, QUICK), tmp_path / "r.jsonl", Quiet()).prepare([cell]).values()
+    planned = jobs.Planned(cells=[cell], reference="fake")
+    (made,) = Run(jobs.job(planned, 60.0, QUICK), tmp_path / "r.jsonl", Quiet()).prepare([cell]).values()
     assert not isinstance(made, WorkerFailed)
     methods.opened(msgspec.json.encode(cell).decode(), msgspec.json.encode(made, enc_hook=str).decode())()
 

@@ -8,12 +8,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench import calibrate, gate
+from bench import gate
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Parity, Record
 from bench.gate import Change, Thresholds
 from bench.measure import statistics
 from bench.report import changes
+from bench.run import calibrate
 from tests.conftest import ABOUT, brief, make_cell, run_of
 from tests.conftest import make_record as as_it_comes
 from tests.conftest import make_thrice as make_record

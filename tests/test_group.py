@@ -14,18 +14,19 @@ import psutil
 import pytest
 
 from backends.fake import STEP_S, Fake
-from bench import application, compare, group
-from bench.application import Planned
+from bench import compare
 from bench.core import Cell
 from bench.core.cell import Status
 from bench.core.effort import QUICK, STANDARD, STRICT, Tier
 from bench.core.record import Peaks, Record
-from bench.group import COPIES, FRAMEWORK_BYTES, Group, Job
 from bench.measure import noise
 from bench.measure.allocator import KEPT
-from bench.plan import Filters
-from bench.process import Worker
-from bench.run import Run
+from bench.run import jobs, member
+from bench.run.group import COPIES, FRAMEWORK_BYTES, Group
+from bench.run.jobs import Job, Planned
+from bench.run.plan import Filters
+from bench.run.process import Worker
+from bench.run.runner import Run
 from bench.storage.prepared import Artefacts
 from tests.conftest import make_cell
 
@@ -59,11 +60,11 @@ class Watcher:
 
 @pytest.fixture(scope="module")
 def planned() -> Planned:
-    return application.prepare("fake", Filters(backends=["fake", "null"], batch_sizes=[4]))
+    return jobs.prepare("fake", Filters(backends=["fake", "null"], batch_sizes=[4]))
 
 
 def job_of(planned: Planned, tier: Tier, **changes: object) -> Job:
-    return msgspec.structs.replace(application.job(planned, 60.0, brief(tier)), **changes)
+    return msgspec.structs.replace(jobs.job(planned, 60.0, brief(tier)), **changes)
 
 
 def well(records: dict[str, Record], *statuses: Status) -> None:
@@ -311,7 +312,7 @@ def test_one_that_runs_out_of_memory_alone_too_is_an_oom(
 
 
 def test_the_time_limit_is_of_a_cell_and_all_its_processes(planned: Planned, tmp_path: Path) -> None:
-    entrant = group.Entrant(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher())
+    entrant = member.Entrant(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher())
     for _ in range(2):
         entrant.worker = Worker({}, tmp_path / "log", entrant.left_s, lambda fraction: None)
         before = entrant.left_s

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import beside, compare, halves, summary
+from bench import compare, halves, summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Record
 from bench.report import csv
+from bench.run import alongside
 from bench.storage.journal import encoder, lines, load
 from tests.conftest import make_cell, make_record
 
@@ -60,7 +61,7 @@ def test_the_second_journal_of_a_comparison_is_read_beside_the_first(
 
 def test_a_reading_process_that_fails_is_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    with beside.beside(summary.packed, missing, returns=object) as wait, pytest.raises(WeighbridgeError) as error:
+    with alongside.beside(summary.packed, missing, returns=object) as wait, pytest.raises(WeighbridgeError) as error:
         wait()
     assert "FileNotFoundError" in str(error.value)
     assert "\n" not in str(error.value)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import compare, load, registry
+from bench import compare
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
-from bench.registry import task
 from bench.report import load as words
+from bench.run import registry, serve
+from bench.run.registry import task
 from bench.scenarios.serve import measure, pipe, server, stopping
 from bench.scenarios.serve.answer import Service
 from bench.scenarios.serve.audit import Audited
@@ -74,14 +75,14 @@ def test_a_stall_of_200_ms_is_not_forgiven(tmp_path: Path, monkeypatch: pytest.M
 
 
 def the_stream(tmp_path: Path, asked: Asked) -> Streamed:
-    from bench import application
     from bench.core.effort import QUICK
-    from bench.plan import Filters
+    from bench.run import jobs
+    from bench.run.plan import Filters
     from tests.conftest import Silent
 
-    planned = application.prepare("fake", Filters(batch_sizes=[8]))
-    job = application.job(planned, 60.0, QUICK)
-    (trial,) = load.weigh(job, tmp_path / "load.jsonl", Silent(), planned.cells, asked)
+    planned = jobs.prepare("fake", Filters(batch_sizes=[8]))
+    job = jobs.job(planned, 60.0, QUICK)
+    (trial,) = serve.weigh(job, tmp_path / "load.jsonl", Silent(), planned.cells, asked)
     assert trial.single_stream is not None
     return trial.single_stream
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench import registry
+from bench.run import registry
 
 ROOT = Path(str(bench.__file__)).parent
 FRAMEWORKS = {"torch", "torchvision", "jax", "jaxlib", "flax", "optax", "timm", "transformers", "triton", "onnxruntime"}

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from bench import application
 from bench.core import arrays_hash
 from bench.core.record import Record
 from bench.measure import allocator, statistics
-from bench.plan import Filters
 from bench.pytest_plugin import Quiet
+from bench.run import folders, jobs, runner
+from bench.run.plan import Filters
 from bench.storage import packages
 
 STEP_S = 0.001
@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 
 
 def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
-    planned = application.prepare(suite, Filters(**filters))  # type: ignore[arg-type]
-    records = application.run(planned, planned.cells, tmp_path / "records.jsonl", Quiet(), application.Options())
+    planned = jobs.prepare(suite, Filters(**filters))  # type: ignore[arg-type]
+    records = runner.run(planned, planned.cells, tmp_path / "records.jsonl", Quiet(), folders.Options())
     return records[0]
 
 

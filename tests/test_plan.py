@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import registry
 from bench.core import Cell, WeighbridgeError
-from bench.plan import Filters, Suite, Table, plan
+from bench.run import registry
+from bench.run.plan import Filters, Suite, Table, plan
 
 SUITE = Suite(
     about="two products",

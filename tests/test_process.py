@@ -19,7 +19,7 @@ import pytest
 
 from bench.measure import environment
 from bench.measure.environment import THREAD_VARIABLES
-from bench.process import Worker, WorkerFailed, thread_variables
+from bench.run.process import Worker, WorkerFailed, thread_variables
 from bench.scenarios.steps.requests import Close
 
 KILLS, AT_ONCE = 50, 6

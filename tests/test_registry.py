@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import registry
 from bench.core import WeighbridgeError
-from bench.plan import Filters, Suite, plan
+from bench.run import registry
+from bench.run.plan import Filters, Suite, plan
 
 PLUGGED_TASK = """
 from dataclasses import replace

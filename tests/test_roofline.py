@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import application, compare
+from bench import compare
 from bench.core import Cost, WeighbridgeError, Work
 from bench.core.record import Peaks
 from bench.measure import peaks
 from bench.measure.roofline import beyond, roofline
 from bench.report import rooflines, texts
+from bench.run.peaks import measure_peaks
 from bench.storage import known_peaks, packages
 from tests.conftest import make_record
 
@@ -104,7 +105,7 @@ def test_the_best_repetition_is_the_peak() -> None:
 
 def test_peaks_are_measured_in_a_process_of_their_own_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_DATA", str(tmp_path))
-    found = application.measure_peaks("fake", "cpu", ["fp32"])
+    found = measure_peaks("fake", "cpu", ["fp32"])
     assert found.flops_per_s["fp32"] > 1e6
     assert found.bytes_per_s > 1e6
     assert known_peaks.load(packages.cache_folder(), "cpu") == found
@@ -120,4 +121,4 @@ UNMEASURABLE = [
 @pytest.mark.parametrize(("device", "precision", "words"), UNMEASURABLE)
 def test_what_cannot_be_measured_is_one_line(device: str, precision: str, words: str) -> None:
     with pytest.raises(WeighbridgeError, match=words):
-        application.measure_peaks("fake", device, [precision])
+        measure_peaks("fake", device, [precision])

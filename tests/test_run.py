@@ -14,11 +14,13 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bench import application, registry
-from bench.application import Options, Planned
+from bench import application
 from bench.core import WeighbridgeError
 from bench.core.record import Record
-from bench.plan import Filters
+from bench.run import jobs, registry
+from bench.run.folders import Options
+from bench.run.jobs import Planned
+from bench.run.plan import Filters
 from bench.storage import journal, packages
 from tests.conftest import make_cell
 
@@ -27,7 +29,7 @@ QUIET = Console(file=io.StringIO())
 
 @pytest.fixture(scope="module")
 def planned() -> Planned:
-    return application.prepare("fake", Filters(batch_sizes=[1, 4]))
+    return jobs.prepare("fake", Filters(batch_sizes=[1, 4]))
 
 
 def weigh(planned: Planned, out: Path, **options: object) -> list[Record]:
@@ -149,7 +151,8 @@ def wait_for_children(pid: int) -> list[psutil.Process]:
 
 def test_the_parent_imports_no_framework() -> None:
     code = (
-        "import sys; from bench import cli, application, doctor, registry; registry.backends(); registry.tasks(); "
+        "import sys; from bench import cli, application, doctor; from bench.run import registry; "
+        "registry.backends(); registry.tasks(); "
         "print([name for name in ('torch', 'jax', 'flax', 'transformers', 'timm') if name in sys.modules])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

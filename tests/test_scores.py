@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import registry
 from bench.core import Cell
 from bench.measure import environment
+from bench.run import registry
 from bench.storage import score_cache
 from tests.conftest import make_cell
 

@@ -7,15 +7,15 @@ import msgspec
 import pytest
 
 from backends.fake import COMPILE_S
-from bench import application
 from bench.core import Cell, WeighbridgeError, trial
 from bench.core.effort import QUICK
 from bench.core.trial import Trial
-from bench.plan import Filters
+from bench.run import jobs
+from bench.run.plan import Filters
+from bench.run.study import Study
 from bench.scenarios.base import Ask
 from bench.scenarios.steps.requests import Block
 from bench.storage import studies
-from bench.study import Study
 from tests.conftest import Silent
 
 
@@ -30,8 +30,8 @@ def three(cell: Cell, ask: Ask) -> dict[str, Any]:
 
 
 def trials(tmp_path: Path) -> list[Steps]:
-    planned = application.prepare("fake", Filters(batch_sizes=[2, 4]))
-    walk = Study(application.job(planned, 60.0, QUICK), tmp_path / "steps.jsonl", Silent())
+    planned = jobs.prepare("fake", Filters(batch_sizes=[2, 4]))
+    walk = Study(jobs.job(planned, 60.0, QUICK), tmp_path / "steps.jsonl", Silent())
     return list(walk.trials(planned.cells, Steps, three))
 
 
@@ -69,8 +69,8 @@ def test_lines_that_cannot_be_read_are_told_and_set_aside(tmp_path: Path) -> Non
 
 
 def asked_of(cold: bool, tmp_path: Path) -> Steps:
-    planned = application.prepare("fake", Filters(batch_sizes=[2]))
-    walk = Study(application.job(planned, 60.0, QUICK), tmp_path / "steps.jsonl", Silent(), cold=cold)
+    planned = jobs.prepare("fake", Filters(batch_sizes=[2]))
+    walk = Study(jobs.job(planned, 60.0, QUICK), tmp_path / "steps.jsonl", Silent(), cold=cold)
     (found,) = walk.trials(planned.cells, Steps, three)
     return found
 

@@ -10,13 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import application, cli_sweep, compare, curve, sweep
-from bench.application import Options, Planned
+from bench import cli_sweep, compare, curve
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
-from bench.plan import Filters
 from bench.report import sweep as told
+from bench.run import jobs, planners
+from bench.run.folders import Options
+from bench.run.jobs import Planned
+from bench.run.plan import Filters
 from bench.storage import journal
 from tests.conftest import Silent, make_cell
 from tests.test_cli import weighbridge
@@ -25,7 +27,7 @@ MIB = 2**20
 
 
 def planned(*backends: str) -> Planned:
-    return application.prepare("fake", Filters(backends=backends, batch_sizes=[1]))
+    return jobs.prepare("fake", Filters(backends=backends, batch_sizes=[1]))
 
 
 def statuses(found: list[Record]) -> list[tuple[str, int, str]]:
@@ -40,8 +42,8 @@ def test_a_backend_leaves_at_its_first_failure_and_the_others_go_on(
 ) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", f"{fault}@2")
     asked, gone = planned("fake", "work"), list[int]()
-    job = application.job(asked, 60.0)
-    walk = sweep.Sweep(job, tmp_path / "records.jsonl", Silent(), 4, gone.append)
+    job = jobs.job(asked, 60.0)
+    walk = planners.Sweep(job, tmp_path / "records.jsonl", Silent(), 4, gone.append)
     records = list(walk.weigh(asked.cells, {}))
     assert {entry for entry in statuses(records) if entry[0] == "fake"} == {("fake", 1, "ok"), ("fake", 2, status)}
     assert sum(gone) >= 1
@@ -135,7 +137,7 @@ def test_a_size_is_refused_in_one_line() -> None:
 
 def test_plans_keep_groups_together() -> None:
     cells = [make_cell("a", batch_size=1), make_cell("b", batch_size=1)]
-    found = sweep.planned(cells, 2)
+    found = planners.planned(cells, 2)
     assert [(cell.backend, cell.batch_size) for cell in found] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
 
 
@@ -165,8 +167,8 @@ def test_a_bounded_process_fails_where_it_would_have_taken_more() -> None:
 def test_workers_that_are_open_together_share_what_is_free(tmp_path: Path) -> None:
     asked = planned("fake", "work")
     free = environment.free_bytes() // 8
-    job = application.job(asked, 60.0)
+    job = jobs.job(asked, 60.0)
     job = msgspec.structs.replace(job, host_limit_bytes=free, free_bytes=lambda: free)
-    walk = sweep.Sweep(job, tmp_path / "records.jsonl", Silent(), 1)
+    walk = planners.Sweep(job, tmp_path / "records.jsonl", Silent(), 1)
     bounds = {record.facts["host_limit_bytes"] for record in walk.weigh(asked.cells, {})}
     assert bounds in ({free // 2}, {free})

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry
 from bench.core import Arrays, Examples, Files, Task, Trained, arrays_hash, metrics
+from bench.run import registry
 from bench.storage import packages
 from tasks import image_classification, semantic_search, tabular_regression, text_generation
 

@@ -17,8 +17,8 @@ from torch._inductor import config
 from backends.torch_compile import TorchCompile
 from backends.torch_compile_freezing import FROZEN, TorchCompileFreezing
 from backends.torch_eager import TorchEager
-from bench import registry
 from bench.core import Arrays, Backend, ModelSpec, Seeded
+from bench.run import registry
 from tests.conftest import make_cell
 
 MLP = ModelSpec(

@@ -10,10 +10,10 @@ import pytest
 
 from bench.core import Cell
 from bench.core.effort import QUICK
+from bench.run.protocol import Request
 from bench.scenarios.base import ImplausibleError, ParityError
 from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import Block, Check, Close, Count, First, Memory, Score, Settle, Suspect
-from bench.worker import Request
 from tests.conftest import make_cell
 
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}

@@ -50,7 +50,7 @@ class Noise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Peaks(msgspec.Struct, frozen=True, kw_only=True):
-    """What one device of one machine can do at most (see `bench.peaks`)."""
+    """What one device of one machine can do at most (see `bench.run.peaks`)."""
 
     machine: str
     device: Device

@@ -21,16 +21,16 @@ from bench.core.cell import Device
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 COMPUTING = (
-    "artefacts",
     "core/arrays",
     "core/backend",
     "core/cell",
     "core/metrics",
     "core/task",
+    "run/prepare",
+    "run/worker",
     "scenarios/steps/answer",
     "storage/prepared",
     "storage/score_cache",
-    "worker",
 )
 """Files of this folder that a score and the reference's outputs are computed by."""
 OWN_DISTRIBUTIONS = ("weighbridge", "numpy", "safetensors", "msgspec", "tokenizers")

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench import registry
 from bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
 from bench.measure import parity
-from bench.run import not_installed
+from bench.run import registry
+from bench.run.runner import not_installed
 from tests.conftest import make_cell
 
 BACKENDS = list(registry.backends().values())

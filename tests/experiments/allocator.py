@@ -13,15 +13,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench import application, calibrate
-from bench.calibrate import Pair
 from bench.core import WeighbridgeError
 from bench.core.effort import tier
 from bench.measure import statistics
 from bench.measure.statistics import Interval
-from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval, number, seconds
+from bench.run import calibrate, jobs
+from bench.run.calibrate import Pair
+from bench.run.plan import Filters
 from tests.experiments.tables import markdown
 
 
@@ -51,7 +51,7 @@ def measured(given: argparse.Namespace) -> list[Pair]:
     from bench.measure import allocator
 
     tasks = [name for name in given.tasks.split(",") if name]
-    planned = calibrate.of_the_reference(application.prepare("quick", Filters(tasks=tasks)))
+    planned = calibrate.of_the_reference(jobs.prepare("quick", Filters(tasks=tasks)))
     count = given.pairs * len(planned.cells)
 
     def tell(pair: Pair) -> None:

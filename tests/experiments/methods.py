@@ -21,16 +21,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, registry
+from bench import application
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import QUICK
-from bench.plan import Filters
-from bench.process import WorkerFailed
 from bench.pytest_plugin import Quiet
-from bench.run import Run
+from bench.run import jobs, registry
+from bench.run.plan import Filters
+from bench.run.process import WorkerFailed
+from bench.run.protocol import path_from
+from bench.run.runner import Run
 from bench.storage import journal
 from bench.storage.prepared import Artefacts, turned
-from bench.worker import path_from
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row
 
@@ -70,11 +71,11 @@ def opened(cell_text: str, made_text: str) -> Callable[[], None]:
 
 def prepared(task: str, backends: Sequence[str]) -> tuple[list[Cell], Artefacts]:
     """The pair, the reference first, and what it is made of."""
-    planned = application.prepare("quick", Filters(tasks=[task], backends=backends, scenarios=["infer"]))
+    planned = jobs.prepare("quick", Filters(tasks=[task], backends=backends, scenarios=["infer"]))
     if len(planned.cells) != 2:
         raise WeighbridgeError(f"two backends make a pair, the reference {planned.reference} one of them")
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(application.job(planned, 600.0, QUICK), Path(folder) / journal.JOURNAL, Quiet())
+        run = Run(jobs.job(planned, 600.0, QUICK), Path(folder) / journal.JOURNAL, Quiet())
         (made,) = run.prepare(planned.cells).values()
     if isinstance(made, WorkerFailed):
         raise WeighbridgeError(made.reason)

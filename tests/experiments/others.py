@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench.measure import statistics
 from bench.measure.statistics import Interval
-from bench.process import thread_variables
+from bench.run.process import thread_variables
 
 LOOP = """
 for _ in range({warm}):

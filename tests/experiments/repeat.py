@@ -24,10 +24,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, calibrate, compare, gate, summary
+from bench import application, compare, gate, summary
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import tier
 from bench.measure import environment, noise, statistics
+from bench.run import calibrate
 from bench.storage import journal
 from bench.storage.files import write_whole
 from tests.experiments.load import competing_load

@@ -20,15 +20,15 @@ from pathlib import Path
 import numpy as np
 
 from backends.work import MORE_VARIABLE
-from bench import application, calibrate
-from bench.application import Planned
-from bench.calibrate import Pair
 from bench.core import Cell
 from bench.core.effort import tier
 from bench.measure.statistics import Interval
-from bench.plan import Filters
 from bench.pytest_plugin import Quiet
 from bench.report.figures import interval
+from bench.run import calibrate, jobs
+from bench.run.calibrate import Pair
+from bench.run.jobs import Planned
+from bench.run.plan import Filters
 from tests.experiments import others
 from tests.experiments.load import competing_load
 from tests.experiments.others import Way
@@ -68,7 +68,7 @@ def heading(*titles: str) -> None:
 
 def equal_programs(options: argparse.Namespace) -> None:
     """A/A: false verdicts beside a load, by the machine's floor and by the one that these very pairs would give."""
-    planned = application.prepare("quick", Filters(tasks=options.tasks.split(","), backends=["torch"]))
+    planned = jobs.prepare("quick", Filters(tasks=options.tasks.split(","), backends=["torch"]))
     with competing_load(options.load):
         pairs = calibrate.compare_programs(
             planned, options.pairs, tier(options.tier), Quiet(), tell=progress(options.pairs)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench import registry
 from bench.core import Arrays, Backend, ModelSpec, Precision, Seeded, Session
 from bench.measure import parity
+from bench.run import registry
 from tests.conftest import make_cell
 
 LLAMA = ModelSpec(

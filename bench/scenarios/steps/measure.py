@@ -3,7 +3,7 @@
 It knows no process: `ask` sends a request and returns the answer's value, so that a test can hold the
 conversation with a fake. The order is forced: parity and score come before timing, so that no figure is taken
 of a wrong result, and the peaks are reset in between, so that the oracle's arrays are not booked on the model.
-Between `get_ready` and `finish` come the turns (`bench.turns`).
+Between `get_ready` and `finish` come the turns (`bench.run.turns`).
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def suite_names() -> list[str]:
 
 
 def suite(name: str) -> dict[str, Any]:
-    """The suite called `name`, as its TOML file says. See `bench.plan` for what it may hold."""
+    """The suite called `name`, as its TOML file says. See `bench.run.plan` for what it may hold."""
     if name not in suite_names():
         raise unknown("suite", name, suite_names())
     return tomllib.loads((files(TASKS) / "suites" / f"{name}.toml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""`python -m bench.worker PARENT DESCRIPTOR`: answers requests for one cell, in JSON lines over a pipe of its own.
+"""`python -m bench.run.worker PARENT DESCRIPTOR`: answers requests for one cell, in JSON lines over a pipe of its own.
 
 The protocol is a pipe and not a pool so that the parent can hold several workers of one group open and let
 them take turns, and so that a worker may die of anything without taking the run along. Answers go through a file
@@ -19,14 +19,15 @@ from typing import Any, TextIO
 import msgspec
 import numpy as np
 
-from bench import artefacts, registry
 from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure import allocator, clock, energy, environment, memory, parity, suspicion
+from bench.run import prepare, registry
+from bench.run.protocol import Answer, Open, Prepare, Request, encoder, request_decoder
 from bench.scenarios.serve.answer import Service
-from bench.scenarios.serve.requests import Audit, LoadRequest, Offline, Serve, Stage, Stream
+from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.steps.answer import batches
 from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
 from bench.scenarios.varying_shapes.answer import Churning
@@ -35,59 +36,6 @@ from bench.storage import prepared, score_cache
 from bench.storage.prepared import Artefacts
 
 PR_SET_PDEATHSIG = 1
-
-
-class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
-    """Make sure that the artefacts of a cell's group are in the cache. Sent to the reference's worker."""
-
-    cell: Cell
-    root: Path
-    files: dict[str, Path]
-    reference: str
-
-
-class Open(msgspec.Struct, frozen=True, tag="open"):
-    """Load a cell's model and stage its batch on the device."""
-
-    cell: Cell
-    artefacts: Artefacts
-    files: dict[str, Path]
-
-
-Request = (
-    Prepare
-    | Open
-    | First
-    | Check
-    | Score
-    | Settle
-    | Block
-    | Suspect
-    | Energy
-    | Memory
-    | Count
-    | Close
-    | Churn
-    | LoadRequest
-)
-
-
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a request gave, a fraction of its progress, or the kind and reason of its failure."""
-
-    value: dict[str, Any] = {}
-    progress: float | None = None
-    failure: str = ""
-    reason: str = ""
-
-
-def path_from(kind: type, value: Any) -> Any:
-    """Paths travel as text."""
-    return kind(value)
-
-
-encoder = msgspec.json.Encoder(enc_hook=str)
-request_decoder = msgspec.json.Decoder(Request, dec_hook=path_from)
 
 
 class Worker:
@@ -157,7 +105,7 @@ class Worker:
         """Make the group's artefacts; progress is that of training, where there is any."""
         reference, task = registry.reference(request.reference), registry.task(request.cell.task)
         self.oom_signs = reference.oom_signs
-        made = artefacts.ensure(request.root, task, request.cell, request.files, reference, self._progress)
+        made = prepare.ensure(request.root, task, request.cell, request.files, reference, self._progress)
         prepared.remember(request.root, task, request.cell, request.files, reference, made)
         return msgspec.to_builtins(made, enc_hook=str)
 
@@ -223,7 +171,7 @@ class Worker:
         """Of a generation whose text parts from the oracle's: what was timed up to there, and then what follows it."""
         if self.cell.scenario != "generate" or np.array_equal(outputs.get("tokens", ()), oracle["tokens"]):
             return outputs
-        followed = self._outputs(self.session.put(artefacts.followed(batch, oracle)))
+        followed = self._outputs(self.session.put(prepare.followed(batch, oracle)))
         return parity.one_text(outputs, followed, oracle["tokens"])
 
     def _outputs(self, x: Any) -> Arrays:

@@ -40,7 +40,7 @@ def beside(
         words = [function.__module__, function.__name__, str(result), *arguments]
         environment = {**os.environ, **child.path_variables(), **(variables or {})}
         process = subprocess.Popen(
-            child.command("-m", "bench.beside", *words), env=environment, stdout=subprocess.DEVNULL,
+            child.command("-m", "bench.run.alongside", *words), env=environment, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

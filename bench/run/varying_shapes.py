@@ -1,8 +1,4 @@
-"""Shape churn: the same work with the real lengths of a task's data, padded by one strategy after the other.
-
-Each strategy of a cell has a process and an empty compile cache of its own. The first pass over the batches meets every
-shape for the first time; the others meet none. The difference, where programs were compiled, is what churn costs.
-"""
+"""Every padding strategy of every cell."""
 
 from __future__ import annotations
 
@@ -13,13 +9,14 @@ from typing import Any
 import msgspec
 
 from bench.core.cell import Cell
-from bench.group import Job, Watcher
+from bench.run.jobs import Job
+from bench.run.study import Study
+from bench.run.watcher import Watcher
 from bench.scenarios.base import Ask
 from bench.scenarios.varying_shapes.buckets import Strategy
 from bench.scenarios.varying_shapes.padding import HOPELESS, Padding, best_padding
 from bench.scenarios.varying_shapes.requests import Churn, Passed
 from bench.scenarios.varying_shapes.result import Churned
-from bench.study import Study
 
 
 def weigh(

@@ -24,7 +24,24 @@ from bench.core import child
 from bench.core.cell import Status
 from bench.measure import environment, memory
 from bench.measure.environment import THREAD_VARIABLES
-from bench.worker import Answer, encoder
+from bench.run.protocol import Answer, encoder
+
+
+@contextmanager
+def living(worker: Worker) -> Generator[Worker]:
+    """A worker that is dead afterwards; its log stays where it failed."""
+    try:
+        yield worker
+    except WorkerFailed:
+        worker.kept = True
+        raise
+    finally:
+        worker.kill()
+        if not worker.kept:
+            worker.log.unlink(missing_ok=True)
+            with suppress(OSError):
+                worker.log.parent.rmdir()
+
 
 answer_decoder = msgspec.json.Decoder(Answer)
 
@@ -39,7 +56,7 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """A `bench.worker` process and the pipes to it. `left_s` is what is left of its time: waiting for it spends it.
+    """A `bench.run.worker` process and the pipes to it. `left_s` is what is left of its time: waiting for it spends it.
 
     Answers come through a pipe of their own: whatever the process prints, from its first import on, is in its log.
     """
@@ -55,7 +72,7 @@ class Worker:
         ours, theirs = os.pipe()
         with log.open("wb") as printed:
             self.process = subprocess.Popen(
-                child.command("-m", "bench.worker", str(os.getpid()), str(theirs)),
+                child.command("-m", "bench.run.worker", str(os.getpid()), str(theirs)),
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=printed,

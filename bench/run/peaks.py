@@ -9,16 +9,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
-from bench import registry
-from bench.beside import beside
+from bench.core import errors
 from bench.core.cell import Cell, Device, Precision
+from bench.core.errors import WeighbridgeError
 from bench.core.record import Peaks
 from bench.measure import allocator, environment
 from bench.measure.peaks import best
-from bench.process import thread_variables
+from bench.run import peaks, registry
+from bench.run.alongside import beside
+from bench.run.process import thread_variables
+from bench.run.runner import why_not
+from bench.storage import known_peaks, packages
+
+
+def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Peaks:
+    """Measures this machine's peaks and keeps them; raises WeighbridgeError where a name is unknown or cannot run."""
+    backend, known = registry.reference(reference), get_args(Precision)
+    if device not in get_args(Device):
+        raise errors.unknown("device", device, get_args(Device))
+    for precision in precisions:
+        if precision not in known:
+            raise errors.unknown("precision", precision, known)
+    cells = [_peak_cell(reference, device, precision) for precision in precisions]
+    for cell in cells:
+        if bar := why_not(backend, cell):
+            raise WeighbridgeError(bar)
+    if not environment.has_device(cells[0].device):
+        raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
+    found = peaks.measured(reference, cells[0], [cell.precision for cell in cells])
+    known_peaks.save(packages.cache_folder(), found)
+    return found
+
+
+def _peak_cell(reference: str, device: str, precision: str) -> Cell:
+    fields = {"device": device, "precision": precision, "backend": reference, "task": "", "preset": ""}
+    return msgspec.convert({**fields, "scenario": "infer", "batch_size": 1}, Cell)
 
 
 def measured(reference: str, cell: Cell, precisions: Sequence[Precision]) -> Peaks:

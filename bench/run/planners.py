@@ -12,11 +12,18 @@ from pathlib import Path
 
 import msgspec
 
-from bench import curve
 from bench.core.cell import Cell
 from bench.core.record import Record
-from bench.group import Job, Watcher
-from bench.run import Run, grouped
+from bench.run import planners
+from bench.run.jobs import Job
+from bench.run.runner import Run, grouped
+from bench.run.watcher import Watcher
+
+
+def doubled(most: int) -> list[int]:
+    """1, 2, 4, ... up to `most`."""
+    return [1 << power for power in range(most.bit_length())]
+
 
 Left = Callable[[int], None]
 """Is told how many cells will not be weighed after all."""
@@ -28,7 +35,7 @@ class Sweep:
     def __init__(self, job: Job, journal: Path, watcher: Watcher, most: int, left: Left = lambda cells: None) -> None:
         tier = msgspec.structs.replace(job.tier, thorough=False)
         self.run = Run(msgspec.structs.replace(job, tier=tier), journal, watcher)
-        self.sizes, self.left = curve.doubled(most), left
+        self.sizes, self.left = planners.doubled(most), left
 
     def weigh(self, cells: Sequence[Cell], known: Mapping[Cell, Record]) -> Iterator[Record]:
         """Every cell at every size until its end, group by group; `known` are not weighed again. Yields new records."""
@@ -55,4 +62,4 @@ def sized(cell: Cell, batch_size: int) -> Cell:
 def planned(cells: Sequence[Cell], most: int) -> list[Cell]:
     """Every cell that a sweep may come to, in its order."""
     groups = grouped([sized(cell, 1) for cell in cells]).values()
-    return [sized(cell, size) for alike in groups for size in curve.doubled(most) for cell in alike]
+    return [sized(cell, size) for alike in groups for size in planners.doubled(most) for cell in alike]

@@ -1,4 +1,8 @@
-"""Which cells, in which processes, in which order."""
+"""Cells -> groups -> worker processes -> records. Thin: it imports no framework, and it blocks while it waits.
+
+The reference prepares every group before anything is timed; then each group is weighed (`bench.run.group`), and each
+record is on the disk before the next is looked at.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +16,25 @@ from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record, provenance
-from bench.group import Group, Job, Watcher, living
 from bench.measure import environment, memory
-from bench.process import Worker, WorkerFailed
+from bench.run.folders import Options
+from bench.run.group import Group
+from bench.run.jobs import Job, Planned, job
+from bench.run.process import Worker, WorkerFailed, living
+from bench.run.protocol import Prepare, path_from
+from bench.run.watcher import Watcher
+from bench.storage import journal as store
 from bench.storage import prepared
 from bench.storage.journal import append
 from bench.storage.prepared import Artefacts
-from bench.worker import Prepare, path_from
+
+
+def run(planned: Planned, todo: Sequence[Cell], journal: Path, watcher: Watcher, options: Options) -> list[Record]:
+    """Weighs `todo` into `journal`; returns every record that the journal then holds."""
+    nouns = job(planned, options.time_limit_s, options.tier, options.allocator)
+    for _ in Run(nouns, journal, watcher).weigh(todo):
+        pass
+    return store.load(journal) if journal.exists() else []
 
 
 class Run:

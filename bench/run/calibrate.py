@@ -19,19 +19,21 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from bench import application
-from bench.application import Planned
 from bench.core.cell import Cell
 from bench.core.effort import Tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Noise
-from bench.group import NOTHING_MORE, Entrant, Group, Watcher
 from bench.measure import noise, sides, statistics
 from bench.measure.noise import Kind
 from bench.measure.sides import Side
 from bench.measure.statistics import Interval, Verdict
-from bench.process import WorkerFailed
-from bench.run import Run
+from bench.run import jobs
+from bench.run.group import Group
+from bench.run.jobs import NOTHING_MORE, Planned
+from bench.run.member import Entrant
+from bench.run.process import WorkerFailed
+from bench.run.runner import Run
+from bench.run.watcher import Watcher
 from bench.storage import calibration, packages
 
 LOWEST_FLOOR = 0.005
@@ -122,7 +124,7 @@ def compare_programs(
     """
     if not planned.cells:
         raise WeighbridgeError("no cell fits this request; leave out a filter")
-    job = application.job(planned, time_limit_s, tier)
+    job = jobs.job(planned, time_limit_s, tier)
     job = msgspec.structs.replace(job, allocator=allocator) if allocator else job
     pairs: list[Pair] = []
     with TemporaryDirectory(prefix="weighbridge-") as folder:

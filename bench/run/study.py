@@ -18,15 +18,16 @@ import msgspec
 from bench.core.cell import Cell
 from bench.core.record import provenance
 from bench.core.trial import T
-from bench.group import Job, Watcher, living
-from bench.process import Worker, WorkerFailed
-from bench.run import Run, grouped
+from bench.run.jobs import Job
+from bench.run.process import Worker, WorkerFailed, living
+from bench.run.protocol import Open
+from bench.run.runner import Run, grouped
+from bench.run.watcher import Watcher
 from bench.scenarios.base import Ask, ParityError
 from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import Close, Memory
 from bench.storage.journal import append
 from bench.storage.prepared import Artefacts, compile_cache
-from bench.worker import Open
 
 NOTHING_MORE: Mapping[str, Any] = {}
 Converse = Callable[[Cell, Ask], dict[str, Any]]

@@ -1,8 +1,4 @@
-"""MLPerf's scenarios for a cell: single stream, multi stream, offline, server; then the self-audit.
-
-The terms are MLPerf's, the counts are ours: its own ask for ten minutes and more a scenario, which tier `strict` takes.
-What fewer queries allow to be said of a percentile is told by its early stopping (`bench.scenarios.serve.stopping`).
-"""
+"""MLPerf's scenarios for cells, one after the other."""
 
 from __future__ import annotations
 
@@ -11,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.cell import Cell
-from bench.group import Job, Watcher
+from bench.run.jobs import Job
+from bench.run.study import Study
+from bench.run.watcher import Watcher
 from bench.scenarios.base import Ask
 from bench.scenarios.serve.measure import Asked, Conversation
 from bench.scenarios.serve.result import Loaded
-from bench.study import Study
 
 
 def weigh(job: Job, journal: Path, watcher: Watcher, cells: Sequence[Cell], asked: Asked) -> Iterator[Loaded]:

@@ -1,7 +1,4 @@
-"""What the reference leaves for all others: weights, a fixed batch, and its float32 and float64 outputs.
-
-Safetensors files in the user's cache, named by the hash of what went into them, written whole or not at all.
-"""
+"""What the reference computes for all: weights, rows, outputs in float32 and float64."""
 
 from __future__ import annotations
 

@@ -7,159 +7,29 @@ not fit in memory together are weighed one after the other, and their records sa
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-import msgspec
-
-from bench.core.backend import Backend, Cost
-from bench.core.cell import Cell, Device, Pairing, Status
-from bench.core.effort import Tier
-from bench.core.record import Peaks, Record
-from bench.core.task import Task
-from bench.measure import allocator, memory, noise, statistics
-from bench.measure.allocator import Allocator
-from bench.measure.noise import Calibration, Sampler
+from bench.core.backend import Cost
+from bench.core.cell import Cell, Pairing
+from bench.core.record import Record
+from bench.measure import memory, noise, statistics
+from bench.measure.noise import Sampler
 from bench.measure.roofline import beyond
-from bench.process import Worker, WorkerFailed, thread_variables
-from bench.scenarios.base import ImplausibleError, ParityError
-from bench.scenarios.steps.measure import Weighing
+from bench.run.jobs import Job
+from bench.run.member import Entrant
+from bench.run.process import Worker, living
+from bench.run.protocol import Open
+from bench.run.turns import take_turns
+from bench.run.watcher import Watcher
 from bench.storage.prepared import Artefacts, compile_cache
-from bench.turns import take_turns
-from bench.worker import Open
 
 FRAMEWORK_BYTES = 1 << 30
 """What a process with a framework and its programs takes beside its weights: 0.4 to 0.9 GiB for the suite's."""
 COPIES = 3
 """Weights as read, as loaded, and room for activations."""
-
-
-class Watcher(Protocol):
-    """Who is told what a run does. The terminal display is one; tests have another."""
-
-    def started(self, cell: Cell) -> None:
-        """A cell's turn has come."""
-
-    def phase(self, name: str) -> None:
-        """What its worker does now."""
-
-    def progress(self, fraction: float) -> None:
-        """How far that is, 0 to 1, where it can tell."""
-
-    def finished(self, record: Record) -> None:
-        """A cell's record is on the disk."""
-
-
-class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run needs beside its cells."""
-
-    reference: str
-    tier: Tier
-    allocator: Allocator = "keep"
-    """Of every worker's host memory."""
-    visible: Sequence[Any] = ()
-    """The backends that a listing shows, whether they are asked for or not."""
-    time_limit_s: float
-    root: Path
-    """The cache that holds artefacts and compiled programs."""
-    backends: Mapping[str, Any]
-    """Name -> Backend, the reference's among them."""
-    tasks: Mapping[str, Any]
-    """Name -> Task."""
-    files: Callable[[str], dict[str, Path]]
-    """Task name -> its verified data folders. Raises WeighbridgeError where a package cannot be had."""
-    free_bytes: Callable[[], int]
-    """Host memory that can be had now."""
-    host_limit_bytes: int | None = None
-    """What one worker may take of the host's memory; None where it is not bounded. Those that are open together are
-    bounded by their share of what is free, too."""
-    calibration: Calibration | None = None
-    peaks: Mapping[Device, Peaks] = {}
-
-    def backend(self, cell: Cell) -> Backend:
-        """Of a cell."""
-        return self.backends[cell.backend]
-
-    def task(self, cell: Cell) -> Task:
-        """Of a cell."""
-        return self.tasks[cell.task]
-
-    def variables(self) -> dict[str, str]:
-        """The environment that all workers share: as many threads, and the same allocator."""
-        return {**thread_variables(), **allocator.variables(self.allocator)}
-
-
-NOTHING_MORE: Mapping[str, str] = {}
-
-
-class Entrant:
-    """One cell on its way through the group: its weighing, its worker of the moment, and how it ended."""
-
-    def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
-        self.cell, self.watcher, self.variables = cell, watcher, variables
-        self.weighing = Weighing(cell, job.tier, watcher.phase)
-        self.worker: Worker
-        self.status: Status = "ok"
-        self.reason = ""
-        self.left_s, self.wall_s = job.time_limit_s, 0.0
-
-    def attempt(self, action: Callable[[], object]) -> None:
-        """Runs `action` with the worker awake, unless the cell has failed; a failure is this cell's alone."""
-        if self.failed():
-            return
-        begin = time.monotonic()
-        try:
-            with self.worker.awake():
-                action()
-        except WorkerFailed as failure:
-            self.fail(failure.status, failure.reason)
-        except ParityError as failure:
-            self.fail("parity_failed", str(failure))
-        except ImplausibleError as failure:
-            self.fail("implausible", str(failure))
-        self.left_s = self.worker.left_s
-        self.wall_s += time.monotonic() - begin
-
-    def begin(self) -> None:
-        """Hears that the worker has opened the cell."""
-        self.weighing.begin(self.worker.ask, self.worker.answer())
-
-    def fail(self, status: Status, reason: str) -> None:
-        """It takes no further part."""
-        self.status, self.reason = status, reason
-        self.worker.kept = True
-
-    def failed(self) -> bool:
-        """Whether it takes no further part."""
-        return self.status != "ok"
-
-    def turn(self) -> float:
-        """One block, and whether it had a busy neighbour."""
-        timed: list[float] = []
-        sampler = Sampler([self.worker])
-        self.attempt(lambda: timed.append(self.weighing.block()))
-        if timed and sampler.is_crowded():
-            self.weighing.crowd()
-        return sum(timed)
-
-    def crowded(self) -> bool:
-        """Whether the last block had one."""
-        return self.weighing.crowded()
-
-    def medians(self) -> list[float]:
-        """Of this process's blocks."""
-        return self.weighing.block_medians()[-1]
-
-    def samples(self) -> list[float]:
-        """Of all processes."""
-        return self.weighing.fields["step_s"]
-
-    def record(self) -> Record:
-        """What was learned."""
-        return self.weighing.record(status=self.status, reason=self.reason, wall_s=self.wall_s)
 
 
 class Group:
@@ -277,19 +147,3 @@ class Group:
                 "peaks": self.job.peaks.get(entrant.cell.device),
                 "noise": noise.noise(self.job.calibration, entrant.cell, elsewhere),
             }
-
-
-@contextmanager
-def living(worker: Worker) -> Generator[Worker]:
-    """A worker that is dead afterwards; its log stays where it failed."""
-    try:
-        yield worker
-    except WorkerFailed:
-        worker.kept = True
-        raise
-    finally:
-        worker.kill()
-        if not worker.kept:
-            worker.log.unlink(missing_ok=True)
-            with suppress(OSError):
-                worker.log.parent.rmdir()

@@ -1,0 +1,1 @@
+"""Which cells, in which processes, in which order."""

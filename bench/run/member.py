@@ -1,0 +1,82 @@
+"""One cell on its way through its group."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+from bench.core.cell import Cell, Status
+from bench.core.record import Record
+from bench.measure.noise import Sampler
+from bench.run.jobs import NOTHING_MORE, Job
+from bench.run.process import Worker, WorkerFailed
+from bench.run.watcher import Watcher
+from bench.scenarios.base import ImplausibleError, ParityError
+from bench.scenarios.steps.measure import Weighing
+
+
+class Entrant:
+    """One cell on its way through the group: its weighing, its worker of the moment, and how it ended."""
+
+    def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
+        self.cell, self.watcher, self.variables = cell, watcher, variables
+        self.weighing = Weighing(cell, job.tier, watcher.phase)
+        self.worker: Worker
+        self.status: Status = "ok"
+        self.reason = ""
+        self.left_s, self.wall_s = job.time_limit_s, 0.0
+
+    def attempt(self, action: Callable[[], object]) -> None:
+        """Runs `action` with the worker awake, unless the cell has failed; a failure is this cell's alone."""
+        if self.failed():
+            return
+        begin = time.monotonic()
+        try:
+            with self.worker.awake():
+                action()
+        except WorkerFailed as failure:
+            self.fail(failure.status, failure.reason)
+        except ParityError as failure:
+            self.fail("parity_failed", str(failure))
+        except ImplausibleError as failure:
+            self.fail("implausible", str(failure))
+        self.left_s = self.worker.left_s
+        self.wall_s += time.monotonic() - begin
+
+    def begin(self) -> None:
+        """Hears that the worker has opened the cell."""
+        self.weighing.begin(self.worker.ask, self.worker.answer())
+
+    def fail(self, status: Status, reason: str) -> None:
+        """It takes no further part."""
+        self.status, self.reason = status, reason
+        self.worker.kept = True
+
+    def failed(self) -> bool:
+        """Whether it takes no further part."""
+        return self.status != "ok"
+
+    def turn(self) -> float:
+        """One block, and whether it had a busy neighbour."""
+        timed: list[float] = []
+        sampler = Sampler([self.worker])
+        self.attempt(lambda: timed.append(self.weighing.block()))
+        if timed and sampler.is_crowded():
+            self.weighing.crowd()
+        return sum(timed)
+
+    def crowded(self) -> bool:
+        """Whether the last block had one."""
+        return self.weighing.crowded()
+
+    def medians(self) -> list[float]:
+        """Of this process's blocks."""
+        return self.weighing.block_medians()[-1]
+
+    def samples(self) -> list[float]:
+        """Of all processes."""
+        return self.weighing.fields["step_s"]
+
+    def record(self) -> Record:
+        """What was learned."""
+        return self.weighing.record(status=self.status, reason=self.reason, wall_s=self.wall_s)

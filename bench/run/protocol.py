@@ -1,0 +1,67 @@
+"""What parent and worker say to each other: JSON lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.core.cell import Cell
+from bench.scenarios.serve.requests import LoadRequest
+from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
+from bench.scenarios.varying_shapes.requests import Churn
+from bench.storage.prepared import Artefacts
+
+
+class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+    """Make sure that the artefacts of a cell's group are in the cache. Sent to the reference's worker."""
+
+    cell: Cell
+    root: Path
+    files: dict[str, Path]
+    reference: str
+
+
+class Open(msgspec.Struct, frozen=True, tag="open"):
+    """Load a cell's model and stage its batch on the device."""
+
+    cell: Cell
+    artefacts: Artefacts
+    files: dict[str, Path]
+
+
+Request = (
+    Prepare
+    | Open
+    | First
+    | Check
+    | Score
+    | Settle
+    | Block
+    | Suspect
+    | Energy
+    | Memory
+    | Count
+    | Close
+    | Churn
+    | LoadRequest
+)
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a request gave, a fraction of its progress, or the kind and reason of its failure."""
+
+    value: dict[str, Any] = {}
+    progress: float | None = None
+    failure: str = ""
+    reason: str = ""
+
+
+def path_from(kind: type, value: Any) -> Any:
+    """Paths travel as text."""
+    return kind(value)
+
+
+encoder = msgspec.json.Encoder(enc_hook=str)
+request_decoder = msgspec.json.Decoder(Request, dec_hook=path_from)

@@ -1,0 +1,24 @@
+"""Who is told what a run does."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bench.core.cell import Cell
+from bench.core.record import Record
+
+
+class Watcher(Protocol):
+    """Who is told what a run does. The terminal display is one; tests have another."""
+
+    def started(self, cell: Cell) -> None:
+        """A cell's turn has come."""
+
+    def phase(self, name: str) -> None:
+        """What its worker does now."""
+
+    def progress(self, fraction: float) -> None:
+        """How far that is, 0 to 1, where it can tell."""
+
+    def finished(self, record: Record) -> None:
+        """A cell's record is on the disk."""
