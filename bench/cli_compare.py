@@ -14,7 +14,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, gate, history, summary
+from bench.analysis import gate, history, summary
+from bench.analysis import runs as application
 from bench.console import Json, err, out, print_json
 from bench.core.errors import WeighbridgeError
 from bench.measure import environment

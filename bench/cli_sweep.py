@@ -13,11 +13,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, compare, console, curve
+from bench import application, console
+from bench.analysis import knee, ratios
+from bench.analysis.knee import Curve
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
-from bench.curve import Curve
 from bench.display import Display
 from bench.measure import environment
 from bench.report import sweep as told
@@ -82,7 +83,7 @@ def sweep_command(
     except KeyboardInterrupt:
         err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
         raise typer.Exit(130) from None
-    found = curve.curves(compare.rows(done.records, planned.reference), most)
+    found = knee.curves(ratios.rows(done.records, planned.reference), most)
     print_json(summaries(found)) if json else _show(found)
     err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', 'sweep.md', *application.REPORTS))})"))
     if any(record.status not in EXPECTED for record in done.records):
@@ -127,9 +128,9 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
 
 def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
     if journal.exists():
-        rows = compare.rows(load(journal), reference)
+        rows = ratios.rows(load(journal), reference)
         application.write_reports(folder, Overview(rows, reference))
-        write_whole(folder / "sweep.md", told.markdown(curve.curves(rows, most)).encode())
+        write_whole(folder / "sweep.md", told.markdown(knee.curves(rows, most)).encode())
 
 
 def summaries(curves: Sequence[Curve]) -> list[dict[str, object]]:

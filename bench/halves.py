@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from bench import compare
+from bench.analysis import ratios
+from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.measure import sides
 from bench.report import csv
-from bench.row import Row
 from bench.run.alongside import WORTH_BYTES, beside
 from bench.storage import journal
 
@@ -39,7 +39,7 @@ def read(path: Path, reference: str, run: str = "") -> Read:
     """As `compare.rows(store.load(path), reference, run)`, by two processes where the journal is large."""
     size = path.stat().st_size
     if size < WORTH_BYTES:
-        return _unwritten(compare.rows(journal.load(path), reference, run))
+        return _unwritten(ratios.rows(journal.load(path), reference, run))
     middle = int(size * OURS)
     with beside(packed, str(path), reference, run, str(middle), str(size), returns=Part) as other:
         ours = part(path, reference, run, 0, middle)
@@ -55,7 +55,7 @@ def part(path: Path, reference: str, run: str, begin: int, end: int) -> list[Row
     """The rows of the lines that begin in this range of bytes; the last one of each cell."""
     read = filter(None, map(journal.parse, journal.lines(path, begin, end)))
     found = {record.cell: sides.side(record) for record in read}  # each while its samples are in the cache
-    return compare.rows_of(found.values(), reference, run)
+    return ratios.rows_of(found.values(), reference, run)
 
 
 def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> Read:
@@ -68,7 +68,7 @@ def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> R
     if not split:
         return Read(ours + theirs, lines)
     records = {row.record.cell: row.record for rows in near for row in rows if sides.group(row.record.cell) in split}
-    anew = {row.record.cell: row for row in compare.rows(records.values(), reference, run)}
+    anew = {row.record.cell: row for row in ratios.rows(records.values(), reference, run)}
     found = Read([], [])
     for row, line in zip((*ours, *theirs), lines, strict=True):
         compared_again = _among(row, tasks, split)

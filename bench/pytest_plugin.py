@@ -15,7 +15,8 @@ from typing import Any, TypeGuard
 import msgspec
 import pytest
 
-from bench import compare
+from bench.analysis import ratios
+from bench.analysis.row import Row
 from bench.core.cell import Cell
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
@@ -23,7 +24,6 @@ from bench.core.record import Record
 from bench.measure import statistics
 from bench.measure.statistics import Interval
 from bench.report import texts
-from bench.row import Row
 from bench.run import folders, jobs, runner
 from bench.run.plan import Filters
 
@@ -172,7 +172,7 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
             tier=tier(_option(config, "--weighbridge-tier")),
         )
         records = runner.run(planned, cells, folder / "records.jsonl", Quiet(), options)
-        rows.update({row.record.cell.id: row for row in compare.rows(records, planned.reference)})
+        rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.reference)})
     return rows[cell.id]
 
 

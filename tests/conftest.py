@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from bench import summary
+from bench.analysis import summary
+from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Provenance, Record
 from bench.storage import journal
-from bench.summary import Run, Summary
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
 settings.load_profile("shared-machine")

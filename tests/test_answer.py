@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bench import compare
+from bench.analysis import ratios
 from bench.core.record import Parity, Provenance, Record
 from bench.report import html, markdown, terminal
 from bench.report.absent import MOST_CHARACTERS, absent
@@ -16,7 +16,7 @@ from tests.conftest import ABOUT, FACTS, make_cell, make_record
 
 
 def answer(*records: Record) -> Answer:
-    (found,) = answers(compare.rows(records, "torch"), "torch", 10).found
+    (found,) = answers(ratios.rows(records, "torch"), "torch", 10).found
     return found
 
 
@@ -80,7 +80,7 @@ def test_the_larger_ratio_is_the_answer_and_who_may_equal_it_is_named(flax_s: fl
 
 def test_who_is_slower_than_the_best_of_the_references_camp_is_no_answer() -> None:
     records = [make_record("torch", 0.02, facts=CAMP), make_record("flax", 0.01), compiled(0.012)]
-    torch, flax, best = compare.rows(records, "torch")
+    torch, flax, best = ratios.rows(records, "torch")
     beaten = msgspec.structs.replace(flax, best_verdict="SLOWER")
     assert fastest([torch, flax, best], "torch") is flax
     assert fastest([torch, beaten, best], "torch") is best
@@ -106,12 +106,12 @@ def test_reasons_are_gathered_with_the_most_frequent_first() -> None:
         make_record(cell=make_cell("x", batch_size=n), status="oom", reason="full", step_s=[]) for n in range(1, 9)
     ]
     records.append(make_record("dead", status="crashed", reason="SIGKILL", step_s=[]))
-    found = gaps(compare.rows(records, "torch"))
+    found = gaps(ratios.rows(records, "torch"))
     assert [(gap.status, gap.count, len(gap.cells)) for gap in found] == [("oom", 8, 5), ("crashed", 1, 1)]
 
 
 def test_the_headline_says_what_where_and_when() -> None:
-    rows = compare.rows([make_record("torch", environment={"machine": "m"}), make_record("flax")], "torch")
+    rows = ratios.rows([make_record("torch", environment={"machine": "m"}), make_record("flax")], "torch")
     assert Overview(rows, "torch").headline == "2 of 2 cells weighed: tabular-regression on torch, flax; m, 2026-11-22."
 
 
@@ -124,7 +124,7 @@ def weighed(task: str, *backends: str, about: Provenance = ABOUT) -> list[Record
 
 
 def absent_of(*records: list[Record]) -> str:
-    return absent(compare.rows([each for some in records for each in some], "torch"))
+    return absent(ratios.rows([each for some in records for each in some], "torch"))
 
 
 def test_what_was_not_weighed_is_in_the_first_sentence() -> None:
@@ -134,7 +134,7 @@ def test_what_was_not_weighed_is_in_the_first_sentence() -> None:
         *weighed("b", "torch", "flax", "compiled", about=known),
         *weighed("c", "torch", "flax", about=known),
     ]
-    overview = Overview(compare.rows(records, "torch"), "torch")
+    overview = Overview(ratios.rows(records, "torch"), "torch")
     first = "; not weighed: dynamic on all; compiled on a and 1 more group."
     assert overview.headline.endswith(first)
     console = Console(width=250, record=True, file=io.StringIO())
@@ -145,7 +145,7 @@ def test_what_was_not_weighed_is_in_the_first_sentence() -> None:
 
 def test_old_records_name_nobody_who_was_not_weighed() -> None:
     assert absent_of(weighed("a", "torch", "flax")) == ""
-    headline = Overview(compare.rows(weighed("a", "torch"), "torch"), "torch").headline
+    headline = Overview(ratios.rows(weighed("a", "torch"), "torch"), "torch").headline
     assert "not weighed" not in headline
 
 

@@ -3,15 +3,15 @@
 import msgspec
 import pytest
 
-from bench import compare
-from bench.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven, break_even
+from bench.analysis import ratios
+from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven, break_even
+from bench.analysis.row import Row
 from bench.measure.statistics import Interval
-from bench.row import Row
 from tests.conftest import make_record
 
 
 def ratio_of(ours_s: float = 0.01, **changes: object) -> Row:
-    return compare.rows([make_record("torch", 0.02), make_record("flax", ours_s, **changes)], "torch")[1]
+    return ratios.rows([make_record("torch", 0.02), make_record("flax", ours_s, **changes)], "torch")[1]
 
 
 @pytest.mark.parametrize(

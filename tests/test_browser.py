@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare
+from bench.analysis import ratios
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.report import html
@@ -93,7 +93,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def written(folder: Path, records: list[Record]) -> Path:
     file = folder / "report.html"
-    file.write_text(html.render(Overview(compare.rows(records, "torch"), "torch")), encoding="utf-8")
+    file.write_text(html.render(Overview(ratios.rows(records, "torch"), "torch")), encoding="utf-8")
     return file
 
 

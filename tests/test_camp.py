@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench import compare
+from bench.analysis import ratios
 from bench.core.record import Parity, Record
 from tests.conftest import make_record
 
@@ -12,7 +12,7 @@ def of_camp(backend: str, step_s: float | list[float], camp: str = "torch", **ch
 
 
 def best_of(*records: Record) -> list[tuple[str, float | None, str | None]]:
-    rows = compare.rows(records, "torch")
+    rows = ratios.rows(records, "torch")
     return [(row.best, row.best_ratio and round(row.best_ratio, 3), row.best_verdict) for row in rows]
 
 

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare
+from bench.analysis import ratios
+from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Provenance
 from bench.measure import sides
-from bench.row import Row
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
 
 
 def ratio_of(reference_s: float = 0.02, ours_s: float | list[float] = 0.01, **changes: object) -> Row:
     records = [make_record("torch", reference_s), make_record("flax", ours_s, **changes)]
-    return compare.rows(records, "torch")[1]
+    return ratios.rows(records, "torch")[1]
 
 
 def test_twice_as_fast_is_two() -> None:
@@ -24,7 +24,7 @@ def test_twice_as_fast_is_two() -> None:
 
 
 def test_the_reference_is_one() -> None:
-    assert compare.rows([make_record("torch")], "torch")[0].ratio == 1.0
+    assert ratios.rows([make_record("torch")], "torch")[0].ratio == 1.0
 
 
 @pytest.mark.parametrize("fact", ["weights_hash", "batch_hash", "threads"])
@@ -41,9 +41,9 @@ def test_a_failure_gets_no_ratio_and_keeps_its_reason() -> None:
 
 
 def test_no_reference_beside_it_gives_no_ratio() -> None:
-    assert "no reference" in compare.rows([make_record("flax")], "torch")[0].no_ratio
+    assert "no reference" in ratios.rows([make_record("flax")], "torch")[0].no_ratio
     other_group = [make_record("torch", cell=make_cell("torch", batch_size=1)), make_record("flax")]
-    assert compare.rows(other_group, "torch")[1].ratio is None
+    assert ratios.rows(other_group, "torch")[1].ratio is None
 
 
 def test_a_score_under_the_gate_gets_no_ratio() -> None:
@@ -55,14 +55,14 @@ def test_a_score_under_the_gate_gets_no_ratio() -> None:
 
 def test_the_gate_turns_around_where_lower_is_better() -> None:
     lower = msgspec.structs.replace(TARGET, higher_is_better=False)
-    assert compare.reaches(1.005, 1.0, lower)
-    assert not compare.reaches(1.02, 1.0, lower)
-    assert compare.reaches(0.5, 1.0, lower)
+    assert ratios.reaches(1.005, 1.0, lower)
+    assert not ratios.reaches(1.02, 1.0, lower)
+    assert ratios.reaches(0.5, 1.0, lower)
 
 
 @given(st.floats(-10, 10))
 def test_a_score_always_reaches_itself(score: float) -> None:
-    assert compare.reaches(score, score, TARGET)
+    assert ratios.reaches(score, score, TARGET)
 
 
 def test_random_weights_have_no_score() -> None:
@@ -73,7 +73,7 @@ def test_random_weights_have_no_score() -> None:
 def test_time_per_token_leaves_out_the_first() -> None:
     cell = make_cell(scenario="generate", batch_size=2)
     record = make_record(cell=cell, step_s=0.5, items_per_step=2 * 5, first_token_s=[0.1])
-    found = compare.figures(sides.side(record))
+    found = ratios.figures(sides.side(record))
     assert found["first_token_s"] == pytest.approx(0.1)
     assert found["token_s"] == pytest.approx(0.4 / 4)
 
@@ -93,7 +93,7 @@ def test_paired_blocks_cancel_what_both_felt() -> None:
 
 def against(reference: list[float], ours: list[float], **changes: object) -> Row:
     records = [make_record("torch", step_s=reference), make_record("flax", step_s=ours, **changes)]
-    return compare.rows([msgspec.structs.replace(r, **same(changes)) for r in records], "torch")[1]
+    return ratios.rows([msgspec.structs.replace(r, **same(changes)) for r in records], "torch")[1]
 
 
 def same(changes: dict[str, object]) -> dict[str, object]:
@@ -109,7 +109,7 @@ def test_one_word(ours_s: float, spread: float, verdict: str) -> None:
 
 
 def test_the_reference_has_no_verdict() -> None:
-    row = compare.rows([make_record("torch")], "torch")[0]
+    row = ratios.rows([make_record("torch")], "torch")[0]
     assert (row.ratio, row.verdict, row.interval) == (1.0, None, None)
 
 
@@ -180,15 +180,15 @@ def test_times_that_cannot_be_divided_give_no_ratio(bad: list[float]) -> None:
     assert "not times above zero" in row.no_ratio
 
 
-@pytest.mark.parametrize("fact", compare.FOOTING)
+@pytest.mark.parametrize("fact", ratios.FOOTING)
 def test_footing_that_either_side_leaves_unstated_bars(fact: str) -> None:
     stated = make_record().facts
     for ours, theirs in ((None, stated[fact]), (stated[fact], None), (None, None), ("ours", "theirs")):
         records = [
             make_record(name, facts={**stated, fact: value}) for name, value in (("torch", theirs), ("flax", ours))
         ]
-        row = compare.rows(records, "torch")[1]
-        words = [compare.UNSTATED if value is None else value for value in (ours, theirs)]
+        row = ratios.rows(records, "torch")[1]
+        words = [ratios.UNSTATED if value is None else value for value in (ours, theirs)]
         assert (row.ratio, row.no_ratio) == (None, f"{fact} {words[0]} against {words[1]}")
 
 
@@ -205,10 +205,10 @@ def test_natural_differences_are_no_bar() -> None:
 def test_cells_of_one_run_on_two_processors_are_not_compared() -> None:
     old, new = {"cpu": "A", "instruction_set": "AVX2"}, {"cpu": "A", "instruction_set": "AVX-512"}
     records = [make_record("torch", environment=old), make_record("flax", environment=new)]
-    row = compare.rows(records, "torch")[1]
+    row = ratios.rows(records, "torch")[1]
     assert (row.ratio, row.no_ratio) == (None, "measured on A (AVX-512), the reference on A (AVX2)")
     unknown = [make_record("torch", environment={"cpu": "A"}), make_record("flax", environment=new)]
-    assert compare.rows(unknown, "torch")[1].ratio == 1.0
+    assert ratios.rows(unknown, "torch")[1].ratio == 1.0
 
 
 def test_faults_are_a_share_of_the_step_by_what_one_costs_here() -> None:

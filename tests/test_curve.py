@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare, curve
+from bench.analysis import knee, ratios
 from bench.core.cell import Status
 from bench.core.record import Record
 from bench.run import planners
@@ -19,29 +19,29 @@ RATES = st.dictionaries(st.integers(0, 12).map(lambda power: 1 << power), st.flo
 
 @given(RATES)
 def test_a_knee_is_good_enough_and_nothing_smaller_is(rates: dict[int, float]) -> None:
-    found = curve.knee(rates)
+    found = knee.knee(rates)
     assert found is not None
-    assert rates[found] >= curve.ENOUGH * max(rates.values())
-    assert all(rate < curve.ENOUGH * max(rates.values()) for size, rate in rates.items() if size < found)
+    assert rates[found] >= knee.ENOUGH * max(rates.values())
+    assert all(rate < knee.ENOUGH * max(rates.values()) for size, rate in rates.items() if size < found)
 
 
 @given(RATES, st.floats(1e-3, 1e3))
 def test_a_knee_does_not_hang_on_the_unit(rates: dict[int, float], factor: float) -> None:
     top = max(rates.values())
-    if all(abs(rate / top - curve.ENOUGH) > 1e-9 for rate in rates.values()):
-        assert curve.knee({size: rate * factor for size, rate in rates.items()}) == curve.knee(rates)
+    if all(abs(rate / top - knee.ENOUGH) > 1e-9 for rate in rates.values()):
+        assert knee.knee({size: rate * factor for size, rate in rates.items()}) == knee.knee(rates)
 
 
 @given(RATES)
 def test_a_knee_is_never_past_the_best(rates: dict[int, float]) -> None:
-    found, best = curve.knee(rates), curve.best(rates)
+    found, best = knee.knee(rates), knee.best(rates)
     assert found is not None
     assert best is not None
     assert found <= best
 
 
 def test_without_a_figure_there_is_neither() -> None:
-    assert (curve.knee({}), curve.best({})) == (None, None)
+    assert (knee.knee({}), knee.best({})) == (None, None)
 
 
 @given(st.integers(1, 10**6))
@@ -74,24 +74,24 @@ def swept(status: Status, steps: dict[int, float], failed_at: int | None = None)
 )
 def test_a_curve_names_its_knee_its_best_and_its_end(status: Status, failed_at: int | None, end: str) -> None:
     records = swept(status, {1: 0.010, 2: 0.0105, 4: 0.020}, failed_at)
-    (found,) = curve.curves(compare.rows(reversed(records), "fake"), most=6)
+    (found,) = knee.curves(ratios.rows(reversed(records), "fake"), most=6)
     assert found.rates == pytest.approx({1: 100.0, 2: 190.476, 4: 200.0}, rel=1e-4)
     assert (found.knee, found.best, found.end) == (2, 4, end)
     assert found.reason == ("it was full" if failed_at else "")
 
 
 def test_a_sweep_that_was_cut_short_says_so() -> None:
-    (found,) = curve.curves(compare.rows(swept("ok", {1: 0.01, 2: 0.01}), "fake"), most=8)
+    (found,) = knee.curves(ratios.rows(swept("ok", {1: 0.01, 2: 0.01}), "fake"), most=8)
     assert found.end == "not finished"
 
 
 def test_what_failed_parity_is_no_point_of_the_curve() -> None:
     records = [make_record(cell=make_cell(batch_size=1), status="parity_failed", parity=None)]
-    (found,) = curve.curves(compare.rows(records, "fake"), most=1)
+    (found,) = knee.curves(ratios.rows(records, "fake"), most=1)
     assert (found.rates, found.knee) == ({}, None)
 
 
 def test_backends_have_a_curve_each() -> None:
     records = [make_record(backend, cell=make_cell(backend, batch_size=n)) for n in (1, 2) for backend in ("a", "b")]
-    found = curve.curves(compare.rows(records, "a"), most=2)
+    found = knee.curves(ratios.rows(records, "a"), most=2)
     assert [(each.first.backend, len(each.rows)) for each in found] == [("a", 2), ("b", 2)]

@@ -11,7 +11,8 @@ from safetensors.numpy import save_file
 
 from backends import fake
 from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
-from bench import cli_sweep, compare, curve
+from bench import cli_sweep
+from bench.analysis import knee, ratios
 from bench.core import ModelSpec, Seeded
 from bench.core.effort import QUICK
 from bench.core.record import Record
@@ -109,7 +110,7 @@ def test_a_record_of_a_device_has_its_memory_and_both_figures(tmp_path: Path) ->
     assert record.facts["device_peaks_since"] == "steady state"
     assert min(record.step_s) > STEP_S
     assert 0 < max(record.queued_step_s) < np.median(record.step_s)
-    (row,) = compare.rows([record], "fake")
+    (row,) = ratios.rows([record], "fake")
     assert row.rate == pytest.approx(8 / np.median(record.queued_step_s), rel=1e-2)
 
 
@@ -138,7 +139,7 @@ def test_a_sweep_ends_typed_at_a_full_device_and_names_the_knee(
     assert (last.cell.batch_size, last.status) == (256, "oom")
     assert last.reason.startswith("RuntimeError: fake device memory exhausted: ")
     assert "host_limit_bytes" not in last.facts
-    (found,) = curve.curves(compare.rows(done.records, "fake"), 1024)
+    (found,) = knee.curves(ratios.rows(done.records, "fake"), 1024)
     assert (found.knee, found.end) == (32, "oom at 256")
     assert [record.cell.batch_size for record in journal.load(tmp_path)] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 from backends.fake import Fake
-from bench import compare
+from bench.analysis import ratios
 from bench.core import Cell
 from bench.measure import energy
 from bench.measure.energy import Counter
@@ -207,7 +207,7 @@ def test_without_a_meter_nobody_is_asked(cell: Cell) -> None:
 
 def test_the_spreadsheet_has_a_figure_or_nothing() -> None:
     for joules, expected in ((1.5, 1.5), (None, None)):
-        (row,) = compare.rows([make_record(energy_j_per_step=joules)], "fake")
+        (row,) = ratios.rows([make_record(energy_j_per_step=joules)], "fake")
         assert csv.values(row)["energy_j_per_step"] == expected
 
 

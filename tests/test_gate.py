@@ -8,10 +8,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench import gate
+from bench.analysis import gate
+from bench.analysis.gate import Change, Thresholds
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Parity, Record
-from bench.gate import Change, Thresholds
 from bench.measure import statistics
 from bench.report import changes
 from bench.run import calibrate

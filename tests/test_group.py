@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from backends.fake import STEP_S, Fake
-from bench import compare
+from bench.analysis import ratios
 from bench.core import Cell
 from bench.core.cell import Status
 from bench.core.effort import QUICK, STANDARD, STRICT, Tier
@@ -202,7 +202,7 @@ def test_one_that_does_not_say_how_many_threads_it_has_gets_no_ratio(
     planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "threadless")
-    rows = {row.record.cell.backend: row for row in compare.rows(weigh(planned, tmp_path).values(), "fake")}
+    rows = {row.record.cell.backend: row for row in ratios.rows(weigh(planned, tmp_path).values(), "fake")}
     assert (rows["null"].ratio, rows["null"].verdict) == (None, None)
     assert rows["null"].no_ratio == "threads 1 against (not stated)"
 

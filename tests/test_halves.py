@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import compare, halves, summary
+from bench import halves
+from bench.analysis import ratios, summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Record
 from bench.report import csv
@@ -39,7 +40,7 @@ def journal(tmp_path: Path) -> Path:
 def test_parts_are_the_whole_wherever_it_is_cut(journal: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(halves, "WORTH_BYTES", 0)
     monkeypatch.setattr(halves, "OURS", share)
-    found, rows = halves.read(journal, "torch", "a run"), compare.rows(load(journal), "torch", "a run")
+    found, rows = halves.read(journal, "torch", "a run"), ratios.rows(load(journal), "torch", "a run")
     assert found.rows == rows
     assert csv.render(found.rows, found.lines) == csv.render(rows)
     assert any(found.lines) == (share < 1)

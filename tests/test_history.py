@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import history
+from bench.analysis import history
 from bench.core import WeighbridgeError
 from bench.storage import journal
 from tests.conftest import make_record

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare
+from bench.analysis import ratios
 from bench.core.record import Record
 from bench.report import html, thin
 from bench.report.overview import Overview
@@ -56,7 +56,7 @@ class Parsed(HTMLParser):
 
 
 def page(records: list[Record], reference: str = "torch") -> str:
-    return html.render(Overview(compare.rows(records, reference), reference))
+    return html.render(Overview(ratios.rows(records, reference), reference))
 
 
 def test_every_ending_and_every_reason_is_shown() -> None:
@@ -148,7 +148,7 @@ def test_a_large_run_is_thinned_and_says_so() -> None:
 
 
 def test_whole_groups_are_kept() -> None:
-    shown = thin.thin(compare.rows(many(2_000), "torch")).rows
+    shown = thin.thin(ratios.rows(many(2_000), "torch")).rows
     kept = [row.record.cell.task for row in shown if row.record.cell.backend == "torch"]
     partners = [
         row.record.cell.task for row in shown if row.record.cell.backend == "flax" and row.record.status == "ok"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import compare
+from bench.analysis import ratios
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
 from bench.report import load as words
@@ -180,7 +180,7 @@ def test_the_conversation_searches_below_the_offline_rate_and_confirms_longer() 
     assert served[-1].queries == 3 * served[0].queries == 3 * stopping.fewest_queries(2, 0.99)
 
 
-FOOTING: dict[str, object] = {**dict.fromkeys(compare.FOOTING, "same"), "threads": 2}
+FOOTING: dict[str, object] = {**dict.fromkeys(ratios.FOOTING, "same"), "threads": 2}
 
 
 def trial(backend: str, rate: float, **changes: object) -> Loaded:

@@ -5,15 +5,15 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare
+from bench.analysis import ratios
+from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.report import bars, timing, trade
-from bench.row import Row
 from tests.conftest import make_cell, make_record
 
 
 def rows(*records: Record) -> list[Row]:
-    return compare.rows(records, "torch")
+    return ratios.rows(records, "torch")
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
@@ -66,7 +66,7 @@ def test_a_score_that_is_no_number_and_memory_that_is_unknown_are_left_out() -> 
 
 def test_history_needs_two_runs() -> None:
     old = make_record("torch", 0.02, started="2026-11-21T00:00:00+00:00")
-    found = [*compare.rows([old], "torch", "a"), *compare.rows([make_record("torch", 0.01)], "torch", "b")]
+    found = [*ratios.rows([old], "torch", "a"), *ratios.rows([make_record("torch", 0.01)], "torch", "b")]
     (plot,) = timing.over_time(found)
     assert plot.series[0].y == [20.0, 10.0]
     assert timing.over_time(rows(make_record("torch"))) == []

@@ -4,12 +4,12 @@ import io
 
 from rich.console import Console
 
-from bench import compare
+from bench.analysis import ratios
+from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.report import html, markdown, terminal, trade
 from bench.report.overview import Overview
 from bench.report.processors import TITLE, processors
-from bench.row import Row
 from tests.conftest import make_cell, make_record
 
 OLD = {"cpu": "AMD EPYC", "machine": "amd"}
@@ -33,7 +33,7 @@ def with_text(environment: dict[str, object]) -> dict[str, object]:
 
 
 def rows_of(**runs: list[Record]) -> list[Row]:
-    return [row for run, records in runs.items() for row in compare.rows(records, "torch", run)]
+    return [row for run, records in runs.items() for row in ratios.rows(records, "torch", run)]
 
 
 def test_verdicts_that_differ_are_named_in_one_sentence() -> None:

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench import compare
-from bench.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
+from bench.analysis import ratios
+from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
+from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Record
 from bench.report import csv, figures, markdown, table, terminal, texts
 from bench.report.overview import Overview
-from bench.row import Row
 from tests.conftest import ABOUT, FACTS, make_cell, make_record
 
 GOLDEN = Path(__file__).parent / "golden" / "report.md"
@@ -56,7 +56,7 @@ def records() -> list[Record]:
 
 
 def rows(found: list[Record] | None = None) -> list[Row]:
-    return compare.rows(found or records(), "torch")
+    return ratios.rows(found or records(), "torch")
 
 
 def test_markdown_is_the_golden_file() -> None:

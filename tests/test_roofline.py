@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import compare
+from bench.analysis import ratios
 from bench.core import Cost, WeighbridgeError, Work
 from bench.core.record import Peaks
 from bench.measure import peaks
@@ -82,7 +82,7 @@ def test_the_references_count_holds_for_all() -> None:
         make_record("torch", 0.02, cost=cost(1e9, 1e6), peaks=PEAKS),
         make_record("flax", 0.01, cost=cost(5e9, 1e9), peaks=PEAKS),
     ]
-    torch, flax = compare.rows(records, "torch")
+    torch, flax = ratios.rows(records, "torch")
     assert torch.roofline
     assert flax.roofline
     assert flax.roofline.flops_per_s == pytest.approx(2 * torch.roofline.flops_per_s)
@@ -90,7 +90,7 @@ def test_the_references_count_holds_for_all() -> None:
 
 
 def test_the_plot_draws_both_roofs_and_names_the_peaks() -> None:
-    rows = compare.rows([make_record("torch", 0.02, cost=cost(1e9, 1e6), peaks=PEAKS)], "torch")
+    rows = ratios.rows([make_record("torch", 0.02, cost=cost(1e9, 1e6), peaks=PEAKS)], "torch")
     (plot,) = rooflines.rooflines(rows)
     roof, point = plot.series
     assert roof.y[-1] == 1000.0

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 
 from bench import application
+from bench.analysis import runs
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.run import jobs, registry
@@ -65,7 +66,7 @@ def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
     records = weigh(planned, tmp_path, time_limit_s=8.0 if fault == "hang" else 60.0)
     assert [(record.cell.batch_size, record.status) for record in records] == [(1, status), (4, "ok")]
     assert reason in records[0].reason
-    assert application.failed(records, Filters())
+    assert runs.failed(records, Filters())
     monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT")
     again = weigh(planned, tmp_path, resume=True, retry_failed=True)
     assert sorted(record.status for record in again) == ["ok", "ok"]
@@ -92,8 +93,8 @@ def test_a_missing_package_skips_with_the_command_to_type(tmp_path: Path, monkey
     (record,) = weigh(planned, tmp_path)
     assert record.status == "skipped"
     assert record.reason == "absent needs no_such_module; type: python -m pip install 'weighbridge[absent]'"
-    assert application.failed([record], Filters(backends=["absent"]))
-    assert not application.failed([record], Filters())
+    assert runs.failed([record], Filters(backends=["absent"]))
+    assert not runs.failed([record], Filters())
 
 
 def test_a_backend_module_that_cannot_be_imported_fails_the_request(monkeypatch: pytest.MonkeyPatch) -> None:

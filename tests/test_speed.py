@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench import gate
+from bench.analysis import gate
+from bench.analysis.gate import Change, Thresholds
 from bench.core.record import Noise
-from bench.gate import Change, Thresholds
 from bench.report import changes
 from tests.conftest import make_thrice as make_record
 from tests.conftest import run_of

@@ -4,7 +4,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import summary
+from bench.analysis import summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
 from bench.measure import statistics

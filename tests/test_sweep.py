@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import cli_sweep, compare, curve
+from bench import cli_sweep
+from bench.analysis import knee, ratios
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
@@ -76,7 +77,7 @@ def test_a_failed_end_is_kept_until_it_is_retried(tmp_path: Path, monkeypatch: p
 def test_the_words_name_knee_end_and_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom@4")
     done = cli_sweep.weigh(planned("fake"), Options(out=tmp_path), 8, 512 * MIB)
-    (found,) = curve.curves(compare.rows(done.records, "fake"), 8)
+    (found,) = knee.curves(ratios.rows(done.records, "fake"), 8)
     assert told.sentence(found) == (
         "fake: knee and best at batch 2 (200 rows/s [200, 200]); ended by oom at 4, host memory bounded to 512 MiB: "
         "RuntimeError: fake device memory exhausted"

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.gate import Thresholds
 from bench.core import WeighbridgeError
-from bench.gate import Thresholds
 from bench.thresholds import share, thresholds
 
 

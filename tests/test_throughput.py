@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench import compare
-from bench.row import Row
+from bench.analysis import ratios
+from bench.analysis.row import Row
 from tests.conftest import make_record
 
 IN_TURNS = {"blocks": [[1] * 4] * 3, "queued_blocks": [4] * 3}
@@ -14,7 +14,7 @@ def queued(ours_s: list[float], **changes: object) -> Row:
         make_record("torch", [0.02] * 12, queued_step_s=[0.01] * 12, **IN_TURNS),
         make_record("flax", [0.02] * 12, queued_step_s=ours_s, **{**IN_TURNS, **changes}),
     ]
-    return compare.rows(records, "torch")[1]
+    return ratios.rows(records, "torch")[1]
 
 
 def test_throughput_of_turns_has_intervals_and_a_verdict_of_its_own() -> None:

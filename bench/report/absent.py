@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from bench.analysis.row import Row
 from bench.measure import sides
-from bench.row import Row
 
 MOST_CHARACTERS = 160
 

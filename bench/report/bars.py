@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.report.answer import named
 from bench.report.figures import size
 from bench.report.texts import parity
-from bench.row import Row
 
 MOST_LINES = 200
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from bench.gate import Change, Kind, Metric, Outcome
+from bench.analysis.gate import Change, Kind, Metric, Outcome
+from bench.analysis.summary import Summary
 from bench.measure import statistics
 from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
-from bench.summary import Summary
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)
 """Kinds that are counted and not shown."""

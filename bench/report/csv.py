@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.breakeven import BreakEven
-from bench.row import Row
+from bench.analysis.breakeven import BreakEven
+from bench.analysis.row import Row
 
 FIELDS = (
     "run", "machine", "task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed", "status",

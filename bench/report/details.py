@@ -8,14 +8,14 @@ from typing import Any
 
 import msgspec
 
-from bench.compare import FOOTING
+from bench.analysis.ratios import FOOTING
+from bench.analysis.row import Row
 from bench.measure import statistics
 from bench.report.figures import number, percent, seconds, size
 from bench.report.plot import Plot, Series, unit_of
 from bench.report.table import NOTHING, Column
 from bench.report.texts import parity
 from bench.report.thin import evenly
-from bench.row import Row
 
 ENDED = {"converged": "converged", "time cap": "time cap: not settled"}
 BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}

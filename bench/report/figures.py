@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from bench.breakeven import BreakEven
+from bench.analysis.breakeven import BreakEven
 from bench.measure.statistics import Interval, Lean, Verdict
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis.row import Row
 from bench.report import csv
-from bench.row import Row
 
 WORDS = ("run", "machine", "task", "preset", "backend", "scenario", "precision", "device", "status")
 """Columns with few different texts: kept as pandas categories."""

@@ -20,12 +20,12 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from bench.analysis.row import Row
 from bench.report import bars, details, plots
 from bench.report.markdown import environment, sources
 from bench.report.overview import Overview
 from bench.report.table import Column, floors, remarks, used
 from bench.report.texts import task
-from bench.row import Row
 
 ASSETS = Path(__file__).parent / "assets"
 PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"

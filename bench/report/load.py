@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bench import compare
+from bench.analysis import ratios
 from bench.measure import sides
 from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
@@ -77,7 +77,7 @@ def _ratio(trial: Loaded, reference: Loaded | None) -> str:
     if reference is None or reference is trial or not (trial.right and reference.right):
         return ""
     ours, theirs = (each.server.search.best if each.server else None for each in (trial, reference))
-    if not (ours and theirs) or compare.unequal_footing(trial.facts, reference.facts):
+    if not (ours and theirs) or ratios.unequal_footing(trial.facts, reference.facts):
         return ""
     return f"{ours.rate / theirs.rate:.2f}×"
 

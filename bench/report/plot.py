@@ -11,8 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from bench.analysis.row import Row
 from bench.report.texts import driven, task
-from bench.row import Row
 
 MOST_SERIES = 24
 """In one plot; more cannot be told apart."""

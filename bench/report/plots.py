@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bench.analysis.row import Row
 from bench.report import rooflines, timing, trade
 from bench.report.plot import Chapter, Plot
-from bench.row import Row
 
 MOST_PLOTS = 24
 """Of one kind; the table has the rest."""

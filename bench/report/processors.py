@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
+from bench.analysis.row import Row
 from bench.report.figures import times, word
 from bench.report.texts import driven, task
-from bench.row import Row
 
 TITLE = "Does it depend on the processor?"
 MOST_NAMED = 5

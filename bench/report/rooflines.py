@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from bench.analysis.row import Row
 from bench.report.figures import number, scaled
 from bench.report.plot import MOST_SERIES, Plot, Series, grouped, label
 from bench.report.texts import task
-from bench.row import Row
 
 
 def rooflines(rows: list[Row]) -> list[Plot]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
+from bench.analysis.knee import ENOUGH, Curve
+from bench.analysis.row import Row
 from bench.core.cell import Cell
-from bench.curve import ENOUGH, Curve
 from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
 from bench.report.texts import rate, ratio
 from bench.report.trade import memory
-from bench.row import Row
 
 COLUMNS = ("backend", "batch", "throughput", "of best", "step", "ratio", "peak memory", "status")
 MEANING = (

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench.breakeven import BreakEven
-from bench.compare import SEQUENTIAL_FLOOR
+from bench.analysis.breakeven import BreakEven
+from bench.analysis.ratios import SEQUENTIAL_FLOOR
+from bench.analysis.row import Row
 from bench.measure import statistics
 from bench.measure.roofline import Roofline
 from bench.report.figures import calls, percent, seconds, size
@@ -28,7 +29,6 @@ from bench.report.texts import (
     task,
     verdict,
 )
-from bench.row import Row
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""

@@ -9,10 +9,10 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from bench.analysis.row import Row
 from bench.report.overview import Overview
 from bench.report.processors import Processors
 from bench.report.table import Column, floors, notes, used
-from bench.row import Row
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from bench.analysis.row import Row
 from bench.measure import statistics
 from bench.report.figures import number, scaled, size, times, word
-from bench.row import Row
 
 
 def ratio(row: Row) -> str:

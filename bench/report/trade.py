@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bench.analysis.row import Row
 from bench.report.figures import size
 from bench.report.plot import MOST_SERIES, Plot, Series, grouped, items, label
 from bench.report.texts import rate, task
-from bench.row import Row
 
 
 def pareto(rows: list[Row]) -> list[Plot]:

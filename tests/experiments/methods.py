@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application
+from bench.analysis.runs import reference_of
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import QUICK
 from bench.pytest_plugin import Quiet
@@ -112,7 +112,7 @@ def rows(timed: Sequence[Timed], ours: Path | None) -> list[list[str]]:
     found = [row(method, [each.seen() for each in timed if each.method == method]) for method in WAYS]
     if ours:
         paths = repeat.journals(ours)
-        pairs, _ = repeat.seen_in(paths, application.reference_of(paths[0]))
+        pairs, _ = repeat.seen_in(paths, reference_of(paths[0]))
         found += [row(f"weighbridge: {name}", seen) for name, seen in pairs.items()]
     return found
 

@@ -24,7 +24,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, compare, gate, summary
+from bench.analysis import gate, summary
+from bench.analysis.ratios import rows
+from bench.analysis.runs import reference_of
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import tier
 from bench.measure import environment, noise, statistics
@@ -111,7 +113,7 @@ def seen_in(paths: Sequence[Path], reference: str) -> tuple[dict[str, list[Seen]
     pairs: dict[str, list[Seen]] = {}
     silent: Counter[str] = Counter()
     for path in paths:
-        for each in compare.rows(journal.load(path), reference):
+        for each in rows(journal.load(path), reference):
             cell = each.record.cell
             if cell.backend == reference:
                 continue
@@ -149,7 +151,7 @@ def ratios_of(paths: Sequence[Path], reference: str) -> dict[Cell, list[float]]:
     """The ratio of each cell to the reference in each run."""
     found: dict[Cell, list[float]] = {}
     for path in paths:
-        for each in compare.rows(journal.load(path), reference):
+        for each in rows(journal.load(path), reference):
             if each.ratio is not None and each.verdict:
                 found.setdefault(each.record.cell, []).append(each.ratio)
     return found
@@ -158,7 +160,7 @@ def ratios_of(paths: Sequence[Path], reference: str) -> dict[Cell, list[float]]:
 def show(home: Path, with_compare: bool) -> int:
     """Prints what the runs of a folder say; how many pairs of verdicts contradict each other."""
     paths = journals(home)
-    reference = application.reference_of(paths[0])
+    reference = reference_of(paths[0])
     pairs, silent = seen_in(paths, reference)
     print(markdown(HEADINGS, [row(name, seen) for name, seen in pairs.items()]) + "\n" + NOTE)
     for text, count in silent.items():
@@ -176,7 +178,7 @@ def keep(home: Path, request: Request) -> None:
     if request.load:
         raise WeighbridgeError("--keep wants runs without --load: the gate judges a machine at rest")
     paths = journals(home)
-    ratios = ratios_of(paths, application.reference_of(paths[0]))
+    ratios = ratios_of(paths, reference_of(paths[0]))
     for cell, spread in calibrate.keep_runs(steps_of(paths), request.tier, request.allocator, ratios).items():
         told = "fewer than five runs, not kept" if spread is None else f"{spread:.2%}, kept"
         print(f"- between runs of {cell}: {told}")

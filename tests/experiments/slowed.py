@@ -15,8 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench import application, gate, summary
-from bench.summary import Run
+from bench.analysis import gate, summary
+from bench.analysis.runs import reference_of
+from bench.analysis.summary import Run
 from tests.experiments.repeat import journals
 
 
@@ -49,7 +50,7 @@ def main() -> None:
     parser.add_argument("--percent", type=float, nargs="+", default=[0.0, 5.0, 10.0])
     options = parser.parse_args()
     paths = journals(options.runs)
-    reference, runs = application.reference_of(paths[0]), [summary.read(path) for path in paths]
+    reference, runs = reference_of(paths[0]), [summary.read(path) for path in paths]
     backends = dict.fromkeys(cell.backend for run in runs for cell in run.cells)
     print("| backend | slower by | pairs | fail its speed | fail another's |\n| --- | --- | --- | --- | --- |")
     for backend in backends:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from bench.breakeven import BreakEven
+from bench.analysis.breakeven import BreakEven
 from bench.core.cell import Pairing
 from bench.core.record import DEFAULT_FLOOR, Record
 from bench.measure import statistics

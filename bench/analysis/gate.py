@@ -1,8 +1,8 @@
 """A run against another, cell by cell: what got slower, fatter or wrong. Pure.
 
 A regression of speed is one that the whole interval shows, beyond the threshold and beyond what whole runs of
-identical code differ by (`bench.speed`); where the interval only reaches there, or where the reference moved alike,
-the word is UNSURE, and nothing fails.
+identical code differ by (`bench.analysis.speed`); where the interval only reaches there, or where the reference moved
+alike, the word is UNSURE, and nothing fails.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Literal
 
 import msgspec
 
-from bench import speed
+from bench.analysis import speed
+from bench.analysis.summary import Facts, Run, Summary
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_BETWEEN_RUNS
 from bench.measure import statistics
-from bench.summary import Facts, Run, Summary
 
 Metric = Literal["status", "parity", "score", "speed", "host memory", "device memory"]
 Kind = Literal["REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED"]

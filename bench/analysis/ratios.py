@@ -3,7 +3,7 @@
 A ratio is the reference's step over the backend's: 2 means half the time. It is given only where parity was shown,
 the quality gate holds and both sides stood on equal footing (measuring rules 17, 19 and 23); otherwise the row
 says why it has none. Blocks that took turns are compared pair by pair; medians of cells that were timed one after
-another are divided, and the row says so. Run against run is `bench.gate`.
+another are divided, and the row says so. Run against run is `bench.analysis.gate`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from bench.breakeven import break_even
+from bench.analysis.breakeven import break_even
+from bench.analysis.row import Row, processor
 from bench.core.record import DEFAULT_FLOOR, Record
 from bench.core.task import Target
 from bench.measure import statistics
 from bench.measure.roofline import roofline
 from bench.measure.sides import Group, Side, Turns, in_turns, medians, side, turns
-from bench.row import Row, processor
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench import summary
+from bench.analysis import summary
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR

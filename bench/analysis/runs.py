@@ -1,0 +1,37 @@
+"""What belongs to a whole run: its reference, its name, whether it failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from bench.core.backend import Reference
+from bench.core.errors import WeighbridgeError
+from bench.core.record import Record
+from bench.run import registry
+from bench.run.plan import Filters
+from bench.storage import journal as store
+
+FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
+
+
+def reference_of(journal: Path) -> str:
+    """The backend with the most records among those that can be a reference, by the first ten thousand."""
+    counts = Counter(cell.backend for cell in islice(store.cells(journal), 10_000))
+    if not counts:
+        raise WeighbridgeError(f"{journal} holds no record that this version can read")
+    known = registry.backends()
+    able = [name for name in counts if isinstance(known.get(name), Reference)]
+    if not able:
+        raise WeighbridgeError("these records hold no reference; name one with --reference")
+    return max(able, key=lambda name: counts[name])
+
+
+def failed(records: Sequence[Record], filters: Filters) -> bool:
+    """Whether a cell failed, or one of a backend that was asked for by name was skipped: it must not vanish."""
+    return any(
+        record.status in FAILURES or (record.status == "skipped" and record.cell.backend in filters.backends)
+        for record in records
+    )
