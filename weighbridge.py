@@ -18,8 +18,8 @@ def frame(*paths: str | Path, reference: str = "", samples: bool = False) -> pd.
     `host_peak_bytes`, ... Ratios are to `reference`; where none is named, to each run's own. Raises
     WeighbridgeError where a path holds no record.
     """
-    from bench import application
     from bench.report import frame as tidy
+    from bench.report import runs
 
-    rows = application.rows_of([Path(path) for path in paths], reference).rows
+    rows = runs.rows_of([Path(path) for path in paths], reference).rows
     return tidy.samples(rows) if samples else tidy.frame(rows)

@@ -34,9 +34,10 @@ from bench.console import (
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.measure import allocator
-from bench.report import terminal
-from bench.report.figures import size
+from bench.report import terminal, write
 from bench.report.overview import Overview
+from bench.report.runs import rows_of
+from bench.report.units import size
 from bench.run import folders as run_folders
 from bench.run import jobs, registry
 from bench.storage import journal, packages
@@ -187,7 +188,7 @@ def run(
         raise typer.Exit(130) from None
     overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
     print_json(done.records) if json else out.print(terminal.render(overview))
-    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *application.REPORTS))})"))
+    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))
     if runs.failed(done.records, filters):
         raise typer.Exit(1)
     return None
@@ -207,15 +208,15 @@ def report(
     if reference:
         registry.backend(reference)
     with no_collection():
-        found = application.rows_of(folders, reference)
+        found = rows_of(folders, reference)
         home = out_folder or found.home
         overview = Overview(found.rows, found.reference, found.lines)
-        application.write_reports(home, overview)
+        write.write_reports(home, overview)
     if json:
         print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in found.rows])
     else:
         out.print(terminal.render(overview))
-    err.print(Text(f"Wrote {home}/ ({', '.join(application.REPORTS)})"))
+    err.print(Text(f"Wrote {home}/ ({', '.join(write.REPORTS)})"))
     if show:
         typer.launch((home / "report.html").resolve().as_uri())
 

@@ -18,8 +18,9 @@ from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
 from bench.display import Display
 from bench.measure import parity
-from bench.report import churn as told
-from bench.run import folders, jobs, registry, varying_shapes
+from bench.report.sections import varying_shapes
+from bench.run import folders, jobs, registry
+from bench.run import varying_shapes as churn
 from bench.scenarios.varying_shapes.result import JOURNAL, Churned
 from bench.storage import studies
 from bench.storage.files import write_whole
@@ -56,7 +57,7 @@ def churn_command(
     chosen = console.filters(asked, tasks=_tasks(words(asked.options["tasks"])), scenarios=("infer",))
     planned = jobs.prepare(SUITE, chosen)
     folder, every = weigh(planned, options, batches, passes)
-    write_whole(folder / "churn.md", told.markdown(every, passes).encode())
+    write_whole(folder / "churn.md", varying_shapes.markdown(every, passes).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, passes)
     err.print(Text(f"Wrote {folder}/ ({JOURNAL}, churn.md)"))
@@ -86,7 +87,7 @@ def weigh(planned: jobs.Planned, options: folders.Options, batches: int, passes:
         done = sum(trial.cell in planned.cells for trial in known)
         with Display(err, done=done, total=STRATEGIES * len(planned.cells)) as display:
             try:
-                for trial in varying_shapes.weigh(job, journal, display, planned.cells, batches, passes, known):
+                for trial in churn.weigh(job, journal, display, planned.cells, batches, passes, known):
                     reason = f": {trial.reason}" if trial.reason else ""
                     display.passed(f"{trial.cell}, {trial.strategy}  {trial.status}{reason}")
             except KeyboardInterrupt:
@@ -107,14 +108,14 @@ def _same_work(journal: Path, known: list[Churned], batches: int) -> None:
 
 def show(trials: list[Churned], passes: int) -> None:
     """A table a cell; text is shown as it is."""
-    for cell, sentence, rows in told.tables(trials, passes):
+    for cell, sentence, rows in varying_shapes.tables(trials, passes):
         out.print(Text(str(cell), style="bold"))
         out.print(Text(f"  {sentence}"))
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in told.NARROW:
+        for heading in varying_shapes.NARROW:
             table.add_column(heading, overflow="fold", no_wrap=heading == "strategy")
         for line in rows:
-            table.add_row(*map(Text, told.narrow(line)))
+            table.add_row(*map(Text, varying_shapes.narrow(line)))
         out.print(table)
-        for line in told.below([trial for trial in trials if trial.cell == cell]):
+        for line in varying_shapes.below([trial for trial in trials if trial.cell == cell]):
             out.print(Text(f"  {line}"))

@@ -20,7 +20,7 @@ from bench.console import Json, err, out, print_json
 from bench.core.errors import WeighbridgeError
 from bench.measure import environment
 from bench.report import changes
-from bench.report.figures import number, seconds, size
+from bench.report.units import number, seconds, size
 from bench.storage import baseline
 from bench.storage.journal import existing
 from bench.thresholds import thresholds

@@ -19,8 +19,9 @@ from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierNam
 from bench.core.effort import tier
 from bench.core.errors import unknown
 from bench.display import Display
-from bench.report import load as words_of
-from bench.run import folders, jobs, serve
+from bench.report.sections import serve
+from bench.run import folders, jobs
+from bench.run import serve as load
 from bench.scenarios.serve.measure import EFFORT, Asked
 from bench.scenarios.serve.result import JOURNAL, Kind, Loaded
 from bench.storage import studies
@@ -67,7 +68,7 @@ def load_command(
     planned = jobs.prepare(asked.options["suite"], console.filters(asked, scenarios=("infer",)))
     options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
     folder, every = weigh(planned, options, settings(asked.options))
-    write_whole(folder / "load.md", words_of.markdown(every, planned.reference).encode())
+    write_whole(folder / "load.md", serve.markdown(every, planned.reference).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, planned.reference)
     err.print(Text(f"Wrote {folder}/ ({JOURNAL}, load.md)"))
@@ -102,7 +103,7 @@ def weigh(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tupl
         job = jobs.job(planned, options.time_limit_s, options.tier)
         with Display(err, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
             try:
-                for trial in serve.weigh(job, journal, display, todo, asked):
+                for trial in load.weigh(job, journal, display, todo, asked):
                     reason = f": {trial.reason}" if trial.reason else ""
                     display.passed(f"{trial.cell}  {trial.status}{reason}")
             except KeyboardInterrupt:
@@ -114,7 +115,7 @@ def weigh(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tupl
 
 def show(trials: list[Loaded], reference: str) -> None:
     """A block a cell; text is shown as it is."""
-    for name, lines in words_of.blocks(trials, reference):
+    for name, lines in serve.blocks(trials, reference):
         out.print(Text(name, style="bold"))
         table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
         table.add_column(no_wrap=True)

@@ -11,7 +11,7 @@ from bench.console import AllocatorName, Device, Json, Many, TierName, err, out,
 from bench.core.effort import tier
 from bench.display import Display
 from bench.measure import allocator, noise
-from bench.report.figures import interval, scaled
+from bench.report.units import interval, scaled
 from bench.run import calibrate, jobs, registry
 from bench.run.peaks import measure_peaks
 from bench.run.plan import Filters

@@ -13,7 +13,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, console
+from bench import console
 from bench.analysis import knee, ratios
 from bench.analysis.knee import Curve
 from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
@@ -21,8 +21,9 @@ from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.display import Display
 from bench.measure import environment
-from bench.report import sweep as told
+from bench.report import write
 from bench.report.overview import Overview
+from bench.report.sections import sweep as told
 from bench.run import folders, jobs, planners
 from bench.run.folders import Done, Options
 from bench.run.jobs import Planned
@@ -85,7 +86,7 @@ def sweep_command(
         raise typer.Exit(130) from None
     found = knee.curves(ratios.rows(done.records, planned.reference), most)
     print_json(summaries(found)) if json else _show(found)
-    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', 'sweep.md', *application.REPORTS))})"))
+    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', 'sweep.md', *write.REPORTS))})"))
     if any(record.status not in EXPECTED for record in done.records):
         raise typer.Exit(1)
     return None
@@ -129,7 +130,7 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
 def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
     if journal.exists():
         rows = ratios.rows(load(journal), reference)
-        application.write_reports(folder, Overview(rows, reference))
+        write.write_reports(folder, Overview(rows, reference))
         write_whole(folder / "sweep.md", told.markdown(knee.curves(rows, most)).encode())
 
 

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bench.core.cell import Cell
 from bench.core.record import Record
-from bench.report.figures import seconds
+from bench.report.units import seconds
 
 
 class Display:

@@ -15,7 +15,7 @@ from bench.cli import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
 from bench.measure import parity
-from bench.report import churn as told
+from bench.report.sections import varying_shapes as told
 from bench.run import folders, jobs, registry, varying_shapes
 from bench.run.plan import Filters
 from bench.scenarios.base import Ask

@@ -4,11 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import halves
 from bench.analysis import ratios, summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise, Record
-from bench.report import csv
+from bench.report import csv, two_readers
 from bench.run import alongside
 from bench.storage.journal import encoder, lines, load
 from tests.conftest import make_cell, make_record
@@ -38,9 +37,9 @@ def journal(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.497, 0.56, 1.0])
 def test_parts_are_the_whole_wherever_it_is_cut(journal: Path, share: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halves, "WORTH_BYTES", 0)
-    monkeypatch.setattr(halves, "OURS", share)
-    found, rows = halves.read(journal, "torch", "a run"), ratios.rows(load(journal), "torch", "a run")
+    monkeypatch.setattr(two_readers, "WORTH_BYTES", 0)
+    monkeypatch.setattr(two_readers, "OURS", share)
+    found, rows = two_readers.read(journal, "torch", "a run"), ratios.rows(load(journal), "torch", "a run")
     assert found.rows == rows
     assert csv.render(found.rows, found.lines) == csv.render(rows)
     assert any(found.lines) == (share < 1)

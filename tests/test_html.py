@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.analysis import ratios
 from bench.core.record import Record
-from bench.report import html, thin
+from bench.report import html, sampling
 from bench.report.overview import Overview
 from tests import hostile
 from tests.conftest import make_cell, make_record
@@ -141,14 +141,14 @@ def many(count: int) -> list[Record]:
 def test_a_large_run_is_thinned_and_says_so() -> None:
     records = many(2_000)
     text = page(records)
-    assert len(re.findall(r'<tr role="row" id="row', text)) <= thin.MOST_ROWS
+    assert len(re.findall(r'<tr role="row" id="row', text)) <= sampling.MOST_ROWS
     assert f"of {len(records):,} rows" in text
     assert "3,333 ok, 667 crashed" in text
     assert "raw samples at even distances" in text
 
 
 def test_whole_groups_are_kept() -> None:
-    shown = thin.thin(ratios.rows(many(2_000), "torch")).rows
+    shown = sampling.thin(ratios.rows(many(2_000), "torch")).rows
     kept = [row.record.cell.task for row in shown if row.record.cell.backend == "torch"]
     partners = [
         row.record.cell.task for row in shown if row.record.cell.backend == "flax" and row.record.status == "ok"
@@ -158,7 +158,7 @@ def test_whole_groups_are_kept() -> None:
 
 @given(st.lists(st.integers()), st.integers(1, 50))
 def test_spread_keeps_order_and_the_first(items: list[int], most: int) -> None:
-    kept = thin.spread(items, most)
+    kept = sampling.spread(items, most)
     assert len(kept) == min(len(items), most)
     assert kept[:1] == items[:1]
     at = iter(range(len(items)))

@@ -10,7 +10,7 @@ from typer.testing import CliRunner, Result
 from bench.analysis import ratios
 from bench.cli import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
-from bench.report import load as words
+from bench.report.sections import serve as words
 from bench.run import registry, serve
 from bench.run.registry import task
 from bench.scenarios.serve import measure, pipe, server, stopping

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bench.analysis import ratios
 from bench.analysis.row import Row
 from bench.core.record import Record
-from bench.report import bars, timing, trade
+from bench.report.plots import bars, timing, trade
 from tests.conftest import make_cell, make_record
 
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from bench.analysis import ratios
 from bench.analysis.row import Row
 from bench.core.record import Record
-from bench.report import html, markdown, terminal, trade
+from bench.report import html, markdown, terminal
 from bench.report.overview import Overview
+from bench.report.plots import trade
 from bench.report.processors import TITLE, processors
 from tests.conftest import make_cell, make_record
 

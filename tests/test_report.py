@@ -15,7 +15,7 @@ from bench.analysis import ratios
 from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
 from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Record
-from bench.report import csv, figures, markdown, table, terminal, texts
+from bench.report import columns, csv, markdown, terminal, texts, units
 from bench.report.overview import Overview
 from tests.conftest import ABOUT, FACTS, make_cell, make_record
 
@@ -92,7 +92,7 @@ def test_hostile_names_stay_inert() -> None:
 
 
 def test_a_warning_is_said_once_and_unpaired_rows_are_named() -> None:
-    notes = table.notes(rows())
+    notes = columns.notes(rows())
     assert notes.count(BUSY) == 1
     (unpaired,) = (note for note in notes if "not in turns" in note)
     assert unpaired.endswith("tabular-regression[small] later infer fp32 b8 cpu")
@@ -115,7 +115,7 @@ def about(value: float, low: float, high: float) -> BreakEven:
     ],
 )
 def test_break_even_is_whole_calls(calls: BreakEven | None, text: str) -> None:
-    assert figures.calls(calls) == text
+    assert units.calls(calls) == text
 
 
 def read_csv() -> dict[str, dict[str, str]]:
@@ -146,9 +146,9 @@ def test_the_csv_has_both_ratios_throughput_memory_and_faults() -> None:
 def test_a_lean_is_said_and_one_process_is_called_a_look() -> None:
     once = next(row for row in rows() if row.record.cell.backend == "once")
     assert texts.verdict(once) == "UNSURE, leans SLOWER"
-    look = [note for note in table.notes(rows()) if "only a look" in note]
+    look = [note for note in columns.notes(rows()) if "only a look" in note]
     assert look == ["one process a side is only a look, no verdict: --tier quick or more takes three (1 of 10 rows)"]
-    assert not table.lone([row for row in rows() if row is not once and row.record.cell.backend != "once"])
+    assert not columns.lone([row for row in rows() if row is not once and row.record.cell.backend != "once"])
 
 
 def test_not_settled_is_said_where_it_is_why_there_is_no_verdict() -> None:
@@ -160,15 +160,15 @@ def test_not_settled_is_said_where_it_is_why_there_is_no_verdict() -> None:
 
 
 def test_faults_have_a_column_only_where_they_cost() -> None:
-    titles = [column.title for column in table.used(rows())]
+    titles = [column.title for column in columns.used(rows())]
     assert "page faults" in titles
     cheap = {**CAMP, "fault_cost_s": 1e-9}
     found = rows([make_record("torch", facts=cheap, minor_faults=[[12_400.0]])])
-    assert "page faults" not in [column.title for column in table.used(found)]
+    assert "page faults" not in [column.title for column in columns.used(found)]
 
 
 def test_the_best_rows_column_is_named_by_its_camp() -> None:
-    column = next(column for column in table.used(rows()) if column.title == "ratio to best torch row")
+    column = next(column for column in columns.used(rows()) if column.title == "ratio to best torch row")
     shown = {row.record.cell.backend: column.text(row) for row in rows()}
     assert shown["flax"] == "1.28× [1.28, 1.28] FASTER (torch-compile)"
     assert shown["torch"] == "0.80× [0.80, 0.80] SLOWER (torch-compile)"
@@ -210,14 +210,14 @@ def test_a_line_is_read_back_as_it_was_written_but_for_formulas(texts: list[str]
     [(None, "–"), (1234.5, "1,234"), (0.01234, "0.0123"), (99.94, "99.9"), (1.0, "1.00"), (100.0, "100")],
 )
 def test_numbers_have_three_digits(value: float | None, text: str) -> None:
-    assert figures.number(value) == text
+    assert units.number(value) == text
 
 
 @pytest.mark.parametrize(("value", "text"), [(2.5, "2.50 s"), (0.25, "250 ms"), (2e-5, "20.0 µs"), (3e-9, "3.00 ns")])
 def test_seconds_have_the_readers_unit(value: float, text: str) -> None:
-    assert figures.seconds(value) == text
+    assert units.seconds(value) == text
 
 
 def test_unknown_memory_is_not_zero() -> None:
-    assert figures.size(None) == "n/a"
-    assert figures.size(3 * 2**30) == "3.00 GiB"
+    assert units.size(None) == "n/a"
+    assert units.size(3 * 2**30) == "3.00 GiB"

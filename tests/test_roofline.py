@@ -11,7 +11,8 @@ from bench.core import Cost, WeighbridgeError, Work
 from bench.core.record import Peaks
 from bench.measure import peaks
 from bench.measure.roofline import beyond, roofline
-from bench.report import rooflines, texts
+from bench.report import texts
+from bench.report.plots import rooflines
 from bench.run.peaks import measure_peaks
 from bench.storage import known_peaks, packages
 from tests.conftest import make_record

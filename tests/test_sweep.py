@@ -15,7 +15,7 @@ from bench.analysis import knee, ratios
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
-from bench.report import sweep as told
+from bench.report.sections.sweep import sentence
 from bench.run import jobs, planners
 from bench.run.folders import Options
 from bench.run.jobs import Planned
@@ -78,7 +78,7 @@ def test_the_words_name_knee_end_and_bound(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom@4")
     done = cli_sweep.weigh(planned("fake"), Options(out=tmp_path), 8, 512 * MIB)
     (found,) = knee.curves(ratios.rows(done.records, "fake"), 8)
-    assert told.sentence(found) == (
+    assert sentence(found) == (
         "fake: knee and best at batch 2 (200 rows/s [200, 200]); ended by oom at 4, host memory bounded to 512 MiB: "
         "RuntimeError: fake device memory exhausted"
     )

@@ -12,8 +12,8 @@ from itertools import islice
 import msgspec
 
 from bench.analysis.row import Row
-from bench.report.figures import seconds, size, times, word
 from bench.report.texts import host_peak, rate, ratio, score, verdict
+from bench.report.units import seconds, size, times, word
 
 MOST_NAMED = 5
 """Cells named for one reason; the table has them all."""

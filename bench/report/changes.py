@@ -10,8 +10,8 @@ import msgspec
 from bench.analysis.gate import Change, Kind, Metric, Outcome
 from bench.analysis.summary import Summary
 from bench.measure import statistics
-from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
+from bench.report.units import percent, seconds, size
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)
 """Kinds that are counted and not shown."""

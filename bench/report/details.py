@@ -11,11 +11,11 @@ import msgspec
 from bench.analysis.ratios import FOOTING
 from bench.analysis.row import Row
 from bench.measure import statistics
-from bench.report.figures import number, percent, seconds, size
-from bench.report.plot import Plot, Series, unit_of
-from bench.report.table import NOTHING, Column
+from bench.report.columns import NOTHING, Column
+from bench.report.plots.plot import Plot, Series, unit_of
+from bench.report.sampling import evenly
 from bench.report.texts import parity
-from bench.report.thin import evenly
+from bench.report.units import number, percent, seconds, size
 
 ENDED = {"converged": "converged", "time cap": "time cap: not settled"}
 BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}

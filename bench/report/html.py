@@ -21,10 +21,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.analysis.row import Row
-from bench.report import bars, details, plots
+from bench.report import details
+from bench.report.columns import Column, floors, remarks, used
 from bench.report.markdown import environment, sources
 from bench.report.overview import Overview
-from bench.report.table import Column, floors, remarks, used
+from bench.report.plots import bars
+from bench.report.plots import chapters as plots
 from bench.report.texts import task
 
 ASSETS = Path(__file__).parent / "assets"

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from bench.analysis.row import Row
 from bench.core.record import Record
-from bench.report.figures import number
+from bench.report.columns import Column, floors, notes, used
 from bench.report.overview import Overview
 from bench.report.processors import Processors
-from bench.report.table import Column, floors, notes, used
+from bench.report.units import number
 
 MOST_ROWS = 200
 MOST_NOTES = 60

@@ -11,7 +11,7 @@ from bench.analysis.row import Row
 from bench.report.absent import absent
 from bench.report.answer import Answers, Gap, answers, gaps
 from bench.report.processors import Processors, processors
-from bench.report.thin import Shown, thin
+from bench.report.sampling import Shown, thin
 
 MOST_ANSWERS = 60
 MOST_NAMED = 5

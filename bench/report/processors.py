@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import msgspec
 
 from bench.analysis.row import Row
-from bench.report.figures import times, word
 from bench.report.texts import driven, task
+from bench.report.units import times, word
 
 TITLE = "Does it depend on the processor?"
 MOST_NAMED = 5

@@ -10,9 +10,9 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from bench.analysis.row import Row
+from bench.report.columns import Column, floors, notes, used
 from bench.report.overview import Overview
 from bench.report.processors import Processors
-from bench.report.table import Column, floors, notes, used
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.analysis.row import Row
 from bench.measure import statistics
-from bench.report.figures import number, scaled, size, times, word
+from bench.report.units import number, scaled, size, times, word
 
 
 def ratio(row: Row) -> str:

@@ -18,7 +18,7 @@ from bench.core.effort import tier
 from bench.measure import statistics
 from bench.measure.statistics import Interval
 from bench.pytest_plugin import Quiet
-from bench.report.figures import interval, number, seconds
+from bench.report.units import interval, number, seconds
 from bench.run import calibrate, jobs
 from bench.run.calibrate import Pair
 from bench.run.plan import Filters

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bench.measure.statistics import Interval, Verdict
-from bench.report.figures import interval
+from bench.report.units import interval
 
 HEADINGS = (
     "pair", "runs", "FASTER", "SLOWER", "SAME", "UNSURE", "opposed", "SAME beside another", "intervals that hold",

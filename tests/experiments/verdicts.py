@@ -24,7 +24,7 @@ from bench.core import Cell
 from bench.core.effort import tier
 from bench.measure.statistics import Interval
 from bench.pytest_plugin import Quiet
-from bench.report.figures import interval
+from bench.report.units import interval
 from bench.run import calibrate, jobs
 from bench.run.calibrate import Pair
 from bench.run.jobs import Planned

@@ -8,10 +8,10 @@ from itertools import groupby
 from bench.analysis.knee import ENOUGH, Curve
 from bench.analysis.row import Row
 from bench.core.cell import Cell
-from bench.report.figures import percent, seconds, size
 from bench.report.markdown import escape
+from bench.report.plots.trade import memory
 from bench.report.texts import rate, ratio
-from bench.report.trade import memory
+from bench.report.units import percent, seconds, size
 
 COLUMNS = ("backend", "batch", "throughput", "of best", "step", "ratio", "peak memory", "status")
 MEANING = (

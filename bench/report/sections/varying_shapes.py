@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.core.cell import Cell
-from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
+from bench.report.units import number, percent, seconds
 from bench.scenarios.varying_shapes import result
 from bench.scenarios.varying_shapes.result import Churned, as_fast, cost, noise, total_s
 

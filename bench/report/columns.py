@@ -11,7 +11,6 @@ from bench.analysis.ratios import SEQUENTIAL_FLOOR
 from bench.analysis.row import Row
 from bench.measure import statistics
 from bench.measure.roofline import Roofline
-from bench.report.figures import calls, percent, seconds, size
 from bench.report.texts import (
     best,
     driven,
@@ -29,6 +28,7 @@ from bench.report.texts import (
     task,
     verdict,
 )
+from bench.report.units import calls, percent, seconds, size
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.analysis.row import Row
-from bench.report.figures import size
-from bench.report.plot import MOST_SERIES, Plot, Series, grouped, items, label
+from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, items, label
 from bench.report.texts import rate, task
+from bench.report.units import size
 
 
 def pareto(rows: list[Row]) -> list[Plot]:

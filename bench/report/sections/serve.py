@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from bench.analysis import ratios
 from bench.measure import sides
-from bench.report.figures import number, percent, seconds
 from bench.report.markdown import escape
+from bench.report.units import number, percent, seconds
 from bench.scenarios.serve import stopping
 from bench.scenarios.serve.result import Loaded, Serving, Streamed
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bench.analysis.row import Row
-from bench.report.figures import number, scaled
-from bench.report.plot import MOST_SERIES, Plot, Series, grouped, label
+from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, label
 from bench.report.texts import task
+from bench.report.units import number, scaled
 
 
 def rooflines(rows: list[Row]) -> list[Plot]:

@@ -1,12 +1,12 @@
-"""What the plots of a report show."""
+"""Every kind of plot that a report has. To add one, write a function from rows to plots and name it in PLOTS."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from bench.analysis.row import Row
-from bench.report import rooflines, timing, trade
-from bench.report.plot import Chapter, Plot
+from bench.report.plots import rooflines, timing, trade
+from bench.report.plots.plot import Chapter, Plot
 
 MOST_PLOTS = 24
 """Of one kind; the table has the rest."""

@@ -10,8 +10,8 @@ import msgspec
 from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.report.answer import named
-from bench.report.figures import size
 from bench.report.texts import parity
+from bench.report.units import size
 
 MOST_LINES = 200
 

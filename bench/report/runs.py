@@ -1,0 +1,51 @@
+"""The rows of one run or several."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.analysis.row import Row
+from bench.analysis.runs import reference_of
+from bench.core.errors import WeighbridgeError
+from bench.report import two_readers
+from bench.storage import journal as store
+
+
+class Reported(msgspec.Struct, frozen=True, kw_only=True):
+    """The rows of one run or several, the reference of the first, and where their reports belong."""
+
+    rows: list[Row]
+    lines: list[str]
+    """Of report.csv, as many as rows; empty where a line is not written yet."""
+    reference: str
+    home: Path
+
+
+def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
+    """Rows of run folders or journals, in the order given; each run's ratios are to `reference`, or to its own."""
+    journals = [store.existing(path) for path in paths]
+    if not journals:
+        raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
+    found = two_readers.Read([], [])
+    chosen: list[str] = []
+    for journal, name in zip(journals, _names(journals), strict=True):
+        chosen.append(reference or reference_of(journal))
+        read = two_readers.read(journal, chosen[-1], name)
+        found.rows.extend(read.rows)
+        found.lines.extend(read.lines)
+    folders = [journal.resolve().parent for journal in journals]
+    return Reported(rows=found.rows, lines=found.lines, reference=chosen[0], home=Path(os.path.commonpath(folders)))
+
+
+def _names(journals: Sequence[Path]) -> list[str]:
+    """What tells the runs apart: nothing where there is one, else folder or file names, numbered where they agree."""
+    if len(journals) == 1:
+        return [""]
+    names = [path.resolve().parent.name if path.name == store.JOURNAL else path.stem for path in journals]
+    again = Counter(names)
+    return [name if again[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, start=1)]

@@ -1,0 +1,1 @@
+"""Reports of what is no row: serving, shapes that change, sweeps."""

@@ -1,0 +1,30 @@
+"""Every report of a run, each whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bench.analysis import ratios
+from bench.report import csv, html, markdown
+from bench.report.overview import Overview
+from bench.storage import journal as store
+from bench.storage.files import write_whole
+
+
+def write_run(folder: Path, reference: str) -> None:
+    if store.journal(folder).exists():
+        write_reports(folder, Overview(ratios.rows(store.load(folder), reference), reference))
+
+
+REPORTS: dict[str, Callable[[Overview], str]] = {
+    "report.html": html.render,
+    "report.md": markdown.render,
+    "report.csv": lambda overview: csv.render(overview.rows, overview.lines),
+}
+
+
+def write_reports(folder: Path, overview: Overview) -> None:
+    """Every kind of report, each whole or not at all."""
+    for name, render in REPORTS.items():
+        write_whole(folder / name, render(overview).encode())
