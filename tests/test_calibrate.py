@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from backends.work import MORE_VARIABLE
-from bench import cli
-from bench.cli_machine import calibrated
+from bench.cli import main
+from bench.cli.machine import calibrated
+from bench.cli.pytest_plugin import Quiet
 from bench.core import WeighbridgeError
 from bench.core.effort import QUICK
 from bench.measure import noise
 from bench.measure.statistics import Interval
-from bench.pytest_plugin import Quiet
 from bench.run import calibrate, jobs
 from bench.run.calibrate import LOWEST_FLOOR, Pair
 from bench.run.jobs import NOTHING_MORE, Planned
@@ -139,7 +139,7 @@ def test_a_calibration_under_another_allocator_is_that_ones(folder: Path, monkey
         return [pair(0.99, 1.01)] * 5
 
     monkeypatch.setattr(calibrate, "compare_programs", compared)
-    ended = CliRunner().invoke(cli.app, ["calibrate", "--suite", "fake", "--allocator", "stock"])
+    ended = CliRunner().invoke(main.app, ["calibrate", "--suite", "fake", "--allocator", "stock"])
     assert (ended.exit_code, asked["allocator"]) == (0, "stock")
     assert calibration.load(folder, "quick") is None
     assert calibration.load(folder, "quick", "stock") is not None
@@ -190,6 +190,6 @@ def test_a_wrong_request_is_one_line_and_exit_code_two(
 ) -> None:
     monkeypatch.setattr("sys.argv", ["weighbridge", "calibrate", *words])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        main.main()
     assert ended.value.code == 2
     assert "Traceback" not in capsys.readouterr().err

@@ -10,13 +10,14 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench import cli_churn
-from bench.cli import app
+from bench.cli import varying_shapes
+from bench.cli.main import app
 from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
 from bench.measure import parity
 from bench.report.sections import varying_shapes as told
-from bench.run import folders, jobs, registry, varying_shapes
+from bench.run import folders, jobs, registry
+from bench.run import varying_shapes as run_varying_shapes
 from bench.run.plan import Filters
 from bench.scenarios.base import Ask
 from bench.scenarios.varying_shapes import padding, result
@@ -185,10 +186,10 @@ PARITY = Parity(ratio=1.0, limit=2.0, passed=True)
 
 
 def trials(monkeypatch: pytest.MonkeyPatch, passes: int, known: Sequence[Churned] = ()) -> list[Churned]:
-    monkeypatch.setattr(varying_shapes, "Study", Studies)
+    monkeypatch.setattr(run_varying_shapes, "Study", Studies)
     cell = make_cell("toy", batch_size=4)
     job = msgspec.structs.replace(jobs.job(jobs.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()})
-    return list(varying_shapes.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
+    return list(run_varying_shapes.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
 
 
 @pytest.mark.parametrize("program_a_shape", [True, False])
@@ -228,7 +229,7 @@ def test_a_strategy_that_fails_is_a_row_and_the_others_go_on(monkeypatch: pytest
     found = trials(monkeypatch, 20)
     assert [trial.status for trial in found] == ["ok", "oom", "ok", "ok"]
     assert told.row(found[1], 20)[:2] == ["one length", "oom: full"]
-    assert not all(map(cli_churn.right, found))
+    assert not all(map(varying_shapes.right, found))
     assert "oom: full" in told.markdown(found, 20)
 
 
@@ -265,8 +266,8 @@ def test_the_terminals_table_fits_eighty_columns_and_names_buckets_and_reasons_b
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Studies, "fails_at", "one length")
-    monkeypatch.setattr(cli_churn, "out", Console(width=80))
-    cli_churn.show(trials(monkeypatch, 20), 20)
+    monkeypatch.setattr(varying_shapes, "out", Console(width=80))
+    varying_shapes.show(trials(monkeypatch, 20), 20)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     assert "powers of two: 16, 32, 64; rows too" in printed
@@ -319,4 +320,4 @@ def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
     append(tmp_path / result.JOURNAL, trial)
     planned = jobs.prepare("fake", Filters())
     with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
-        cli_churn.weigh(planned, folders.Options(out=tmp_path, resume=True), 40, 100)
+        varying_shapes.weigh(planned, folders.Options(out=tmp_path, resume=True), 40, 100)

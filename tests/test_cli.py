@@ -100,7 +100,7 @@ def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
 
 
 def test_the_doctor_knows_the_torchvision_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench import doctor
+    from bench.cli import doctor
     from bench.run import registry
 
     failed = subprocess.CompletedProcess([], 1, "", "RuntimeError: operator torchvision::nms does not exist")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import cli, console
+from bench.cli import console, main
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.storage import baseline, journal
@@ -28,11 +28,11 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def weighbridge(*words: str) -> Result:
-    return CliRunner().invoke(cli.app, list(words))
+    return CliRunner().invoke(main.app, list(words))
 
 
 def wrong(*words: str) -> str:
-    """What `bench.cli.main` prints in one line, with exit code 2."""
+    """What `bench.cli.main.main` prints in one line, with exit code 2."""
     error = weighbridge(*words).exception
     assert isinstance(error, WeighbridgeError), error
     assert "\n" not in str(error)

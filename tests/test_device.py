@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 
 from backends import fake
 from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
-from bench import cli_sweep
 from bench.analysis import knee, ratios
+from bench.cli import sweep
 from bench.core import ModelSpec, Seeded
 from bench.core.effort import QUICK
 from bench.core.record import Record
@@ -134,7 +134,7 @@ def test_a_sweep_ends_typed_at_a_full_device_and_names_the_knee(
 ) -> None:
     """A device of 128 KiB: weights take 20 KB and a row 556 B, so that batch 256 does not fit."""
     monkeypatch.setenv(CAPACITY_VARIABLE, str(2**17))
-    done = cli_sweep.weigh(planned(1), Options(out=tmp_path), 1024, None)
+    done = sweep.weigh(planned(1), Options(out=tmp_path), 1024, None)
     last = done.records[-1]
     assert (last.cell.batch_size, last.status) == (256, "oom")
     assert last.reason.startswith("RuntimeError: fake device memory exhausted: ")

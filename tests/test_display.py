@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from bench.display import Display
+from bench.cli.progress import Display
 from tests.conftest import make_cell, make_record
 
 HOSTILE = ["[red]x[/red]", "[/]", "[link=file:///etc]y", ":smile:", "{cell}", "%s", "naïve-机器"]

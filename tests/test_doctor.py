@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench import cli, console, doctor
+from bench.cli import console, doctor, main
 from bench.measure.noise import Kind
 from bench.storage import calibration, packages
 from tests.conftest import make_cell
@@ -32,10 +32,10 @@ def test_the_doctor_shows_them_and_what_it_cannot_read(tmp_path: Path, monkeypat
     monkeypatch.setattr(packages, "cache_folder", lambda: tmp_path)
     monkeypatch.setattr(doctor, "import_problem", lambda backend: None)
     monkeypatch.setattr(console.out, "_width", 240)
-    assert "between runs" not in CliRunner().invoke(cli.app, ["doctor"]).stdout
+    assert "between runs" not in CliRunner().invoke(main.app, ["doctor"]).stdout
     calibration.keep(tmp_path, [SOUND], "quick")
     calibration.path(tmp_path, "strict").write_bytes(b'{"floor": 0.01}')
-    ended = CliRunner().invoke(cli.app, ["doctor"])
+    ended = CliRunner().invoke(main.app, ["doctor"])
     assert ended.exit_code == 0
     assert str(SOUND.cell) in ended.stdout
     assert "calibrate again" in ended.stdout

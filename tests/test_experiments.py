@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bench.cli.pytest_plugin import Quiet
 from bench.core.effort import QUICK
 from bench.measure.statistics import Interval
-from bench.pytest_plugin import Quiet
 from bench.run import jobs
 from bench.run.calibrate import Pair
 from bench.run.process import WorkerFailed

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from bench.analysis import ratios
-from bench.cli import app
+from bench.cli.main import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
 from bench.report.sections import serve as words
 from bench.run import registry, serve

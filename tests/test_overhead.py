@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
+from bench.cli.pytest_plugin import Quiet
 from bench.core import arrays_hash
 from bench.core.record import Record
 from bench.measure import allocator, statistics
-from bench.pytest_plugin import Quiet
 from bench.run import folders, jobs, runner
 from bench.run.plan import Filters
 from bench.storage import packages

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.pytest_plugin import Replay, too_slow
 from bench.measure.statistics import Interval
-from bench.pytest_plugin import Replay, too_slow
 
 CELLS = str(Path(__file__).parent / "test_cells.py")
 FAKE = ["--weighbridge-suite", "fake", "--benchmark-only"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench import cli
+from bench.cli import main
 from bench.core import WeighbridgeError
 from bench.storage import journal as store
 from bench.storage import request
@@ -18,7 +18,7 @@ ASKED = Request(command="run", options={"tier": "standard", "tasks": "a", "backe
 
 
 def invoke(*words: str) -> Result:
-    return CliRunner().invoke(cli.app, list(words))
+    return CliRunner().invoke(main.app, list(words))
 
 
 def test_a_request_is_written_once(tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bench import application
 from bench.analysis import runs
+from bench.cli import run
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.run import jobs, registry
@@ -34,7 +34,7 @@ def planned() -> Planned:
 
 
 def weigh(planned: Planned, out: Path, **options: object) -> list[Record]:
-    return application.weigh(planned, Options(out=out, **options), QUIET).records  # type: ignore[arg-type]
+    return run.weigh(planned, Options(out=out, **options), QUIET).records  # type: ignore[arg-type]
 
 
 def test_a_run_on_fake_is_the_same_every_time(planned: Planned, tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def wait_for_children(pid: int) -> list[psutil.Process]:
 
 def test_the_parent_imports_no_framework() -> None:
     code = (
-        "import sys; from bench import cli, application, doctor; from bench.run import registry; "
+        "import sys; from bench.cli import doctor, main, run; from bench.run import registry; "
         "registry.backends(); registry.tasks(); "
         "print([name for name in ('torch', 'jax', 'flax', 'transformers', 'timm') if name in sys.modules])"
     )

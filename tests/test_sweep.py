@@ -10,8 +10,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import cli_sweep
 from bench.analysis import knee, ratios
+from bench.cli.sweep import limit_bytes, weigh
 from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
@@ -57,8 +57,8 @@ def test_a_backend_leaves_at_its_first_failure_and_the_others_go_on(
 
 def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
     asked = planned("fake")
-    first = cli_sweep.weigh(asked, Options(out=tmp_path), 2, None)
-    again = cli_sweep.weigh(asked, Options(out=tmp_path, resume=True), 4, None)
+    first = weigh(asked, Options(out=tmp_path), 2, None)
+    again = weigh(asked, Options(out=tmp_path, resume=True), 4, None)
     assert statuses(again.records) == [("fake", 1, "ok"), ("fake", 2, "ok"), ("fake", 4, "ok")]
     assert again.records[:2] == first.records
 
@@ -66,17 +66,17 @@ def test_a_sweep_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_a_failed_end_is_kept_until_it_is_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = planned("fake")
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom@2")
-    cli_sweep.weigh(asked, Options(out=tmp_path), 4, None)
+    weigh(asked, Options(out=tmp_path), 4, None)
     monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT")
-    kept = cli_sweep.weigh(asked, Options(out=tmp_path, resume=True), 4, None)
+    kept = weigh(asked, Options(out=tmp_path, resume=True), 4, None)
     assert statuses(kept.records)[-1] == ("fake", 2, "oom")
-    retried = cli_sweep.weigh(asked, Options(out=tmp_path, resume=True, retry_failed=True), 4, None)
+    retried = weigh(asked, Options(out=tmp_path, resume=True, retry_failed=True), 4, None)
     assert statuses(retried.records)[-1] == ("fake", 4, "ok")
 
 
 def test_the_words_name_knee_end_and_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom@4")
-    done = cli_sweep.weigh(planned("fake"), Options(out=tmp_path), 8, 512 * MIB)
+    done = weigh(planned("fake"), Options(out=tmp_path), 8, 512 * MIB)
     (found,) = knee.curves(ratios.rows(done.records, "fake"), 8)
     assert sentence(found) == (
         "fake: knee and best at batch 2 (200 rows/s [200, 200]); ended by oom at 4, host memory bounded to 512 MiB: "
@@ -128,12 +128,12 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(words: list[str], hint: str
     [("", None), ("4GiB", 4 * 2**30), ("1.5 GiB", 3 * 2**29), ("512MiB", 2**29), ("1GB", 10**9), ("67108864", 2**26)],
 )
 def test_sizes_are_read_as_people_write_them(text: str, expected: int | None) -> None:
-    assert cli_sweep.limit_bytes(text) == expected
+    assert limit_bytes(text) == expected
 
 
 def test_a_size_is_refused_in_one_line() -> None:
     with pytest.raises(WeighbridgeError, match="4GiB"):
-        cli_sweep.limit_bytes("-1GiB")
+        limit_bytes("-1GiB")
 
 
 def test_plans_keep_groups_together() -> None:

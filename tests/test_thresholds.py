@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.gate import Thresholds
+from bench.cli.thresholds import share, thresholds
 from bench.core import WeighbridgeError
-from bench.thresholds import share, thresholds
 
 
 def file(tmp_path: Path, text: str) -> Path:

@@ -13,11 +13,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from bench.cli.pytest_plugin import Quiet
 from bench.core import WeighbridgeError
 from bench.core.effort import tier
 from bench.measure import statistics
 from bench.measure.statistics import Interval
-from bench.pytest_plugin import Quiet
 from bench.report.units import interval, number, seconds
 from bench.run import calibrate, jobs
 from bench.run.calibrate import Pair

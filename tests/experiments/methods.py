@@ -22,9 +22,9 @@ from pathlib import Path
 import msgspec
 
 from bench.analysis.runs import reference_of
+from bench.cli.pytest_plugin import Quiet
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import QUICK
-from bench.pytest_plugin import Quiet
 from bench.run import jobs, registry
 from bench.run.plan import Filters
 from bench.run.process import WorkerFailed

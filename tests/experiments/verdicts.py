@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from backends.work import MORE_VARIABLE
+from bench.cli.pytest_plugin import Quiet
 from bench.core import Cell
 from bench.core.effort import tier
 from bench.measure.statistics import Interval
-from bench.pytest_plugin import Quiet
 from bench.report.units import interval
 from bench.run import calibrate, jobs
 from bench.run.calibrate import Pair

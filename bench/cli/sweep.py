@@ -13,13 +13,13 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import console
 from bench.analysis import knee, ratios
 from bench.analysis.knee import Curve
-from bench.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
+from bench.cli import console
+from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
+from bench.cli.progress import Display
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
-from bench.display import Display
 from bench.measure import environment
 from bench.report import write
 from bench.report.overview import Overview

@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
+from bench.cli.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
+from bench.cli.progress import Display
 from bench.core.effort import tier
-from bench.display import Display
 from bench.measure import allocator, noise
 from bench.report.units import interval, scaled
 from bench.run import calibrate, jobs, registry

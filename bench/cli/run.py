@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from bench.display import Display
+from bench.cli.progress import Display
 from bench.report.write import write_run
 from bench.run.folders import Done, Options, note, run_folder, to_do
 from bench.run.jobs import Planned

@@ -12,11 +12,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import console
-from bench.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
+from bench.cli import console
+from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
+from bench.cli.progress import Display
 from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
-from bench.display import Display
 from bench.measure import parity
 from bench.report.sections import varying_shapes
 from bench.run import folders, jobs, registry

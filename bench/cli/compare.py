@@ -16,14 +16,14 @@ from rich.text import Text
 
 from bench.analysis import gate, history, summary
 from bench.analysis import runs as application
-from bench.console import Json, err, out, print_json
+from bench.cli.console import Json, err, out, print_json
+from bench.cli.thresholds import thresholds
 from bench.core.errors import WeighbridgeError
 from bench.measure import environment
 from bench.report import changes
 from bench.report.units import number, seconds, size
 from bench.storage import baseline
 from bench.storage.journal import existing
-from bench.thresholds import thresholds
 
 MOST_ROWS = 40
 COLOURS = {"REGRESSION": "red", "MISSING": "yellow", "INCOMPARABLE": "yellow", "IMPROVED": "green"}

@@ -14,11 +14,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench import console
-from bench.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
+from bench.cli import console
+from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
+from bench.cli.progress import Display
 from bench.core.effort import tier
 from bench.core.errors import unknown
-from bench.display import Display
 from bench.report.sections import serve
 from bench.run import folders, jobs
 from bench.run import serve as load

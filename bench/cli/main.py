@@ -1,4 +1,7 @@
-"""The doors: the command line, and the plug-in of pytest."""
+"""The command line: list, doctor, data, run, report; more in `cli_machine` and `cli_compare`.
+
+Exit codes: 0 fine; 1 a cell failed or regressed, or one asked for by name could not run; 2 the request was wrong.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,11 @@ from rich.progress import Progress, TaskID
 from rich.table import Table
 from rich.text import Text
 
-from bench import application, cli_churn, cli_compare, cli_load, cli_machine, cli_sweep, console, doctor
 from bench.analysis import ratios, runs
 from bench.analysis.summary import no_collection
-from bench.console import (
+from bench.cli import console, doctor, machine, serve, sweep, varying_shapes
+from bench.cli.compare import register
+from bench.cli.console import (
     AllocatorName,
     Device,
     Json,
@@ -31,6 +35,7 @@ from bench.console import (
     out,
     print_json,
 )
+from bench.cli.run import weigh
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.measure import allocator
@@ -182,7 +187,7 @@ def run(
         cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
         return print_json(cells) if json else print_table(cells)
     try:
-        done = application.weigh(planned, options, err)
+        done = weigh(planned, options, err)
     except KeyboardInterrupt:
         err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
         raise typer.Exit(130) from None
@@ -221,11 +226,11 @@ def report(
         typer.launch((home / "report.html").resolve().as_uri())
 
 
-cli_machine.register(app)
-cli_compare.register(app)
-cli_load.register(app)
-cli_churn.register(app)
-cli_sweep.register(app)
+machine.register(app)
+register(app)
+serve.register(app)
+varying_shapes.register(app)
+sweep.register(app)
 
 
 def main() -> None:
