@@ -1,6 +1,6 @@
 """A backend that spins for exactly one millisecond a step: what a run reports beyond that is the suite's own cost.
 
-`docs/overhead.md` publishes the figure; `tests/test_overhead.py` holds it under 1 %.
+`docs/overhead.md` publishes the figure; `tests/run/test_overhead.py` holds it under 1 %.
 """
 
 from __future__ import annotations

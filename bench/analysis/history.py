@@ -25,7 +25,7 @@ FEWEST_RUNS = 4
 SHORTEST = 2
 PENALTY = 3.0
 """Times sigma times log(runs). Of 200 made-up series of pure noise, at most 3 % show a step, at any length from 4 to
-30 runs; a step of 20 % over noise of 1 % is found every time (tests/test_history.py)."""
+30 runs; a step of 20 % over noise of 1 % is found every time (tests/analysis/test_history.py)."""
 MAD_TO_SIGMA = 1.4826
 
 

@@ -1,7 +1,7 @@
 """Figures of merit, in numpy and float64, so that a score needs no framework and is the same on every backend.
 
-Each is checked in tests/test_metrics.py against a library that is known for it. Shapes: N rows, C classes, Q queries,
-D documents, M ensemble members, H horizon, V vocabulary.
+Each is checked in tests/core/test_metrics.py against a library that is known for it. Shapes: N rows, C classes,
+Q queries, D documents, M ensemble members, H horizon, V vocabulary.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
 from bench.storage import journal
+from tests.cli.test_main import weighbridge
 from tests.conftest import Silent, make_cell
-from tests.test_cli import weighbridge
 
 MIB = 2**20
 

@@ -19,7 +19,7 @@ from bench.report import columns, csv, markdown, terminal, texts, units
 from bench.report.overview import Overview
 from tests.conftest import ABOUT, FACTS, make_cell, make_record
 
-GOLDEN = Path(__file__).parent / "golden" / "report.md"
+GOLDEN = Path(__file__).parents[1] / "golden" / "report.md"
 ENVIRONMENT = {
     "machine": "two-core", "cpu": "A processor", "cpus": [0, 1], "memory_bytes": 2**34, "gpus": [],
     "python": "3.11.7", "commit": "abc1234", "versions": {"numpy": "2.0"},

@@ -10,7 +10,7 @@ from bench.core.record import Noise
 from bench.measure import statistics
 from bench.storage import journal
 from tests.conftest import ABOUT, make_record
-from tests.test_store import OLD, old_line
+from tests.storage.test_journal import OLD, old_line
 
 
 def test_a_summary_says_what_the_record_says() -> None:

@@ -163,7 +163,7 @@ def test_fetchers_at_the_same_time_do_no_harm(pin: MakePin, tmp_path: Path) -> N
         "data.fetch('toy')\n"
     )
     command = [sys.executable, "-c", code, packages.msgspec.json.encode(made).decode()]
-    here = Path(__file__).parents[1]
+    here = Path(__file__).parents[2]
     fetchers = [subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE) for _ in range(3)]
     said = [fetcher.communicate(timeout=60)[1] for fetcher in fetchers]
     assert [fetcher.returncode for fetcher in fetchers] == [0, 0, 0], said

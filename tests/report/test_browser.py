@@ -27,7 +27,7 @@ playwright = pytest.importorskip("playwright.sync_api")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402
 from playwright.sync_api import Browser, Page, expect  # noqa: E402
 
-IMAGES = Path(__file__).parent.parent / "docs" / "images"
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PICTURES = (("desktop", "desktop", "light"), ("dark", "desktop", "dark"), ("phone", "phone", "light"))
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 

@@ -24,8 +24,8 @@ from bench.run.worker import Worker
 from bench.scenarios.steps.requests import Energy
 from tests import test_weigh
 from tests.conftest import make_cell, make_record
-from tests.test_device import MODEL
-from tests.test_weigh import Script, go_through, new
+from tests.measure.test_device import MODEL
+from tests.scenarios.test_steps_measure import Script, go_through, new
 
 
 def zone(root: Path, name: str, label: str, energy_uj: int | None, largest_uj: int = 10**9) -> Path:

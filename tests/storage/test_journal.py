@@ -104,7 +104,7 @@ def test_loading_what_is_not_a_run_says_what_to_give(tmp_path: Path) -> None:
         journal.load(tmp_path)
 
 
-OLD = sorted((Path(__file__).parent.parent / "results").glob("*/20261123-000729-7b24be5/records.jsonl"))
+OLD = sorted((Path(__file__).parents[2] / "results").glob("*/20261123-000729-7b24be5/records.jsonl"))
 
 
 def old_line(**changes: object) -> bytes:

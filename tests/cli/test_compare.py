@@ -15,7 +15,7 @@ from bench.core.record import Record
 from bench.storage import baseline, journal
 from tests.conftest import make_cell
 from tests.conftest import make_thrice as make_record
-from tests.test_store import OLD, old_line
+from tests.storage.test_journal import OLD, old_line
 
 HOSTILE = "<b>[red]|`x`\n../../etc"
 

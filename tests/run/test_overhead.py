@@ -20,7 +20,7 @@ from bench.run.plan import Filters
 from bench.storage import packages
 
 STEP_S = 0.001
-HERE = Path(__file__).parent
+ROOT = Path(__file__).parents[2]
 
 
 def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
@@ -55,11 +55,11 @@ def plain_loop(record: Record) -> dict[str, float]:
     batch = next(path for path in batches if arrays_hash(load_file(path)) == record.facts["batch_hash"])
     threads = {name: str(value) for name, value in record.environment["threads"].items()}
     variables = {**os.environ, **allocator.variables("keep"), **threads}
-    command = [sys.executable, str(HERE / "plain_loop.py"), str(weights), str(batch), "5"]
+    command = [sys.executable, str(ROOT / "tests" / "plain_loop.py"), str(weights), str(batch), "5"]
     ended = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     return dict(json.loads(ended.stdout))
 
 
 @pytest.mark.parametrize("name", ["docs/overhead.md"])
 def test_the_published_page_names_its_command(name: str) -> None:
-    assert "tests/test_overhead.py" in (HERE.parent / name).read_text(encoding="utf-8")
+    assert "tests/run/test_overhead.py" in (ROOT / name).read_text(encoding="utf-8")

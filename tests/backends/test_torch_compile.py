@@ -63,7 +63,7 @@ import json, os, sys, time
 from pathlib import Path
 from backends.torch_compile import TorchCompile
 from tests.conftest import make_cell
-from tests.test_torch_compile import FEATURES, MLP
+from tests.backends.test_torch_compile import FEATURES, MLP
 session = TorchCompile().open(MLP, Path(sys.argv[1]), make_cell("torch-compile"))
 early = "torch._inductor.compile_fx" in sys.modules and "torch._dynamo" in sys.modules
 begin = time.perf_counter()

@@ -111,7 +111,7 @@ def test_a_task_is_complete(name: str) -> None:
 def test_importing_tasks_imports_no_framework() -> None:
     modules = ", ".join(f"tasks.{name.replace('-', '_')}" for name in NAMES)
     code = f"import sys, {modules}; print([name for name in {FRAMEWORKS} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1], capture_output=True, check=True)
+    said = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=True)
     assert said.stdout.strip() == b"[]"
 
 
