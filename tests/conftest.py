@@ -11,7 +11,7 @@ from bench.analysis import summary
 from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Provenance, Record
-from bench.storage import journal
+from bench.storage import journals
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
 settings.load_profile("shared-machine")
@@ -79,7 +79,7 @@ def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
 
 
 def brief(record: Record) -> Summary:
-    found = summary.parse(journal.encoder.encode(record))
+    found = summary.parse(journals.encoder.encode(record))
     assert found is not None
     return found
 

@@ -19,7 +19,7 @@ from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR
 from bench.measure import statistics
-from bench.storage import journal
+from bench.storage import journals
 
 FEWEST_RUNS = 4
 SHORTEST = 2
@@ -54,7 +54,7 @@ def of(results: Path, machine: str) -> list[Series]:
             if each.processes:
                 found.setdefault(cell, []).append((name, each))
     if not found:
-        known = sorted({path.parent.parent.name for path in results.glob(f"*/*/{journal.JOURNAL}")})
+        known = sorted({path.parent.parent.name for path in results.glob(f"*/*/{journals.JOURNAL}")})
         raise WeighbridgeError(f"no run of {machine!r} in {results}; " + _hint(known))
     return [series(cell, measured) for cell, measured in found.items()]
 
@@ -66,7 +66,7 @@ def _hint(known: list[str]) -> str:
 def runs(home: Path) -> list[tuple[str, summary.Run]]:
     """A machine's runs in the order in which they were started, by the name of their folder."""
     read: list[tuple[str, str, summary.Run]] = []
-    for path in sorted(home.glob(f"*/{journal.JOURNAL}")):
+    for path in sorted(home.glob(f"*/{journals.JOURNAL}")):
         try:
             run = summary.read(path)
         except WeighbridgeError:  # an interrupted run may hold no record yet

@@ -12,14 +12,14 @@ from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.run import registry
 from bench.run.plan import Filters
-from bench.storage import journal as store
+from bench.storage import journals
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
 
 def reference_of(journal: Path) -> str:
     """The backend with the most records among those that can be a reference, by the first ten thousand."""
-    counts = Counter(cell.backend for cell in islice(store.cells(journal), 10_000))
+    counts = Counter(cell.backend for cell in islice(journals.cells(journal), 10_000))
     if not counts:
         raise WeighbridgeError(f"{journal} holds no record that this version can read")
     known = registry.backends()

@@ -14,8 +14,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis import gate, history, summary
-from bench.analysis import runs as application
+from bench.analysis import gate, history, runs, summary
 from bench.cli.console import Json, err, out, print_json
 from bench.cli.thresholds import thresholds
 from bench.core.errors import WeighbridgeError
@@ -23,7 +22,7 @@ from bench.measure import environment
 from bench.report import changes
 from bench.report.units import number, seconds, size
 from bench.storage import baseline
-from bench.storage.journal import existing
+from bench.storage.journals import existing
 
 MOST_ROWS = 40
 COLOURS = {"REGRESSION": "red", "MISSING": "yellow", "INCOMPARABLE": "yellow", "IMPROVED": "green"}
@@ -50,7 +49,7 @@ def print_table(headings: tuple[str, ...], rows: list[list[str]], colours: dict[
 
 
 def compare_command(
-    runs: Annotated[list[Path], typer.Argument(metavar="[BEFORE] AFTER", help="BEFORE: by default the baseline.")],
+    journals: Annotated[list[Path], typer.Argument(metavar="[BEFORE] AFTER", help="BEFORE: by default the baseline.")],
     speed: Share = None,
     memory: Share = None,
     score: Share = None,
@@ -59,12 +58,12 @@ def compare_command(
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
 ) -> None:
     """What got slower, fatter or wrong in AFTER. Exit code 1 where something did, and only then."""
-    if len(runs) > 2:
+    if len(journals) > 2:
         raise WeighbridgeError("compare takes one run (against the baseline) or two: BEFORE AFTER")
     given = {"speed": speed, "memory": memory, "score": score, "require-all": require_all or None}
     chosen = thresholds(given)
-    before = existing(runs[0]) if len(runs) == 2 else baseline.found()
-    after = existing(runs[-1])
+    before = existing(journals[0]) if len(journals) == 2 else baseline.found()
+    after = existing(journals[-1])
     with summary.no_collection():
         outcome = gate.judge(*summary.read_both(before, after), chosen, reference_of(after))
         show(outcome, json, markdown)
@@ -75,7 +74,7 @@ def compare_command(
 def reference_of(journal: Path) -> str:
     """The backend that cells took turns with; empty where nobody here knows one of the journal's as a reference."""
     try:
-        return application.reference_of(journal)
+        return runs.reference_of(journal)
     except WeighbridgeError:
         return ""
 

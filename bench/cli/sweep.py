@@ -23,12 +23,12 @@ from bench.core.errors import WeighbridgeError
 from bench.measure import environment
 from bench.report import write
 from bench.report.overview import Overview
-from bench.report.sections import sweep as told
+from bench.report.sections import sweep as section
 from bench.run import folders, jobs, planners
 from bench.run.folders import Done, Options
 from bench.run.jobs import Planned
 from bench.storage.files import write_whole
-from bench.storage.journal import JOURNAL, load, writing
+from bench.storage.journals import JOURNAL, load, writing
 
 UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 LEAST_LIMIT = 2**26
@@ -131,7 +131,7 @@ def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
     if journal.exists():
         rows = ratios.rows(load(journal), reference)
         write.write_reports(folder, Overview(rows, reference))
-        write_whole(folder / "sweep.md", told.markdown(knee.curves(rows, most)).encode())
+        write_whole(folder / "sweep.md", section.markdown(knee.curves(rows, most)).encode())
 
 
 def summaries(curves: Sequence[Curve]) -> list[dict[str, object]]:
@@ -150,11 +150,11 @@ def summaries(curves: Sequence[Curve]) -> list[dict[str, object]]:
 
 
 def _show(curves: Sequence[Curve]) -> None:
-    for title, alike in groupby(curves, key=lambda each: told.title(each.first)):
+    for title, alike in groupby(curves, key=lambda each: section.title(each.first)):
         out.print(Text(title, style="bold cyan"))
-        _print([line for each in alike for line in told.lines(each)], told.COLUMNS)
+        _print([line for each in alike for line in section.lines(each)], section.COLUMNS)
     for each in curves:
-        out.print(Text(told.sentence(each)))
+        out.print(Text(section.sentence(each)))
 
 
 def _print(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from bench.core.errors import WeighbridgeError
 from bench.measure import parity
 from bench.report.sections import varying_shapes
 from bench.run import folders, jobs, registry
-from bench.run import varying_shapes as churn
+from bench.run.varying_shapes import weigh
 from bench.scenarios.varying_shapes.result import JOURNAL, Churned
 from bench.storage import studies
 from bench.storage.files import write_whole
@@ -56,7 +56,7 @@ def churn_command(
     batches = asked.options["batches"]
     chosen = console.filters(asked, tasks=_tasks(words(asked.options["tasks"])), scenarios=("infer",))
     planned = jobs.prepare(SUITE, chosen)
-    folder, every = weigh(planned, options, batches, passes)
+    folder, every = weigh_showing_progress(planned, options, batches, passes)
     write_whole(folder / "churn.md", varying_shapes.markdown(every, passes).encode())
     trials = [trial for trial in every if trial.cell in planned.cells]
     print_json(trials) if json else show(trials, passes)
@@ -79,7 +79,9 @@ def _tasks(names: list[str]) -> list[str]:
     return names or able
 
 
-def weigh(planned: jobs.Planned, options: folders.Options, batches: int, passes: int) -> tuple[Path, list[Churned]]:
+def weigh_showing_progress(
+    planned: jobs.Planned, options: folders.Options, batches: int, passes: int
+) -> tuple[Path, list[Churned]]:
     """Does what is not done yet; returns the folder and every trial of its journal."""
     with folders.study_journal(options, JOURNAL, Churned, err) as (journal, known):
         _same_work(journal, known, batches)
@@ -87,7 +89,7 @@ def weigh(planned: jobs.Planned, options: folders.Options, batches: int, passes:
         done = sum(trial.cell in planned.cells for trial in known)
         with Display(err, done=done, total=STRATEGIES * len(planned.cells)) as display:
             try:
-                for trial in churn.weigh(job, journal, display, planned.cells, batches, passes, known):
+                for trial in weigh(job, journal, display, planned.cells, batches, passes, known):
                     reason = f": {trial.reason}" if trial.reason else ""
                     display.passed(f"{trial.cell}, {trial.strategy}  {trial.status}{reason}")
             except KeyboardInterrupt:

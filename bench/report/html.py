@@ -25,8 +25,7 @@ from bench.report import details
 from bench.report.columns import Column, floors, remarks, used
 from bench.report.markdown import environment, sources
 from bench.report.overview import Overview
-from bench.report.plots import bars
-from bench.report.plots import chapters as plots
+from bench.report.plots import bars, chapters
 from bench.report.texts import task
 
 ASSETS = Path(__file__).parent / "assets"
@@ -69,9 +68,9 @@ def render(overview: Overview) -> str:
     shown, reference = overview.shown, overview.reference
     columns = used(shown.rows)
     colours = colours_of(shown.rows, reference)
-    chapters = plots.chapters(shown.rows)
+    plots = chapters.chapters(shown.rows)
     known = {str(n): details.detail(row, reference, columns, shown.samples) for n, row in enumerate(shown.rows)}
-    payload = {"colours": colours, "plots": [chapter.plots for chapter in chapters], "rows": known}
+    payload = {"colours": colours, "plots": [chapter.plots for chapter in plots], "rows": known}
     every, reasons = overview.answers, overview.gaps
     filters = [(name, of) for name, of in FILTERS if len({of(row) for row in shown.rows}) > 1]
     records = [row.record for row in shown.rows]
@@ -97,7 +96,7 @@ def render(overview: Overview) -> str:
         columns=columns,
         rows=[_line(row, columns, filters, colours) for row in shown.rows],
         processors=overview.processors,
-        chapters=chapters,
+        chapters=plots,
         bar_charts=bars.charts(shown.rows),
         colours=colours,
         glossary=[*((column.title, column.meaning.replace("`", "")) for column in columns), *GLOSSARY],

@@ -13,7 +13,7 @@ from bench.analysis.row import Row
 from bench.analysis.runs import reference_of
 from bench.core.errors import WeighbridgeError
 from bench.report import two_readers
-from bench.storage import journal as store
+from bench.storage import journals
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,24 +28,24 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     """Rows of run folders or journals, in the order given; each run's ratios are to `reference`, or to its own."""
-    journals = [store.existing(path) for path in paths]
-    if not journals:
+    files = [journals.existing(path) for path in paths]
+    if not files:
         raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
     found = two_readers.Read([], [])
     chosen: list[str] = []
-    for journal, name in zip(journals, _names(journals), strict=True):
+    for journal, name in zip(files, _names(files), strict=True):
         chosen.append(reference or reference_of(journal))
         read = two_readers.read(journal, chosen[-1], name)
         found.rows.extend(read.rows)
         found.lines.extend(read.lines)
-    folders = [journal.resolve().parent for journal in journals]
+    folders = [journal.resolve().parent for journal in files]
     return Reported(rows=found.rows, lines=found.lines, reference=chosen[0], home=Path(os.path.commonpath(folders)))
 
 
-def _names(journals: Sequence[Path]) -> list[str]:
+def _names(files: Sequence[Path]) -> list[str]:
     """What tells the runs apart: nothing where there is one, else folder or file names, numbered where they agree."""
-    if len(journals) == 1:
+    if len(files) == 1:
         return [""]
-    names = [path.resolve().parent.name if path.name == store.JOURNAL else path.stem for path in journals]
+    names = [path.resolve().parent.name if path.name == journals.JOURNAL else path.stem for path in files]
     again = Counter(names)
     return [name if again[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, start=1)]

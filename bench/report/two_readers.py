@@ -13,7 +13,7 @@ from bench.core.record import Record
 from bench.measure import sides
 from bench.report import csv
 from bench.run.alongside import WORTH_BYTES, beside
-from bench.storage import journal
+from bench.storage import journals
 
 OURS = 0.65
 """The share of the bytes that this process reads: the other must start and send first."""
@@ -39,7 +39,7 @@ def read(path: Path, reference: str, run: str = "") -> Read:
     """As `compare.rows(store.load(path), reference, run)`, by two processes where the journal is large."""
     size = path.stat().st_size
     if size < WORTH_BYTES:
-        return _unwritten(ratios.rows(journal.load(path), reference, run))
+        return _unwritten(ratios.rows(journals.load(path), reference, run))
     middle = int(size * OURS)
     with beside(packed, str(path), reference, run, str(middle), str(size), returns=Part) as other:
         ours = part(path, reference, run, 0, middle)
@@ -53,7 +53,7 @@ def _unwritten(rows: list[Row]) -> Read:
 
 def part(path: Path, reference: str, run: str, begin: int, end: int) -> list[Row]:
     """The rows of the lines that begin in this range of bytes; the last one of each cell."""
-    read = filter(None, map(journal.parse, journal.lines(path, begin, end)))
+    read = filter(None, map(journals.parse, journals.lines(path, begin, end)))
     found = {record.cell: sides.side(record) for record in read}  # each while its samples are in the cache
     return ratios.rows_of(found.values(), reference, run)
 
@@ -86,7 +86,7 @@ def _among(row: Row, tasks: set[str], groups: set[tuple[object, ...]]) -> bool:
 def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:
     """A part, to be sent."""
     indices: dict[tuple[str, int], int] = {}
-    values: dict[str, list[Any]] = {name: [] for name in journal.SHARED}
+    values: dict[str, list[Any]] = {name: [] for name in journals.SHARED}
     shared: list[list[int]] = []
     rows: list[Row] = []
     lines: list[str] = []
@@ -112,9 +112,9 @@ def unpacked(sent: Part) -> Read:
     fields = {field.name: field.type for field in msgspec.structs.fields(Record)}
     values = [
         [msgspec.convert(value, fields[name]) for value in found]
-        for name, found in zip(journal.SHARED, sent.values, strict=True)
+        for name, found in zip(journals.SHARED, sent.values, strict=True)
     ]
     for row, places in zip(sent.rows, sent.shared, strict=True):
-        for name, found, at in zip(journal.SHARED, values, places, strict=True):
+        for name, found, at in zip(journals.SHARED, values, places, strict=True):
             msgspec.structs.force_setattr(row.record, name, found[at])
     return Read(sent.rows, sent.lines)

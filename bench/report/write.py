@@ -8,13 +8,13 @@ from pathlib import Path
 from bench.analysis import ratios
 from bench.report import csv, html, markdown
 from bench.report.overview import Overview
-from bench.storage import journal as store
+from bench.storage import journals
 from bench.storage.files import write_whole
 
 
 def write_run(folder: Path, reference: str) -> None:
-    if store.journal(folder).exists():
-        write_reports(folder, Overview(ratios.rows(store.load(folder), reference), reference))
+    if journals.journal(folder).exists():
+        write_reports(folder, Overview(ratios.rows(journals.load(folder), reference), reference))
 
 
 REPORTS: dict[str, Callable[[Overview], str]] = {

@@ -17,8 +17,7 @@ from bench.core.record import Record
 from bench.core.trial import T
 from bench.measure import environment
 from bench.measure.allocator import Allocator
-from bench.storage import journal as store
-from bench.storage import studies
+from bench.storage import journals, studies
 from bench.storage.request import Request, resumed
 
 
@@ -46,12 +45,12 @@ def run_folder(options: Options) -> Path:
     """`--out`, this machine's newest run where it is to go on, or a new folder named by date and commit."""
     home = Path("results") / environment.machine_name()
     if options.out:
-        if not options.resume and store.journal(options.out).exists():
+        if not options.resume and journals.journal(options.out).exists():
             raise WeighbridgeError(f"{options.out} holds a run already; add --resume to go on with it")
         return options.out
     if not options.resume:
         return home / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{environment.git_commit().rstrip('+')}"
-    runs = sorted(path.parent for path in home.glob(f"*/{store.JOURNAL}.lock"))
+    runs = sorted(path.parent for path in home.glob(f"*/{journals.JOURNAL}.lock"))
     if not runs:
         raise WeighbridgeError(f"no run to go on with in {home}; start one without --resume")
     return runs[-1]
@@ -62,7 +61,7 @@ def asked(options: Options, name: str, request: Request, typed: Collection[str])
 
     `name` is the journal's. Raises WeighbridgeError where there is no run to resume, or the folder holds one.
     """
-    folder = run_folder(options) if name == store.JOURNAL else study_folder(options, name)
+    folder = run_folder(options) if name == journals.JOURNAL else study_folder(options, name)
     agreed = resumed(folder / name, request, typed) if options.resume else request
     return msgspec.structs.replace(options, out=folder, request=agreed)
 
@@ -84,7 +83,7 @@ def study_folder(options: Options, name: str) -> Path:
 def study_journal(options: Options, name: str, kind: type[T], console: Console) -> Generator[tuple[Path, list[T]]]:
     """A study's journal, which is held for one writer, and the trials that it holds."""
     folder = study_folder(options, name)
-    with store.writing(folder):
+    with journals.writing(folder):
         note(options, folder / name)
         trials, aside = studies.mend(folder / name, kind)
         if aside:
@@ -94,13 +93,13 @@ def study_journal(options: Options, name: str, kind: type[T], console: Console) 
 
 def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Console) -> list[Cell]:
     """The cells without a record; with `--retry-failed`, those that failed or were skipped, too."""
-    records, aside = store.mend(journal)
+    records, aside = journals.mend(journal)
     if aside:
         console.print(f"a damaged line of {journal.name} was set aside in {aside}", markup=False)
     wanted = {cell.id for cell in cells}
     again = [record for record in records if record.status != "ok" and record.cell.id in wanted]
     if options.retry_failed and again:
-        store.supersede(journal, again)
+        journals.supersede(journal, again)
         records = [record for record in records if record not in again]
     done = {record.cell.id for record in records}
     return [cell for cell in cells if cell.id not in done]

@@ -23,9 +23,8 @@ from bench.run.jobs import Job, Planned, job
 from bench.run.process import Worker, WorkerFailed, living
 from bench.run.protocol import Prepare, path_from
 from bench.run.watcher import Watcher
-from bench.storage import journal as store
-from bench.storage import prepared
-from bench.storage.journal import append
+from bench.storage import journals, prepared
+from bench.storage.journals import append
 from bench.storage.prepared import Artefacts
 
 
@@ -34,7 +33,7 @@ def run(planned: Planned, todo: Sequence[Cell], journal: Path, watcher: Watcher,
     nouns = job(planned, options.time_limit_s, options.tier, options.allocator)
     for _ in Run(nouns, journal, watcher).weigh(todo):
         pass
-    return store.load(journal) if journal.exists() else []
+    return journals.load(journal) if journal.exists() else []
 
 
 class Run:

@@ -26,7 +26,7 @@ from bench.run.watcher import Watcher
 from bench.scenarios.base import Ask, ParityError
 from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import Close, Memory
-from bench.storage.journal import append
+from bench.storage.journals import append
 from bench.storage.prepared import Artefacts, compile_cache
 
 NOTHING_MORE: Mapping[str, Any] = {}

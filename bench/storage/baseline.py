@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
-from bench.storage import journal
+from bench.storage import journals
 
 HOME = Path("results/baselines")
 
@@ -32,9 +32,9 @@ def found(machine: str = "") -> Path:
 def keep(run: Path, machine: str = "") -> tuple[Path, list[Record]]:
     """Makes a run the baseline, in the place of the one before, whole or not at all; the file and its records."""
     file = path(machine)
-    records = journal.load(run)
+    records = journals.load(run)
     if not any(record.status == "ok" for record in records):
         raise WeighbridgeError(f"no cell of {run} is ok; a baseline of failures guards nothing")
     file.parent.mkdir(parents=True, exist_ok=True)
-    journal.replace(file, [journal.encoder.encode(record) for record in records])
+    journals.replace(file, [journals.encoder.encode(record) for record in records])
     return file, records

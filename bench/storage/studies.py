@@ -10,7 +10,7 @@ import msgspec
 
 from bench.core.errors import WeighbridgeError
 from bench.core.trial import SCHEMA, T
-from bench.storage.journal import mend_by, read_by
+from bench.storage.journals import mend_by, read_by
 
 
 def load(path: Path, kind: type[T]) -> list[T]:

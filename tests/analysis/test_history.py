@@ -9,7 +9,7 @@ import pytest
 
 from bench.analysis import history
 from bench.core import WeighbridgeError
-from bench.storage import journal
+from bench.storage import journals
 from tests.conftest import make_record
 
 
@@ -61,14 +61,14 @@ def write(results: Path, levels: list[float]) -> None:
         folder = results / "m" / f"z{9 - index}"  # the order of names is not that of time
         folder.mkdir(parents=True)
         started = f"2026-11-{index + 1:02}T00:00:00+00:00"
-        journal.append(journal.journal(folder), make_record(step_s=level, started=started))
-        journal.append(journal.journal(folder), make_record("dead", status="crashed", started=started))
+        journals.append(journals.journal(folder), make_record(step_s=level, started=started))
+        journals.append(journals.journal(folder), make_record("dead", status="crashed", started=started))
 
 
 def test_runs_are_read_in_the_order_they_were_started(tmp_path: Path) -> None:
     write(tmp_path, [0.01, 0.01, 0.01, 0.0112, 0.0112, 0.0112])
     (tmp_path / "m" / "torn").mkdir()
-    journal.journal(tmp_path / "m" / "torn").write_bytes(b'{"cell"')
+    journals.journal(tmp_path / "m" / "torn").write_bytes(b'{"cell"')
     (only,) = history.of(tmp_path, "m")
     assert only.runs == ["z9", "z8", "z7", "z6", "z5", "z4"]
     assert [history.words(step) for step in only.steps] == ["run z6: 12 % slower from here"]

@@ -8,9 +8,9 @@ from bench.analysis import summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
 from bench.measure import statistics
-from bench.storage import journal
+from bench.storage import journals
 from tests.conftest import ABOUT, make_record
-from tests.storage.test_journal import OLD, old_line
+from tests.storage.test_journals import OLD, old_line
 
 
 def test_a_summary_says_what_the_record_says() -> None:
@@ -18,7 +18,7 @@ def test_a_summary_says_what_the_record_says() -> None:
         step_s=[float(s) for s in range(1, 13)], blocks=[[3, 3], [6]], noise=Noise(floor=0.04),
         environment={"machine": "m", "cpu": "x"}, device_peak_bytes=7,
     )  # fmt: skip
-    found = summary.parse(journal.encoder.encode(record))
+    found = summary.parse(journals.encoder.encode(record))
     assert found is not None
     assert found.processes == statistics.block_medians(record.step_s, record.blocks) == [[2.0, 5.0], [9.5]]
     assert (found.step_s, found.floor, found.machine, found.device_peak_bytes) == (5.0, 0.04, "m", 7)
@@ -32,7 +32,7 @@ def test_a_summary_says_what_the_record_says() -> None:
 def test_random_weights_and_failures_have_no_score() -> None:
     seeded = msgspec.structs.replace(ABOUT, weights="seeded")
     for record in (make_record(about=seeded), make_record(about=None), make_record(status="oom")):
-        found = summary.parse(journal.encoder.encode(record))
+        found = summary.parse(journals.encoder.encode(record))
         assert found is not None
         assert (found.metric, found.score) == ("", None)
 
@@ -46,20 +46,20 @@ def test_an_older_schema_is_migrated_and_a_later_one_refused() -> None:
     found = summary.parse(old_line())
     assert found is not None
     assert found.processes == [[0.01]]
-    assert summary.parse(journal.encoder.encode(make_record(schema=99))) is None
+    assert summary.parse(journals.encoder.encode(make_record(schema=99))) is None
 
 
 def test_the_published_run_of_schema_1_is_read_whole() -> None:
     (path,) = OLD
     run = summary.read(path)
     assert run.unreadable == 0
-    assert {cell.id for cell in run.cells} == {record.cell.id for record in journal.load(path)}
+    assert {cell.id for cell in run.cells} == {record.cell.id for record in journals.load(path)}
 
 
 def test_the_last_record_of_a_cell_counts_and_torn_lines_are_counted(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     for step_s in (0.01, 0.02):
-        journal.append(path, make_record(step_s=step_s))
+        journals.append(path, make_record(step_s=step_s))
     with path.open("ab") as file:
         file.write(b'{"cell": \n\n{"torn')
     run = summary.read(path)
@@ -68,7 +68,7 @@ def test_the_last_record_of_a_cell_counts_and_torn_lines_are_counted(tmp_path: P
 
 
 def test_an_empty_journal_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     path.write_bytes(b"\n")
     with pytest.raises(WeighbridgeError, match="no record that this version can read"):
         summary.read(path)

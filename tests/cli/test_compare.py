@@ -12,10 +12,10 @@ from typer.testing import CliRunner, Result
 from bench.cli import console, main
 from bench.core import WeighbridgeError
 from bench.core.record import Record
-from bench.storage import baseline, journal
+from bench.storage import baseline, journals
 from tests.conftest import make_cell
 from tests.conftest import make_thrice as make_record
-from tests.storage.test_journal import OLD, old_line
+from tests.storage.test_journals import OLD, old_line
 
 HOSTILE = "<b>[red]|`x`\n../../etc"
 
@@ -46,7 +46,7 @@ def steps(step_s: float, spread: float, seed: int) -> list[float]:
 def write(name: str, *records: Record) -> str:
     Path(name).mkdir(parents=True)
     for record in records:
-        journal.append(journal.journal(Path(name)), record)
+        journals.append(journals.journal(Path(name)), record)
     return name
 
 
@@ -183,7 +183,7 @@ def test_a_baseline_that_is_half_written_never_replaces_the_old(monkeypatch: pyt
     weighbridge("baseline", "set", "a")
     a_run("b", 1.2)
     before = baseline.path().read_bytes()
-    monkeypatch.setattr(journal.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(journals.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError("disk full")))
     assert isinstance(weighbridge("baseline", "set", "b").exception, OSError)
     assert baseline.path().read_bytes() == before
 

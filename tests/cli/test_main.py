@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.storage import journal
+from bench.storage import journals
 from tests.conftest import make_record
 
 
@@ -65,15 +65,15 @@ def test_a_plan_weighs_nothing(tmp_path: Path) -> None:
 def test_an_interrupt_leaves_a_journal_that_resume_completes(tmp_path: Path) -> None:
     words = ["run", "--suite", "fake", "--out", str(tmp_path)]
     process = subprocess.Popen([sys.executable, "-m", "bench.cli", *words], stderr=subprocess.PIPE, text=True)
-    while process.poll() is None and not journal.read(journal.journal(tmp_path))[0]:
+    while process.poll() is None and not journals.read(journals.journal(tmp_path))[0]:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)
     assert process.returncode in (0, 130)
     assert "Traceback" not in errors
-    done = journal.read(journal.journal(tmp_path))[0]
+    done = journals.read(journals.journal(tmp_path))[0]
     assert weighbridge(*words, "--resume").returncode == 0
-    records = journal.read(journal.journal(tmp_path))[0]
+    records = journals.read(journals.journal(tmp_path))[0]
     assert records[: len(done)] == done
     assert len({record.cell.id for record in records}) == len(records) == 4
 
@@ -81,7 +81,7 @@ def test_an_interrupt_leaves_a_journal_that_resume_completes(tmp_path: Path) -> 
 def test_compare_and_report_read_what_a_run_wrote(tmp_path: Path) -> None:
     for name, step_s in (("a", 0.02), ("b", 0.01)):
         (tmp_path / name).mkdir()
-        journal.append(journal.journal(tmp_path / name), make_record("torch", step_s))
+        journals.append(journals.journal(tmp_path / name), make_record("torch", step_s))
     (change,) = json.loads(weighbridge("compare", str(tmp_path / "a"), str(tmp_path / "b"), "--json").stdout)["changes"]
     assert change["speed"]["value"] == pytest.approx(2.0)
     assert weighbridge("report", str(tmp_path / "a")).returncode == 0

@@ -11,7 +11,7 @@ import pytest
 from bench.core import child
 from bench.run.process import Worker
 from bench.scenarios.steps.requests import Close
-from bench.storage import journal
+from bench.storage import journals
 
 HOSTILE = {
     "random.py": "raise SystemExit('not Python\\'s own')",
@@ -38,7 +38,7 @@ def test_a_run_in_a_folder_with_files_of_our_names(tmp_path: Path) -> None:
     ]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (ended.returncode, "Traceback" in ended.stderr) == (0, False), ended.stderr
-    (record,) = journal.load(tmp_path / "o")
+    (record,) = journals.load(tmp_path / "o")
     assert record.status == "ok"
 
 

@@ -30,7 +30,7 @@ from bench.run.plan import Filters
 from bench.run.process import WorkerFailed
 from bench.run.protocol import path_from
 from bench.run.runner import Run
-from bench.storage import journal
+from bench.storage import journals
 from bench.storage.prepared import Artefacts, turned
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row
@@ -75,7 +75,7 @@ def prepared(task: str, backends: Sequence[str]) -> tuple[list[Cell], Artefacts]
     if len(planned.cells) != 2:
         raise WeighbridgeError(f"two backends make a pair, the reference {planned.reference} one of them")
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(jobs.job(planned, 600.0, QUICK), Path(folder) / journal.JOURNAL, Quiet())
+        run = Run(jobs.job(planned, 600.0, QUICK), Path(folder) / journals.JOURNAL, Quiet())
         (made,) = run.prepare(planned.cells).values()
     if isinstance(made, WorkerFailed):
         raise WeighbridgeError(made.reason)
@@ -98,20 +98,20 @@ def run_all(out: Path, runs: int, task: str, backends: Sequence[str]) -> None:
         for method, way in WAYS.items():
             if sum(each.method == method for each in known) <= index:
                 timed = [steps(way, cell, made) for cell in (reference, other)]
-                journal.append(out, Timed(method=method, reference_s=timed[0], other_s=timed[1]))
+                journals.append(out, Timed(method=method, reference_s=timed[0], other_s=timed[1]))
         print(f"{index + 1}/{runs}", file=sys.stderr, flush=True)
 
 
 def read(out: Path) -> list[Timed]:
     """What was timed so far."""
-    return [msgspec.json.decode(line, type=Timed) for line in journal.lines(out)]
+    return [msgspec.json.decode(line, type=Timed) for line in journals.lines(out)]
 
 
 def rows(timed: Sequence[Timed], ours: Path | None) -> list[list[str]]:
     """A row a method, and those of whole runs of ours."""
     found = [row(method, [each.seen() for each in timed if each.method == method]) for method in WAYS]
     if ours:
-        paths = repeat.journals(ours)
+        paths = repeat.run_journals(ours)
         pairs, _ = repeat.seen_in(paths, reference_of(paths[0]))
         found += [row(f"weighbridge: {name}", seen) for name, seen in pairs.items()]
     return found

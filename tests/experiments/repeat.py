@@ -31,7 +31,7 @@ from bench.core import Cell, WeighbridgeError
 from bench.core.effort import tier
 from bench.measure import environment, noise, statistics
 from bench.run import calibrate
-from bench.storage import journal
+from bench.storage import journals
 from bench.storage.files import write_whole
 from tests.experiments.load import competing_load
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, repeated, row
@@ -92,15 +92,15 @@ def run_one(folder: Path, request: Request) -> None:
     log = folder.with_suffix(".log")
     with log.open("wb") as told:
         ended = subprocess.run(request.words(folder), stdout=subprocess.DEVNULL, stderr=told, check=False)
-    if ended.returncode not in (0, 1) or not journal.journal(folder).exists():
+    if ended.returncode not in (0, 1) or not journals.journal(folder).exists():
         said = log.read_text(errors="replace").strip().splitlines() or [f"exit code {ended.returncode}"]
         raise WeighbridgeError(said[-1].removeprefix("weighbridge: "))
     (folder / FINISHED).write_text(f"{ended.returncode}\n")
 
 
-def journals(home: Path) -> list[Path]:
+def run_journals(home: Path) -> list[Path]:
     """Of the runs in a folder; of those that this experiment made, the finished ones."""
-    found = sorted(home.glob(f"*/{journal.JOURNAL}"))
+    found = sorted(home.glob(f"*/{journals.JOURNAL}"))
     if asked(home):
         found = [path for path in found if (path.parent / FINISHED).exists()]
     if not found:
@@ -113,7 +113,7 @@ def seen_in(paths: Sequence[Path], reference: str) -> tuple[dict[str, list[Seen]
     pairs: dict[str, list[Seen]] = {}
     silent: Counter[str] = Counter()
     for path in paths:
-        for each in rows(journal.load(path), reference):
+        for each in rows(journals.load(path), reference):
             cell = each.record.cell
             if cell.backend == reference:
                 continue
@@ -151,7 +151,7 @@ def ratios_of(paths: Sequence[Path], reference: str) -> dict[Cell, list[float]]:
     """The ratio of each cell to the reference in each run."""
     found: dict[Cell, list[float]] = {}
     for path in paths:
-        for each in rows(journal.load(path), reference):
+        for each in rows(journals.load(path), reference):
             if each.ratio is not None and each.verdict:
                 found.setdefault(each.record.cell, []).append(each.ratio)
     return found
@@ -159,7 +159,7 @@ def ratios_of(paths: Sequence[Path], reference: str) -> dict[Cell, list[float]]:
 
 def show(home: Path, with_compare: bool) -> int:
     """Prints what the runs of a folder say; how many pairs of verdicts contradict each other."""
-    paths = journals(home)
+    paths = run_journals(home)
     reference = reference_of(paths[0])
     pairs, silent = seen_in(paths, reference)
     print(markdown(HEADINGS, [row(name, seen) for name, seen in pairs.items()]) + "\n" + NOTE)
@@ -177,7 +177,7 @@ def keep(home: Path, request: Request) -> None:
     """Stores what whole runs differ by."""
     if request.load:
         raise WeighbridgeError("--keep wants runs without --load: the gate judges a machine at rest")
-    paths = journals(home)
+    paths = run_journals(home)
     ratios = ratios_of(paths, reference_of(paths[0]))
     for cell, spread in calibrate.keep_runs(steps_of(paths), request.tier, request.allocator, ratios).items():
         told = "fewer than five runs, not kept" if spread is None else f"{spread:.2%}, kept"

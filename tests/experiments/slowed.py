@@ -18,7 +18,7 @@ import msgspec
 from bench.analysis import gate, summary
 from bench.analysis.runs import reference_of
 from bench.analysis.summary import Run
-from tests.experiments.repeat import journals
+from tests.experiments.repeat import run_journals
 
 
 def slowed(run: Run, backend: str, factor: float) -> Run:
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="a folder of tests.experiments.repeat")
     parser.add_argument("--percent", type=float, nargs="+", default=[0.0, 5.0, 10.0])
     options = parser.parse_args()
-    paths = journals(options.runs)
+    paths = run_journals(options.runs)
     reference, runs = reference_of(paths[0]), [summary.read(path) for path in paths]
     backends = dict.fromkeys(cell.backend for run in runs for cell in run.cells)
     print("| backend | slower by | pairs | fail its speed | fail another's |\n| --- | --- | --- | --- | --- |")

@@ -14,7 +14,7 @@ from bench.run import jobs
 from bench.run.calibrate import Pair
 from bench.run.process import WorkerFailed
 from bench.run.runner import Run
-from bench.storage import journal
+from bench.storage import journals
 from tests.conftest import make_cell
 from tests.experiments import allocator, methods, others
 from tests.experiments.methods import Timed
@@ -46,7 +46,7 @@ def test_every_method_has_a_row_of_its_own(tmp_path: Path) -> None:
     out = tmp_path / "methods.jsonl"
     for factor in (0.5, 2.0):
         steps = [0.01 * factor, 0.0101 * factor] * 20
-        journal.append(out, Timed(method="bare loop", reference_s=[0.01, 0.0101] * 20, other_s=steps))
+        journals.append(out, Timed(method="bare loop", reference_s=[0.01, 0.0101] * 20, other_s=steps))
     benchmark, loop = methods.rows(methods.read(out), None)
     assert benchmark[:2] == ["pytest-benchmark", "0"]
     assert loop[:7] == ["bare loop", "2", "1", "1", "0", "0", "1"]

@@ -13,7 +13,7 @@ from bench.core import WeighbridgeError
 from bench.core.record import Noise
 from bench.measure import environment, noise
 from bench.measure.statistics import Interval, Verdict
-from bench.storage import journal, packages
+from bench.storage import journals, packages
 from bench.storage.calibration import load
 from tests.conftest import make_cell, make_thrice
 from tests.experiments import repeat
@@ -73,7 +73,7 @@ def write(home: Path, factors: list[float], **changes: object) -> None:
         folder.mkdir(parents=True)
         for backend, step_s in (("fake", 0.01), ("null", 0.005 * factor)):
             record = make_thrice(backend, step_s, facts=FACTS, **changes)
-            journal.append(journal.journal(folder), record)
+            journals.append(journals.journal(folder), record)
 
 
 def given(*words: str) -> argparse.Namespace:
@@ -135,14 +135,14 @@ def test_a_repetition_goes_on_where_it_was_cut_short(tmp_path: Path) -> None:
     repeat.agreed(home, Request(suite="fake", backends="fake"))
     (home / "01").mkdir()
     (home / "01" / repeat.FINISHED).touch()
-    journal.append(journal.journal(home / "01"), make_thrice("fake", noise=Noise()))
+    journals.append(journals.journal(home / "01"), make_thrice("fake", noise=Noise()))
     (home / "02").mkdir()
-    journal.journal(home / "02").write_bytes(b'{"torn')
-    before = journal.journal(home / "01").read_bytes()
+    journals.journal(home / "02").write_bytes(b'{"torn')
+    before = journals.journal(home / "01").read_bytes()
     assert repeat.repeat(words) == 0
-    assert journal.journal(home / "01").read_bytes() == before
-    assert {record.status for record in journal.load(home / "02")} == {"ok"}
-    assert repeat.journals(home) == [journal.journal(home / name) for name in ("01", "02")]
+    assert journals.journal(home / "01").read_bytes() == before
+    assert {record.status for record in journals.load(home / "02")} == {"ok"}
+    assert repeat.run_journals(home) == [journals.journal(home / name) for name in ("01", "02")]
     with pytest.raises(WeighbridgeError, match="runs of another request"):
         repeat.agreed(home, Request(suite="fake"))
 

@@ -22,7 +22,7 @@ from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
 from bench.run.runner import Run
-from bench.storage import journal
+from bench.storage import journals
 from bench.storage.prepared import BATCHES
 from tests.conftest import Silent, make_cell
 
@@ -141,7 +141,7 @@ def test_a_sweep_ends_typed_at_a_full_device_and_names_the_knee(
     assert "host_limit_bytes" not in last.facts
     (found,) = knee.curves(ratios.rows(done.records, "fake"), 1024)
     assert (found.knee, found.end) == (32, "oom at 256")
-    assert [record.cell.batch_size for record in journal.load(tmp_path)] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
+    assert [record.cell.batch_size for record in journals.load(tmp_path)] == [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
 def test_suites_of_devices_have_base_presets_in_two_precisions() -> None:

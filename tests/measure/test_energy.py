@@ -22,10 +22,9 @@ from bench.report import csv
 from bench.run.protocol import Request
 from bench.run.worker import Worker
 from bench.scenarios.steps.requests import Energy
-from tests import test_weigh
 from tests.conftest import make_cell, make_record
 from tests.measure.test_device import MODEL
-from tests.scenarios.test_steps_measure import Script, go_through, new
+from tests.scenarios.test_steps_measure import OPENED, Script, go_through, new
 
 
 def zone(root: Path, name: str, label: str, energy_uj: int | None, largest_uj: int = 10**9) -> Path:
@@ -187,7 +186,7 @@ class Metered(Script):
 def test_a_record_has_the_median_of_its_processes(joules: tuple[float | None, ...], expected: float | None) -> None:
     script, weighing = Metered(*joules), new()
     for _ in joules:
-        opened = {**test_weigh.OPENED, "energy_meter": "package-0"}
+        opened = {**OPENED, "energy_meter": "package-0"}
         weighing.begin(script, opened)
         weighing.get_ready()
         weighing.block()

@@ -19,7 +19,7 @@ from bench.core import WeighbridgeError
 from bench.core.record import Record
 from bench.report import html
 from bench.report.overview import Overview
-from bench.storage import journal
+from bench.storage import journals
 from tests import hostile
 from tests.conftest import make_cell, make_record
 
@@ -240,7 +240,7 @@ def test_pictures_of_a_real_run(browser: Browser, tmp_path: Path) -> None:
     run = max(Path("results").glob("*/*/records.jsonl"))
     folder = IMAGES if "WEIGHBRIDGE_WRITE_SCREENSHOTS" in os.environ else tmp_path
     folder.mkdir(exist_ok=True)
-    file = written(tmp_path, journal.load(run))
+    file = written(tmp_path, journals.load(run))
     for name, size, scheme in (
         ("desktop", "desktop", "light"),
         ("dark", "desktop", "dark"),

@@ -7,7 +7,7 @@ import pytest
 
 import weighbridge
 from bench.core import WeighbridgeError
-from bench.storage import journal
+from bench.storage import journals
 from tests.conftest import make_record
 
 
@@ -20,7 +20,7 @@ def run(tmp_path: Path) -> Path:
         make_record("flax", 0.01, host_peak_bytes=None),
         make_record("absent", status="skipped", parity=None, step_s=[]),
     ):
-        journal.append(journal.journal(folder), record)
+        journals.append(journals.journal(folder), record)
     return folder
 
 
@@ -51,7 +51,7 @@ def test_one_row_a_step(run: Path) -> None:
 def test_several_runs_are_told_apart(run: Path, tmp_path: Path) -> None:
     other = tmp_path / "second"
     other.mkdir()
-    journal.append(journal.journal(other), make_record("torch", 0.03))
+    journals.append(journals.journal(other), make_record("torch", 0.03))
     table = weighbridge.frame(run, other)
     assert table.groupby("run", observed=True).size().to_dict() == {"first": 3, "second": 1}
 

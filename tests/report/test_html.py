@@ -125,9 +125,9 @@ def test_the_command_is_one_shell_word_an_argument() -> None:
 
 def test_a_small_run_is_small() -> None:
     real = Path("results/amd-epyc-2-core/20261123-031925-93ec213")
-    from bench.storage import journal
+    from bench.storage import journals
 
-    assert len(page(journal.load(real)).encode()) < 2 * 2**20
+    assert len(page(journals.load(real)).encode()) < 2 * 2**20
 
 
 def many(count: int) -> list[Record]:

@@ -9,7 +9,7 @@ from bench.core import WeighbridgeError
 from bench.core.record import Noise, Record
 from bench.report import csv, two_readers
 from bench.run import alongside
-from bench.storage.journal import encoder, lines, load
+from bench.storage.journals import encoder, lines, load
 from tests.conftest import make_cell, make_record
 
 NOISE = Noise(floor=0.01)

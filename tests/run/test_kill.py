@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.storage import journal as store
+from bench.storage import journals
 
 KILLS = 100
 SIZES = list(range(1, 7))
@@ -58,7 +58,7 @@ def kill_at_random(process: subprocess.Popen[bytes], rng: random.Random) -> int:
 
 def whole_lines(journal: Path) -> list[bytes]:
     content = journal.read_bytes() if journal.exists() else b""
-    return [line for line in content.split(b"\n") if store.parse(line)]
+    return [line for line in content.split(b"\n") if journals.parse(line)]
 
 
 def test_no_record_is_lost_or_doubled(tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -66,7 +66,7 @@ def test_no_record_is_lost_or_doubled(tmp_path_factory: pytest.TempPathFactory) 
     while kills < KILLS:
         out = tmp_path_factory.mktemp("run")
         kills += one_folder(out, rng, KILLS - kills)
-        records, damaged = store.read(store.journal(out))
+        records, damaged = journals.read(journals.journal(out))
         assert not damaged
         assert sorted(record.cell.batch_size for record in records) == SIZES
         assert {record.status for record in records} <= {"ok", "crashed"}
@@ -83,7 +83,7 @@ def one_folder(out: Path, rng: random.Random, most: int) -> int:
         _, errors = process.communicate(timeout=120)
         assert process.returncode in (0, 1, -signal.SIGKILL), errors.decode()
         assert b"Traceback" not in errors, errors.decode()
-        now = whole_lines(store.journal(out))
+        now = whole_lines(journals.journal(out))
         assert now[: len(before)] == before
         before = now
         if process.returncode in (0, 1):

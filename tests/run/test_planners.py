@@ -20,7 +20,7 @@ from bench.run import jobs, planners
 from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
-from bench.storage import journal
+from bench.storage import journals
 from tests.cli.test_main import weighbridge
 from tests.conftest import Silent, make_cell
 
@@ -48,7 +48,7 @@ def test_a_backend_leaves_at_its_first_failure_and_the_others_go_on(
     records = list(walk.weigh(asked.cells, {}))
     assert {entry for entry in statuses(records) if entry[0] == "fake"} == {("fake", 1, "ok"), ("fake", 2, status)}
     assert sum(gone) >= 1
-    assert journal.load(tmp_path / "records.jsonl") == records
+    assert journals.load(tmp_path / "records.jsonl") == records
     for record in records:
         assert record.score == {}
         assert record.cost is None

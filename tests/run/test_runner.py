@@ -22,7 +22,7 @@ from bench.run import jobs, registry
 from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
-from bench.storage import journal, packages
+from bench.storage import journals, packages
 from tests.conftest import make_cell
 
 QUIET = Console(file=io.StringIO())
@@ -70,14 +70,14 @@ def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
     monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT")
     again = weigh(planned, tmp_path, resume=True, retry_failed=True)
     assert sorted(record.status for record in again) == ["ok", "ok"]
-    assert len(journal.read(journal.journal(tmp_path))[0]) == 2
+    assert len(journals.read(journals.journal(tmp_path))[0]) == 2
 
 
 def test_resume_redoes_nothing(planned: Planned, tmp_path: Path) -> None:
     weigh(planned, tmp_path)
-    before = journal.journal(tmp_path).read_bytes()
+    before = journals.journal(tmp_path).read_bytes()
     weigh(planned, tmp_path, resume=True)
-    assert journal.journal(tmp_path).read_bytes() == before
+    assert journals.journal(tmp_path).read_bytes() == before
     with pytest.raises(WeighbridgeError, match="add --resume"):
         weigh(planned, tmp_path)
 
@@ -121,12 +121,12 @@ def test_an_address_space_limit_is_an_oom_record(planned: Planned, tmp_path: Pat
         ["bash", "-c", command + f"--backends torch --out {tmp_path}"], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 1, ended.stderr
-    (record,) = journal.load(tmp_path)
+    (record,) = journals.load(tmp_path)
     assert record.status == "oom", record.reason
 
 
 def test_two_runs_do_not_share_a_folder(planned: Planned, tmp_path: Path) -> None:
-    with journal.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run"):
+    with journals.writing(tmp_path), pytest.raises(WeighbridgeError, match="another run"):
         weigh(planned, tmp_path)
 
 
@@ -162,4 +162,4 @@ def test_the_parent_imports_no_framework() -> None:
 
 def test_records_of_a_run_survive_a_round_trip(planned: Planned, tmp_path: Path) -> None:
     for record in weigh(planned, tmp_path):
-        assert msgspec.json.decode(journal.encoder.encode(record), type=Record) == record
+        assert msgspec.json.decode(journals.encoder.encode(record), type=Record) == record

@@ -26,7 +26,7 @@ from bench.scenarios.varying_shapes.buckets import Shape
 from bench.scenarios.varying_shapes.requests import Churn, Passed
 from bench.scenarios.varying_shapes.result import Churned, cost, total_s
 from bench.storage import packages
-from bench.storage.journal import append
+from bench.storage.journals import append
 from tests.conftest import Silent, make_cell
 
 COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001

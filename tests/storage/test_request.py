@@ -10,8 +10,7 @@ from typer.testing import CliRunner, Result
 
 from bench.cli import main
 from bench.core import WeighbridgeError
-from bench.storage import journal as store
-from bench.storage import request
+from bench.storage import journals, request
 from bench.storage.request import Request
 
 ASKED = Request(command="run", options={"tier": "standard", "tasks": "a", "backends": ""})
@@ -62,10 +61,10 @@ def test_a_resumed_run_keeps_its_plan_and_tier(tmp_path: Path) -> None:
     out = str(tmp_path / "run")
     first = ["run", "--suite", "fake", "--batch-sizes", "1,2", "--tier", "standard", "--out", out]
     assert invoke(*first).exit_code == 0
-    journal = store.journal(tmp_path / "run")
+    journal = journals.journal(tmp_path / "run")
     journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
     assert invoke("run", "--resume", "--out", out).exit_code == 0
-    records = store.load(journal)
+    records = journals.load(journal)
     assert [(record.cell.batch_size, record.tier) for record in records] == [(1, "standard"), (2, "standard")]
     shown = invoke("run", "--resume", "--out", out, "--plan", "--json")
     assert [cell["batch_size"] for cell in json.loads(shown.stdout)] == [1, 2]
@@ -75,11 +74,11 @@ def test_a_resumed_run_keeps_its_plan_and_tier(tmp_path: Path) -> None:
 def test_another_request_joins_no_run(tmp_path: Path, words: list[str]) -> None:
     out = str(tmp_path / "run")
     assert invoke("run", "--suite", "fake", "--batch-sizes", "1", "--out", out).exit_code == 0
-    before = store.journal(tmp_path / "run").read_bytes()
+    before = journals.journal(tmp_path / "run").read_bytes()
     refused = invoke("run", "--resume", "--out", out, *words)
     assert isinstance(refused.exception, WeighbridgeError)
     assert words[0] in str(refused.exception)
-    assert store.journal(tmp_path / "run").read_bytes() == before
+    assert journals.journal(tmp_path / "run").read_bytes() == before
 
 
 def test_a_load_of_other_scenarios_joins_no_load(tmp_path: Path) -> None:

@@ -8,100 +8,100 @@ from hypothesis import strategies as st
 
 from bench.core import WeighbridgeError
 from bench.core.record import SCHEMA, Record
-from bench.storage import journal, migrations
+from bench.storage import journals, migrations
 from tests.conftest import make_cell, make_record
 
 
 def write(path: Path, sizes: list[int]) -> None:
     for size in sizes:
-        journal.append(path, make_record(cell=make_cell(batch_size=size)))
+        journals.append(path, make_record(cell=make_cell(batch_size=size)))
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     write(path, [1, 2])
-    records, damaged = journal.read(path)
+    records, damaged = journals.read(path)
     assert records == [make_record(cell=make_cell(batch_size=size)) for size in (1, 2)]
     assert not damaged
 
 
 @given(cut=st.integers(1, 10_000))
 def test_a_journal_cut_anywhere_loses_nothing_else(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
-    path = tmp_path_factory.mktemp("journal") / journal.JOURNAL
+    path = tmp_path_factory.mktemp("journal") / journals.JOURNAL
     write(path, [1, 2, 3])
     whole = path.read_bytes()
     kept = whole[: len(whole) - cut % len(whole)]
     path.write_bytes(kept)
-    records, aside = journal.mend(path)
+    records, aside = journals.mend(path)
     lines = kept.split(b"\n")
-    complete = [line for line in lines if journal.parse(line)]
+    complete = [line for line in lines if journals.parse(line)]
     assert len(records) == len(complete)
-    assert (aside is not None) == any(line and not journal.parse(line) for line in lines)
+    assert (aside is not None) == any(line and not journals.parse(line) for line in lines)
     write(path, [4])
-    assert [record.cell.batch_size for record in journal.read(path)[0]] == [*range(1, len(complete) + 1), 4]
-    assert not journal.read(path)[1]
+    assert [record.cell.batch_size for record in journals.read(path)[0]] == [*range(1, len(complete) + 1), 4]
+    assert not journals.read(path)[1]
 
 
 def test_a_record_after_a_torn_line_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     write(path, [1])
     with path.open("ab") as file:
         file.write(b'{"cell": {"tas')
     write(path, [2])
-    records, damaged = journal.read(path)
+    records, damaged = journals.read(path)
     assert [record.cell.batch_size for record in records] == [1, 2]
     assert damaged == [b'{"cell": {"tas']
 
 
 def test_a_full_disk_leaves_no_part_of_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     write(path, [1])
     before, genuine = path.read_bytes(), os.write
-    monkeypatch.setattr(journal.os, "write", lambda handle, line: genuine(handle, line[:40]))
+    monkeypatch.setattr(journals.os, "write", lambda handle, line: genuine(handle, line[:40]))
     with pytest.raises(OSError, match="disk full"):
         write(path, [2])
     assert path.read_bytes() == before
 
 
 def test_a_damaged_line_in_the_middle_is_set_aside_whole(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     write(path, [1])
     with path.open("ab") as file:
         file.write(b'{"cell": \xff\xfe}\n')
     write(path, [2])
-    records, aside = journal.mend(path)
+    records, aside = journals.mend(path)
     assert [record.cell.batch_size for record in records] == [1, 2]
     assert aside is not None
     assert aside.read_bytes() == b'{"cell": \xff\xfe}\n'
 
 
 def test_a_retry_moves_the_old_record_aside(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     failed = make_record(status="crashed")
-    journal.append(path, failed)
-    journal.supersede(path, [failed])
-    assert journal.read(path) == ([], [])
-    assert journal.parse(path.with_suffix(".superseded").read_bytes().strip()) == failed
+    journals.append(path, failed)
+    journals.supersede(path, [failed])
+    assert journals.read(path) == ([], [])
+    assert journals.parse(path.with_suffix(".superseded").read_bytes().strip()) == failed
 
 
 def test_a_folder_has_one_writer(tmp_path: Path) -> None:
     with (
-        journal.writing(tmp_path),
+        journals.writing(tmp_path),
         pytest.raises(WeighbridgeError, match="another run is writing"),
-        journal.writing(tmp_path),
+        journals.writing(tmp_path),
     ):
         pass
 
 
 def test_a_newer_schema_is_not_guessed_at(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
-    journal.append(path, make_record(schema=99))
-    assert len(journal.read(path)[1]) == 1
+    path = tmp_path / journals.JOURNAL
+    journals.append(path, make_record(schema=99))
+    assert len(journals.read(path)[1]) == 1
 
 
 def test_loading_what_is_not_a_run_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(WeighbridgeError, match="give a folder that"):
-        journal.load(tmp_path)
+        journals.load(tmp_path)
 
 
 OLD = sorted((Path(__file__).parents[2] / "results").glob("*/20261123-000729-7b24be5/records.jsonl"))
@@ -115,7 +115,7 @@ def old_line(**changes: object) -> bytes:
 
 
 def test_a_record_of_schema_1_is_one_block_timed_apart() -> None:
-    record = journal.parse(old_line())
+    record = journals.parse(old_line())
     assert record is not None
     assert (record.schema, record.blocks, record.pairing, record.stopped_by) == (
         SCHEMA,
@@ -126,19 +126,19 @@ def test_a_record_of_schema_1_is_one_block_timed_apart() -> None:
 
 
 def test_a_record_of_schema_1_without_steps_has_no_blocks() -> None:
-    record = journal.parse(old_line(step_s=[], settled=None, status="crashed"))
+    record = journals.parse(old_line(step_s=[], settled=None, status="crashed"))
     assert record is not None
     assert (record.blocks, record.pairing, record.stopped_by) == ([], "", "")
 
 
 @pytest.mark.parametrize("schema", [0, -1, 99, "1", None, [1]])
 def test_a_schema_that_leads_nowhere_is_not_guessed_at(schema: object) -> None:
-    assert journal.parse(old_line(schema=schema)) is None
+    assert journals.parse(old_line(schema=schema)) is None
 
 
 def test_the_published_run_of_schema_1_is_read_whole() -> None:
     (path,) = OLD
-    records, damaged = journal.read(path)
+    records, damaged = journals.read(path)
     assert not damaged
     assert len(records) == path.read_bytes().count(b"\n")
     assert {record.schema for record in records} == {SCHEMA}
@@ -146,39 +146,39 @@ def test_the_published_run_of_schema_1_is_read_whole() -> None:
 
 
 def test_reading_an_old_journal_leaves_it_as_it_is_and_a_retry_moves_its_record(tmp_path: Path) -> None:
-    path = tmp_path / journal.JOURNAL
+    path = tmp_path / journals.JOURNAL
     path.write_bytes(old_line(status="crashed") + b"\n")
-    records, _ = journal.mend(path)
+    records, _ = journals.mend(path)
     assert path.read_bytes() == old_line(status="crashed") + b"\n"
-    journal.supersede(path, records)
+    journals.supersede(path, records)
     assert path.read_bytes() == b""
-    assert journal.parse(path.with_suffix(".superseded").read_bytes().strip()) == records[0]
+    assert journals.parse(path.with_suffix(".superseded").read_bytes().strip()) == records[0]
 
 
 def test_a_record_of_schema_2_had_the_allocator_as_it_came() -> None:
     old = {**msgspec.to_builtins(make_record(facts={"threads": 2})), "schema": 2}
-    found = journal.parse(msgspec.json.encode(old))
+    found = journals.parse(msgspec.json.encode(old))
     assert found
     assert (found.schema, found.facts) == (SCHEMA, {"host_allocator": "as it comes", "threads": 2})
-    untimed = journal.parse(msgspec.json.encode({**old, "status": "crashed", "step_s": [], "blocks": []}))
+    untimed = journals.parse(msgspec.json.encode({**old, "status": "crashed", "step_s": [], "blocks": []}))
     assert untimed
     assert untimed.facts == {"threads": 2}
 
 
 def test_every_older_schema_leads_to_this_one() -> None:
     assert sorted(migrations.MIGRATIONS) == list(range(1, SCHEMA))
-    assert isinstance(journal.parse(old_line()), Record)
+    assert isinstance(journals.parse(old_line()), Record)
 
 
 def test_equal_environments_are_one_object_and_different_ones_stay_apart() -> None:
-    lines = [journal.encoder.encode(make_record(environment={"machine": name})) for name in "aabab"]
-    found = [record.environment for line in lines if (record := journal.parse(line))]
+    lines = [journals.encoder.encode(make_record(environment={"machine": name})) for name in "aabab"]
+    found = [record.environment for line in lines if (record := journals.parse(line))]
     assert [each["machine"] for each in found] == list("aabab")
     assert found[0] is found[1] is found[3]
 
 
 def test_a_shared_field_of_the_wrong_type_spoils_its_own_line_only() -> None:
     whole = make_record(environment={"machine": "a"})
-    line = journal.encoder.encode(whole)
+    line = journals.encoder.encode(whole)
     torn = line.replace(b'{"machine":"a"}', b"[1]")
-    assert [journal.parse(each) for each in (line, torn, torn, line)] == [whole, None, None, whole]
+    assert [journals.parse(each) for each in (line, torn, torn, line)] == [whole, None, None, whole]
