@@ -7,11 +7,9 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from bench.core.backend import Reference
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
-from bench.run import registry
-from bench.run.plan import Filters
+from bench.run import cards
 from bench.storage import journals
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
@@ -22,16 +20,15 @@ def reference_of(journal: Path) -> str:
     counts = Counter(cell.backend for cell in islice(journals.cells(journal), 10_000))
     if not counts:
         raise WeighbridgeError(f"{journal} holds no record that this version can read")
-    known = registry.backends()
-    able = [name for name in counts if isinstance(known.get(name), Reference)]
+    known = cards.backends()
+    able = [name for name in counts if name in known and known[name].reference]
     if not able:
         raise WeighbridgeError("these records hold no reference; name one with --reference")
     return max(able, key=lambda name: counts[name])
 
 
-def failed(records: Sequence[Record], filters: Filters) -> bool:
+def failed(records: Sequence[Record], asked: Sequence[str]) -> bool:
     """Whether a cell failed, or one of a backend that was asked for by name was skipped: it must not vanish."""
     return any(
-        record.status in FAILURES or (record.status == "skipped" and record.cell.backend in filters.backends)
-        for record in records
+        record.status in FAILURES or (record.status == "skipped" and record.cell.backend in asked) for record in records
     )

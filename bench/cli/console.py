@@ -17,6 +17,7 @@ from bench.storage.request import Request
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
+Nouns = Annotated[str, typer.Option(help="Names, or files such as ./mine.py, separated by commas.")]
 Preset = Annotated[str, typer.Option(help="small, base, ...")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, tpu.")]
 TierName = Annotated[str, typer.Option("--tier", help="quick, standard or strict: 3, 5 or 9 processes a cell.")]
@@ -41,7 +42,13 @@ def options(context: typer.Context) -> dict[str, str]:
 def request(context: typer.Context) -> Request:
     """Return what the command is asked."""
     asked = {option: context.params[name] for name, option in options(context).items() if option not in UNASKED}
+    asked |= {option: _placed(asked[option]) for option in ("tasks", "backends") if ".py" in asked.get(option, "")}
     return Request(command=str(context.info_name), options=asked)
+
+
+def _placed(text: str) -> str:
+    """Names as they are, files by their whole path: a run may be resumed from another folder."""
+    return ",".join(str(Path(word).resolve()) if word.endswith(".py") else word for word in words(text))
 
 
 def typed(context: typer.Context) -> set[str]:

@@ -10,19 +10,18 @@ import subprocess
 from typing import Any, get_args
 
 from bench.core import child
-from bench.core.backend import Backend
+from bench.core.card import BackendCard
 from bench.core.cell import Device
 from bench.measure import environment
 from bench.measure.noise import Calibration
-from bench.run import registry
-from bench.run.runner import not_installed
+from bench.run import cards, registry
 from bench.storage import packages
 from bench.storage.calibration import every
 
 
 def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
     """Tasks, backends and suites as rows."""
-    backends = [each for each in registry.backends().values() if everything or not each.hidden]
+    backends = [each for each in cards.backends().values() if everything or not each.hidden]
     return {
         "tasks": [
             {
@@ -34,15 +33,15 @@ def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
                 "target": task.target.value,
                 "licence": task.licence,
             }
-            for task in registry.tasks().values()
+            for task in cards.tasks().values()
         ],
         "backends": [_backend(each) for each in backends],
         "suites": [{"suite": name, "about": registry.suite(name)["about"]} for name in registry.suite_names()],
     }
 
 
-def _backend(backend: Backend) -> dict[str, Any]:
-    problem = not_installed(backend)
+def _backend(backend: BackendCard) -> dict[str, Any]:
+    problem = backend.problem or cards.not_installed(backend)
     return {
         "backend": backend.name,
         "available": problem is None,
@@ -55,15 +54,21 @@ def _backend(backend: Backend) -> dict[str, Any]:
 
 def examine() -> dict[str, Any]:
     """The machine, each backend with its state on each device, calibrations, and the problems found, with their fix."""
-    found = [each for each in registry.backends().values() if not each.hidden]
+    found = [each for each in cards.backends().values() if not each.hidden]
     broken = {each.name: problem for each in found if (problem := import_problem(each))}
     here = environment.describe([name for each in found for name in each.distributions])
     return {
         "machine": {**here, "data_cache": str(packages.cache_folder())},
         "backends": [{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
         "calibrations": [row for each in every(packages.cache_folder()) for row in calibrated(each)],
-        "problems": [f"{name}: {problem}" for name, problem in broken.items()],
+        "problems": [*(f"{name}: {problem}" for name, problem in broken.items()), *cards.broken_tasks().values()],
     }
+
+
+def broken() -> list[str]:
+    """A line for each module of tasks or backends that cannot be read."""
+    backends = [each.problem for each in cards.backends().values() if each.problem]
+    return [*backends, *cards.broken_tasks().values()]
 
 
 def calibrated(calibration: Calibration) -> list[dict[str, str]]:
@@ -89,11 +94,11 @@ def _share(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.2%}"
 
 
-def _devices(backend: Backend, broken: str | None) -> dict[str, str]:
+def _devices(backend: BackendCard, broken: str | None) -> dict[str, str]:
     return {device: _state(backend, device, broken) for device in get_args(Device)}
 
 
-def _state(backend: Backend, device: Device, broken: str | None) -> str:
+def _state(backend: BackendCard, device: Device, broken: str | None) -> str:
     if broken:
         return broken
     if device not in backend.devices:
@@ -101,9 +106,9 @@ def _state(backend: Backend, device: Device, broken: str | None) -> str:
     return "available" if environment.has_device(device) else f"this machine shows no {device} device"
 
 
-def import_problem(backend: Backend) -> str | None:
+def import_problem(backend: BackendCard) -> str | None:
     """Why a backend's packages cannot be imported, and what to type; None where they can."""
-    absent = not_installed(backend)
+    absent = backend.problem or cards.not_installed(backend)
     if absent or not backend.requires:
         return absent
     code = "; ".join(f"import {name}" for name in backend.requires)

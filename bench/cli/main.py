@@ -26,6 +26,7 @@ from bench.cli.console import (
     Device,
     Json,
     Many,
+    Nouns,
     OutFolder,
     Preset,
     Resume,
@@ -43,7 +44,7 @@ from bench.report import terminal, write
 from bench.report.overview import Overview
 from bench.report.runs import rows_of
 from bench.report.units import size
-from bench.run import folders, jobs, registry
+from bench.run import cards, folders, jobs
 from bench.storage import journals, packages
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
@@ -74,6 +75,8 @@ def list_command(json: Json = False, everything: Annotated[bool, typer.Option("-
     for rows in listing.values():
         print_table(rows)
         out.print()
+    for problem in doctor.broken():
+        err.print(Text(f"! {problem}", style="yellow"), soft_wrap=True)
     return None
 
 
@@ -155,8 +158,8 @@ def _problem(name: str) -> str | None:
 def run(
     context: typer.Context,
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
-    tasks: Many = "",
-    backends: Many = "",
+    tasks: Nouns = "",
+    backends: Nouns = "",
     scenarios: Many = "",
     precisions: Many = "",
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
@@ -193,7 +196,7 @@ def run(
     overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
     print_json(done.records) if json else out.print(terminal.render(overview))
     err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))
-    if runs.failed(done.records, filters):
+    if runs.failed(done.records, planned.asked):
         raise typer.Exit(1)
     return None
 
@@ -210,7 +213,7 @@ def report(
 ) -> None:
     """Writes report.html, report.md and report.csv of one run, or of several side by side, and prints the table."""
     if reference:
-        registry.backend(reference)
+        cards.backend(reference)
     with no_collection():
         found = rows_of(paths, reference)
         home = out_folder or found.home
@@ -239,6 +242,8 @@ def main() -> None:
     except WeighbridgeError as error:
         err.print(Text(f"weighbridge: {error}", style="red"), soft_wrap=True)
         sys.exit(2)
+    finally:
+        cards.describer.close()
 
 
 def script() -> None:

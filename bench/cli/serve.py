@@ -15,7 +15,20 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, TierName, err, out, print_json, words
+from bench.cli.console import (
+    Device,
+    Json,
+    Many,
+    Nouns,
+    OutFolder,
+    Preset,
+    Resume,
+    TierName,
+    err,
+    out,
+    print_json,
+    words,
+)
 from bench.cli.progress import Display
 from bench.core.effort import tier
 from bench.core.errors import unknown
@@ -36,8 +49,8 @@ def register(app: typer.Typer) -> None:
 def load_command(
     context: typer.Context,
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu: which cells, where none are named.")] = "quick",
-    tasks: Many = "",
-    backends: Many = "",
+    tasks: Nouns = "",
+    backends: Nouns = "",
     scenarios: Annotated[
         str, typer.Option(help="Of single_stream, multi_stream, offline, server; default: all four.")
     ] = "",

@@ -16,7 +16,20 @@ from rich.text import Text
 from bench.analysis import knee, ratios
 from bench.analysis.knee import Curve
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TierName, err, out, print_json
+from bench.cli.console import (
+    Device,
+    Json,
+    Many,
+    Nouns,
+    OutFolder,
+    Preset,
+    Resume,
+    RetryFailed,
+    TierName,
+    err,
+    out,
+    print_json,
+)
 from bench.cli.progress import Display
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
@@ -46,8 +59,8 @@ def register(app: typer.Typer) -> None:
 def sweep_command(
     context: typer.Context,
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
-    tasks: Many = "",
-    backends: Many = "",
+    tasks: Nouns = "",
+    backends: Nouns = "",
     scenarios: Many = "infer",
     precisions: Many = "",
     preset: Preset = "",

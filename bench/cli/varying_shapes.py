@@ -19,7 +19,8 @@ from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
 from bench.measure import parity
 from bench.report.sections import varying_shapes
-from bench.run import folders, jobs, registry
+from bench.run import cards, folders, jobs
+from bench.run.registry import TASKS
 from bench.run.varying_shapes import weigh
 from bench.scenarios.varying_shapes.result import JOURNAL, Churned
 from bench.storage import studies
@@ -72,9 +73,9 @@ def right(trial: Churned) -> bool:
 
 
 def _tasks(names: list[str]) -> list[str]:
-    able = [name for name, task in registry.tasks().items() if task.varying]
+    names, able = cards.named(names, TASKS), [name for name, task in cards.tasks().items() if task.varies]
     for name in names:
-        if registry.task(name).name not in able:
+        if cards.task(name).name not in able:
             raise WeighbridgeError(f"the examples of {name} all have one shape; choose {' or '.join(able)}")
     return names or able
 

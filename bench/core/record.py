@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from bench.core.backend import Cost
+from bench.core.card import TaskCard
 from bench.core.cell import Cell, Device, Pairing, Precision, Preset, Status, StoppedBy
-from bench.core.task import Target, Task
+from bench.core.task import Target
 
 SCHEMA = 3
 """Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`. 3: `queued_blocks`,
@@ -80,7 +81,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """The backends, not hidden ones, that could have been weighed on this cell here; empty where it is not known."""
 
 
-def provenance(task: Task, preset: Preset, contenders: Sequence[str] = ()) -> Provenance:
+def provenance(task: TaskCard, preset: Preset, contenders: Sequence[str] = ()) -> Provenance:
     """What a record says of a task, and of who could have been weighed on it."""
     weights = str(task.models[preset].weights.__struct_config__.tag)
     return Provenance(

@@ -121,7 +121,3 @@ class Task:
     latency_bound_s: float = 0.1
     """What a server's 99th percentile must hold: a tenth of a second feels instant (Nielsen, "Response Times"). A task
     whose model takes as long by itself on two cores names more; MLPerf gives a language model's first token 2 s."""
-
-    def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
-        """The batch size of a cell where a plan names none."""
-        return self.generate_batch_size if scenario == "generate" else self.batch_size[preset]

@@ -21,7 +21,6 @@ from bench.measure.roofline import beyond
 from bench.run.jobs import Job
 from bench.run.member import Entrant
 from bench.run.process import Worker, living
-from bench.run.protocol import Open
 from bench.run.turns import take_turns
 from bench.run.watcher import Watcher
 from bench.storage.prepared import Artefacts, compile_cache
@@ -126,13 +125,13 @@ class Group:
     @contextmanager
     def _worker(self, entrant: Entrant, cache: Path, suffix: str, bound: int | None) -> Generator[Worker]:
         """A worker that has been asked to open the cell, and is dead afterwards; its log stays where it failed."""
-        cell, backend = entrant.cell, self.job.backend(entrant.cell)
-        variables = {**self.job.variables(), **backend.env(cell, cache), **entrant.variables}
+        cell, job = entrant.cell, self.job
+        variables = {**job.variables(cell, cache), **entrant.variables}
         variables |= memory.limit_variables(bound)
         entrant.weighing.note({"host_limit_bytes": bound} if bound is not None else {})
         log = self.logs / f"{cell.id}{suffix}.log"
         with living(Worker(variables, log, entrant.left_s, self.watcher.progress)) as worker:
-            worker.send(Open(cell=cell, artefacts=self.made, files=self.job.files(cell.task)))
+            worker.send(job.opening(cell, self.made))
             yield worker
 
     def _book(self, entrant: Entrant, pairing: Pairing, stopped: Any, elsewhere: Sequence[float | None]) -> None:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from bench.core.backend import Backend, Reference
+from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell, Device
 from bench.core.effort import QUICK, Tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Peaks
-from bench.core.task import Task
 from bench.measure import allocator, environment
 from bench.measure.allocator import Allocator
 from bench.measure.noise import Calibration
-from bench.run import registry
+from bench.run import cards, registry
 from bench.run.plan import Filters, Suite, plan
 from bench.run.process import thread_variables
+from bench.run.protocol import Open
+from bench.run.registry import BACKENDS, TASKS
 from bench.storage import calibration, known_peaks, packages
+from bench.storage.prepared import Artefacts
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,32 +30,37 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
     cells: list[Cell]
     reference: str
+    asked: list[str] = []
+    """The backends that were asked for by name."""
 
 
 def prepare(suite_name: str, filters: Filters) -> Planned:
     """The plan of a request; raises WeighbridgeError where it names what is not there or a device that is not."""
     suite = msgspec.convert(registry.suite(suite_name), Suite)
-    cells = plan(suite, filters, registry.task, registry.backend)
+    filters = msgspec.structs.replace(
+        filters, tasks=cards.named(filters.tasks, TASKS), backends=cards.named(filters.backends, BACKENDS)
+    )
+    cells = plan(suite, filters, cards.task, cards.backend)
     if not cells:
         raise WeighbridgeError("no cell fits this request; `weighbridge list` shows what each task can do")
     devices: set[Device] = {cell.device for cell in cells}
     for device in devices:
         if not environment.has_device(device):
             raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
-    return Planned(cells=cells, reference=suite.reference)
+    return Planned(cells=cells, reference=suite.reference, asked=list(filters.backends))
 
 
 def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Allocator = "keep") -> Job:
     """The nouns that a run needs, looked up by name."""
-    backends: dict[str, Backend] = {name: registry.backend(name) for name in {c.backend for c in planned.cells}}
-    reference: Reference = registry.reference(planned.reference)
-    tasks = {name: registry.task(name) for name in {cell.task for cell in planned.cells}}
+    backends = {name: cards.backend(name) for name in {cell.backend for cell in planned.cells}}
+    reference = cards.reference(planned.reference)
+    tasks = {name: cards.task(name) for name in {cell.task for cell in planned.cells}}
     devices: set[Device] = {cell.device for cell in planned.cells}
     return Job(
         reference=planned.reference,
         tier=tier,
         allocator=allocator,
-        visible=[each for each in registry.backends().values() if not each.hidden],
+        visible=[each for each in cards.backends().values() if not each.hidden],
         time_limit_s=time_limit_s,
         root=packages.cache_folder() / "artefacts",
         backends={**backends, planned.reference: reference},
@@ -66,7 +72,7 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Al
     )
 
 
-def _files_of(tasks: Mapping[str, Task]) -> Any:
+def _files_of(tasks: Mapping[str, TaskCard]) -> Callable[[str], dict[str, Path]]:
     """Task name -> verified folders; hashed once a run, and a failure is remembered too."""
 
     @cache
@@ -92,15 +98,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     tier: Tier
     allocator: Allocator = "keep"
     """Of every worker's host memory."""
-    visible: Sequence[Any] = ()
+    visible: Sequence[BackendCard] = ()
     """The backends that a listing shows, whether they are asked for or not."""
     time_limit_s: float
     root: Path
     """The cache that holds artefacts and compiled programs."""
-    backends: Mapping[str, Any]
-    """Name -> Backend, the reference's among them."""
-    tasks: Mapping[str, Any]
-    """Name -> Task."""
+    backends: Mapping[str, BackendCard]
+    """By name, the reference's among them."""
+    tasks: Mapping[str, TaskCard]
+    """By name."""
     files: Callable[[str], dict[str, Path]]
     """Task name -> its verified data folders. Raises WeighbridgeError where a package cannot be had."""
     free_bytes: Callable[[], int]
@@ -111,17 +117,26 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     calibration: Calibration | None = None
     peaks: Mapping[Device, Peaks] = {}
 
-    def backend(self, cell: Cell) -> Backend:
+    def backend(self, cell: Cell) -> BackendCard:
         """Of a cell."""
         return self.backends[cell.backend]
 
-    def task(self, cell: Cell) -> Task:
+    def task(self, cell: Cell) -> TaskCard:
         """Of a cell."""
         return self.tasks[cell.task]
 
-    def variables(self) -> dict[str, str]:
-        """The environment that all workers share: as many threads, and the same allocator."""
-        return {**thread_variables(), **allocator.variables(self.allocator)}
+    def variables(self, cell: Cell, cache: Path) -> dict[str, str]:
+        """A worker's environment: threads and allocator as all workers have them, and what its backend wants.
+
+        Raises WorkerFailed where the backend does not say.
+        """
+        alike = {**thread_variables(), **allocator.variables(self.allocator)}
+        return {**alike, **cards.variables(self.backend(cell), cell, cache)}
+
+    def opening(self, cell: Cell, made: Artefacts) -> Open:
+        """What a cell's worker is asked first."""
+        task, backend = self.task(cell).module, self.backend(cell).module
+        return Open(cell=cell, task=task, backend=backend, artefacts=made, files=self.files(cell.task))
 
 
 NOTHING_MORE: Mapping[str, str] = {}

@@ -14,21 +14,21 @@ from typing import get_args
 import msgspec
 
 from bench.core import errors
+from bench.core.card import BackendCard
 from bench.core.cell import Cell, Device, Precision
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Peaks
 from bench.measure import allocator, environment
 from bench.measure.peaks import best
-from bench.run import peaks, registry
+from bench.run import cards, peaks, registry
 from bench.run.alongside import beside
 from bench.run.process import thread_variables
-from bench.run.runner import why_not
 from bench.storage import known_peaks, packages
 
 
 def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Peaks:
     """Measures this machine's peaks and keeps them; raises WeighbridgeError where a name is unknown or cannot run."""
-    backend, known = registry.reference(reference), get_args(Precision)
+    card, known = cards.reference(reference), get_args(Precision)
     if device not in get_args(Device):
         raise errors.unknown("device", device, get_args(Device))
     for precision in precisions:
@@ -36,11 +36,11 @@ def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Pea
             raise errors.unknown("precision", precision, known)
     cells = [_peak_cell(reference, device, precision) for precision in precisions]
     for cell in cells:
-        if bar := why_not(backend, cell):
+        if bar := cards.why_not(card, cell):
             raise WeighbridgeError(bar)
     if not environment.has_device(cells[0].device):
         raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
-    found = peaks.measured(reference, cells[0], [cell.precision for cell in cells])
+    found = peaks.measured(card, cells[0], [cell.precision for cell in cells])
     known_peaks.save(packages.cache_folder(), found)
     return found
 
@@ -50,17 +50,17 @@ def _peak_cell(reference: str, device: str, precision: str) -> Cell:
     return msgspec.convert({**fields, "scenario": "infer", "batch_size": 1}, Cell)
 
 
-def measured(reference: str, cell: Cell, precisions: Sequence[Precision]) -> Peaks:
+def measured(card: BackendCard, cell: Cell, precisions: Sequence[Precision]) -> Peaks:
     """Measures in a process of its own, with the environment that a worker of `cell` would have."""
-    variables = {**thread_variables(), **allocator.variables("keep"), **registry.reference(reference).env(cell, Path())}
-    words = (reference, cell.device, ",".join(precisions))
+    variables = {**thread_variables(), **allocator.variables("keep"), **cards.variables(card, cell, Path())}
+    words = (card.module, card.name, cell.device, ",".join(precisions))
     with beside(in_process, *words, returns=Peaks, variables=variables) as wait:
         return wait()
 
 
-def in_process(reference: str, device: Device, precisions: str) -> Peaks:
+def in_process(module: str, reference: str, device: Device, precisions: str) -> Peaks:
     """Measures here; imports the reference's framework."""
-    backend = registry.reference(reference)
+    backend = registry.reference(module, reference)
     wanted = msgspec.convert(precisions.split(","), list[Precision])
     return Peaks(
         machine=environment.machine_name(),

@@ -25,10 +25,9 @@ from typing import Any, get_args
 
 import msgspec
 
-from bench.core.backend import Backend
+from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell, Device, Precision, Scenario
 from bench.core.errors import unknown
-from bench.core.task import Task
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +63,14 @@ class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     cells: list[Table]
 
 
-def plan(suite: Suite, filters: Filters, task: Callable[[str], Task], backend: Callable[[str], Backend]) -> list[Cell]:
-    """The cells, the reference's first in each group, without doubles, in the suite's order.
+Tasks = Callable[[str], TaskCard]
+"""Looks a task up; raises WeighbridgeError, with a did-you-mean, where there is none."""
+Backends = Callable[[str], BackendCard]
+"""The same of backends."""
 
-    `task` and `backend` look a name up and raise `WeighbridgeError` with a did-you-mean where it is unknown.
-    """
+
+def plan(suite: Suite, filters: Filters, task: Tasks, backend: Backends) -> list[Cell]:
+    """The cells, the reference's first in each group, without doubles, in the suite's order."""
     _check_words(filters, task, backend)
     tables = _tables(suite, filters)
     cells = list(dict.fromkeys(cell for table in tables for cell in _cells(suite, table, filters, task)))
@@ -76,7 +78,7 @@ def plan(suite: Suite, filters: Filters, task: Callable[[str], Task], backend: C
     return sorted(cells, key=lambda cell: (groups[cell.group], cell.backend != suite.reference))
 
 
-def _check_words(filters: Filters, task: Callable[[str], Task], backend: Callable[[str], Backend]) -> None:
+def _check_words(filters: Filters, task: Tasks, backend: Backends) -> None:
     for name in filters.tasks:
         known = task(name)
         for preset in filters.presets:
@@ -137,7 +139,7 @@ def _widened(suite: Suite, filters: Filters) -> Table:
     )
 
 
-def _cells(suite: Suite, table: Table, filters: Filters, task: Callable[[str], Task]) -> list[Cell]:
+def _cells(suite: Suite, table: Table, filters: Filters, task: Tasks) -> list[Cell]:
     combinations: list[dict[str, Any]] = []
     for name, preset, scenario in product(table.tasks, table.presets, table.scenarios):
         known = task(name)

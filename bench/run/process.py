@@ -56,13 +56,20 @@ class WorkerFailed(Exception):
 
 
 class Worker:
-    """A `bench.run.worker` process and the pipes to it. `left_s` is what is left of its time: waiting for it spends it.
+    """A process that answers requests, as `bench.run.worker` does, and the pipes to it.
+
+    `left_s` is what is left of its time: waiting for it spends it.
 
     Answers come through a pipe of their own: whatever the process prints, from its first import on, is in its log.
     """
 
     def __init__(
-        self, variables: Mapping[str, str], log: Path, left_s: float, progress: Callable[[float], None]
+        self,
+        variables: Mapping[str, str],
+        log: Path,
+        left_s: float,
+        progress: Callable[[float], None] = lambda fraction: None,
+        module: str = "bench.run.worker",
     ) -> None:
         self.log, self.left_s, self.progress = log, left_s, progress
         self.kept = False
@@ -72,7 +79,7 @@ class Worker:
         ours, theirs = os.pipe()
         with log.open("wb") as printed:
             self.process = subprocess.Popen(
-                child.command("-m", "bench.run.worker", str(os.getpid()), str(theirs)),
+                child.command("-m", module, str(os.getpid()), str(theirs)),
                 stdin=subprocess.PIPE,
                 stdout=printed,
                 stderr=printed,

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
 from bench.scenarios.serve.requests import LoadRequest
 from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
@@ -20,13 +21,18 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
     cell: Cell
     root: Path
     files: dict[str, Path]
-    reference: str
+    task: TaskCard
+    reference: BackendCard
 
 
 class Open(msgspec.Struct, frozen=True, tag="open"):
     """Load a cell's model and stage its batch on the device."""
 
     cell: Cell
+    task: str
+    """The module that defines it."""
+    backend: str
+    """The module that defines it."""
     artefacts: Artefacts
     files: dict[str, Path]
 

@@ -1,101 +1,96 @@
 """Finds tasks, backends and suites by name: the two folders, then entry points of other distributions.
 
-Names come from file names, so that listing imports nothing: `image_classification.py` is `image-classification`.
-A module is imported when its name is asked for, and an import that fails is the caller's failure, never a gap.
+Names of modules come from file names, so that listing them imports nothing: `image_classification.py` is
+`image-classification`. What a module holds is read in a child process alone (`bench.run.describe`, `bench.run.worker`).
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import pkgutil
+import sys
 import tomllib
-from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
+from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from bench.core.backend import Backend, Reference
-from bench.core.errors import WeighbridgeError, unknown
+from bench.core.errors import unknown
 from bench.core.task import Task
 
-BACKENDS, TASKS = "backends", "tasks"
+Folder = Literal["backends", "tasks"]
+BACKENDS: Folder = "backends"
+TASKS: Folder = "tasks"
 
 
-@cache
-def module_names(folder: str) -> dict[str, str]:
-    """Name -> import path, of one of the two folders and of what other distributions plug into it."""
+def own_modules(folder: Folder) -> dict[str, str]:
+    """Name -> import path, of one of the two folders."""
     package = importlib.import_module(folder)
-    own = {info.name: f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
-    plugged = {entry.name: entry.value for entry in entry_points(group=f"weighbridge.{folder}")}
-    taken = own.keys() & plugged.keys()
-    if taken:
-        path = plugged[min(taken)]
-        raise WeighbridgeError(f"{path} takes the name {min(taken)!r} of {own[min(taken)]}; rename or uninstall it")
-    return {stem.replace("_", "-"): path for stem, path in (own | plugged).items()}
+    return {_name(info.name): f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
 
 
-@cache
-def backends() -> dict[str, Backend]:
-    """Every backend, by its own name. Importing them imports no framework."""
-    modules = [_imported("backend", path) for path in module_names(BACKENDS).values()]
-    found = [kind() for module in modules for kind in _concrete_backends(module)]
-    names = [each.name for each in found]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise WeighbridgeError(f"two backends are called {doubled[0]!r}; uninstall the distribution of one")
-    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+def plugged_modules(folder: Folder) -> list[tuple[str, str]]:
+    """Name and import path of what other distributions plug in; two of them may claim one name."""
+    return [(_name(entry.name), entry.value) for entry in entry_points(group=f"weighbridge.{folder}")]
 
 
-def _imported(kind: str, path: str) -> ModuleType:
-    """A module that was found by its file must import: leaving it out would hide what was asked for."""
+def _name(stem: str) -> str:
+    return stem.replace("_", "-")
+
+
+def imported(module: str) -> ModuleType:
+    """The module at an import path, or of a file, whose folder then serves the imports that nothing else does."""
+    return _from_file(Path(module)) if module.endswith(".py") else importlib.import_module(module)
+
+
+def _from_file(path: Path) -> ModuleType:
+    name = f"weighbridge_file_{path.stem}"
+    if name in sys.modules and sys.modules[name].__file__ == str(path):
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
+    sys.path.append(str(path.parent))
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
     try:
-        return importlib.import_module(path)
-    except ImportError as error:
-        raise WeighbridgeError(f"{kind} module {path} cannot be imported ({error}); mend or uninstall it") from error
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
 
 
-def _concrete_backends(module: ModuleType) -> list[type[Backend]]:
-    return [
-        kind
-        for _, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, Backend) and not inspect.isabstract(kind) and kind.__module__.startswith(module.__name__)
-    ]
+def backends_of(module: str) -> list[Backend]:
+    """The backends that a module defines. Importing them imports no framework."""
+    found = imported(module)
+    kinds = (kind for _, kind in inspect.getmembers(found, inspect.isclass) if issubclass(kind, Backend))
+    return [kind() for kind in kinds if not inspect.isabstract(kind) and kind.__module__.startswith(found.__name__)]
 
 
-def backend(name: str) -> Backend:
-    """The backend called `name`."""
-    known = backends()
-    if name not in known:
-        raise unknown("backend", name, (each.name for each in known.values() if not each.hidden))
-    return known[name]
+def tasks_of(module: str) -> list[Task]:
+    """The tasks that a module defines."""
+    return [value for value in vars(imported(module)).values() if isinstance(value, Task)]
 
 
-def reference(name: str) -> Reference:
-    """The backend called `name`, which must be one that others can be proven against."""
-    found = backend(name)
-    if not isinstance(found, Reference):
-        raise WeighbridgeError(f"{name!r} cannot be the reference: it makes no weights")
+def backend(module: str, name: str) -> Backend:
+    """The backend called `name` of a module."""
+    return next(each for each in backends_of(module) if each.name == name)
+
+
+def reference(module: str, name: str) -> Reference:
+    """The backend called `name` of a module, which others can be proven against."""
+    found = backend(module, name)
+    assert isinstance(found, Reference)
     return found
 
 
-@cache
-def tasks() -> dict[str, Task]:
-    """Every task, by name."""
-    modules = [_imported("task", path) for path in module_names(TASKS).values()]
-    found = [value for module in modules for value in vars(module).values() if isinstance(value, Task)]
-    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
-
-
-def task(name: str) -> Task:
-    """The task called `name`. Imports that task's module and no other, where the file name tells which."""
-    path = module_names(TASKS).get(name)
-    found = vars(_imported("task", path)).get("TASK") if path else None
-    if isinstance(found, Task) and found.name == name:
-        return found
-    if name not in tasks():
-        raise unknown("task", name, tasks())
-    return tasks()[name]
+def task(module: str, name: str) -> Task:
+    """The task called `name` of a module."""
+    return next(each for each in tasks_of(module) if each.name == name)
 
 
 def suite_names() -> list[str]:

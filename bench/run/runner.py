@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record, provenance
-from bench.measure import environment, memory
+from bench.measure import memory
+from bench.run import cards
 from bench.run.folders import Options
 from bench.run.group import Group
 from bench.run.jobs import Job, Planned, job
@@ -66,7 +66,7 @@ class Run:
     def contenders(self, cell: Cell) -> list[str]:
         """Who could be weighed here on the same: a reader must know who was not."""
         others = (msgspec.structs.replace(cell, backend=each.name) for each in self.job.visible)
-        able = (why_not(each, cell) is None for each, cell in zip(self.job.visible, others, strict=True))
+        able = (cards.why_not(each, cell) is None for each, cell in zip(self.job.visible, others, strict=True))
         return [each.name for each, can in zip(self.job.visible, able, strict=True) if can]
 
     def _weigh(self, cells: Sequence[Cell], made: Artefacts | WorkerFailed) -> Iterator[Record]:
@@ -81,7 +81,7 @@ class Run:
         except WeighbridgeError as error:
             return str(error)
         reference = self.job.backends[self.job.reference]
-        return why_not(self.job.backend(cell), cell) or not_installed(reference)
+        return cards.why_not(self.job.backend(cell), cell) or cards.not_installed(reference)
 
     def prepare(self, cells: Sequence[Cell]) -> dict[str, Artefacts | WorkerFailed]:
         """Every group's artefacts, from the reference, before anything is timed.
@@ -106,9 +106,9 @@ class Run:
 
     def _prepare_some(self, groups: dict[str, Cell], made: dict[str, Artefacts | WorkerFailed]) -> None:
         """Prepares groups in one process, in order, until the first failure."""
-        reference: Backend = self.job.backends[self.job.reference]
+        reference = self.job.backends[self.job.reference]
         first = next(iter(groups.values()))
-        variables = {**self.job.variables(), **reference.env(first, self.job.root / "compiled")}
+        variables = self.job.variables(first, self.job.root / "compiled")
         if self.job.host_limit_bytes is not None:  # the oracle is not what is weighed: it may take whatever is free
             variables |= memory.limit_variables(self.job.free_bytes())
         log = self.logs / f"{first.id}.prepare.log"
@@ -118,7 +118,11 @@ class Run:
                 self.watcher.phase("preparing the reference")
                 worker.left_s = self.job.time_limit_s
                 request = Prepare(
-                    cell=cell, root=self.job.root, files=self.job.files(cell.task), reference=self.job.reference
+                    cell=cell,
+                    root=self.job.root,
+                    files=self.job.files(cell.task),
+                    task=self.job.task(cell),
+                    reference=reference,
                 )
                 try:
                     made[group] = msgspec.convert(worker.ask(request), Artefacts, dec_hook=path_from)
@@ -138,17 +142,3 @@ def grouped(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def why_not(backend: Backend, cell: Cell) -> str | None:
-    """The reason to skip a cell, judged in the parent."""
-    return not_installed(backend) or backend.why_not(cell)
-
-
-def not_installed(backend: Backend) -> str | None:
-    """What a backend lacks, and what to type; None where it lacks nothing."""
-    absent = environment.missing(backend.requires)
-    if not absent:
-        return None
-    wanted = f"'weighbridge[{backend.extra}]'" if backend.extra else " ".join(absent)
-    return f"{backend.name} needs {', '.join(absent)}; type: python -m pip install {wanted}"

@@ -20,7 +20,6 @@ from bench.core.record import provenance
 from bench.core.trial import T
 from bench.run.jobs import Job
 from bench.run.process import Worker, WorkerFailed, living
-from bench.run.protocol import Open
 from bench.run.runner import Run, grouped
 from bench.run.watcher import Watcher
 from bench.scenarios.base import Ask, ParityError
@@ -81,13 +80,12 @@ class Study:
     def _talk(self, cell: Cell, made: Artefacts, converse: Converse, fields: dict[str, Any]) -> None:
         """Opens, shows parity, asks what the study asks, and closes. No figure of a wrong result is kept."""
         self.watcher.started(cell)
-        backend = self.job.backend(cell)
         with ExitStack() as stack:
             cache = stack.enter_context(compile_cache(self.job.root))
-            variables = {**self.job.variables(), **backend.env(cell, cache)}
+            variables = self.job.variables(cell, cache)
             log = self.run.logs / f"{cell.id}.study.log"
             worker = stack.enter_context(living(Worker(variables, log, self.job.time_limit_s, self.watcher.progress)))
-            opened = worker.ask(Open(cell=cell, artefacts=made, files=self.job.files(cell.task)))
+            opened = worker.ask(self.job.opening(cell, made))
             weighing = Weighing(cell, self.job.tier, self.watcher.phase)
             weighing.begin(worker.ask, opened)
             fields["environment"] = opened["environment"]

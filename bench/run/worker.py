@@ -7,12 +7,10 @@ descriptor that only this module knows: what libraries print can never be taken 
 
 from __future__ import annotations
 
-import ctypes
 import importlib
-import os
-import signal
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,8 +22,8 @@ from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure import allocator, clock, energy, environment, memory, parity, suspicion
-from bench.run import prepare, registry
-from bench.run.protocol import Answer, Open, Prepare, Request, encoder, request_decoder
+from bench.run import prepare, registry, serving
+from bench.run.protocol import Answer, Open, Prepare, Request, request_decoder
 from bench.scenarios.serve.answer import Service
 from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.steps.answer import batches
@@ -34,8 +32,6 @@ from bench.scenarios.varying_shapes.answer import Churning
 from bench.scenarios.varying_shapes.requests import Churn
 from bench.storage import prepared, score_cache
 from bench.storage.prepared import Artefacts
-
-PR_SET_PDEATHSIG = 1
 
 
 class Worker:
@@ -103,16 +99,18 @@ class Worker:
 
     def prepare(self, request: Prepare) -> dict[str, Any]:
         """Make the group's artefacts; progress is that of training, where there is any."""
-        reference, task = registry.reference(request.reference), registry.task(request.cell.task)
+        reference = registry.reference(request.reference.module, request.reference.name)
+        task = registry.task(request.task.module, request.task.name)
         self.oom_signs = reference.oom_signs
         made = prepare.ensure(request.root, task, request.cell, request.files, reference, self._progress)
-        prepared.remember(request.root, task, request.cell, request.files, reference, made)
+        prepared.remember(request.root, request.task, request.cell, request.files, request.reference, made)
         return msgspec.to_builtins(made, enc_hook=str)
 
     def open(self, request: Open) -> dict[str, Any]:
         """Load, stage, and tell the environment."""
         self.cell, self.files, self.artefacts = request.cell, request.files, request.artefacts
-        self.task, self.backend = registry.task(self.cell.task), registry.backend(self.cell.backend)
+        self.task = registry.task(request.task, self.cell.task)
+        self.backend = registry.backend(request.backend, self.cell.backend)
         self.oom_signs = self.backend.oom_signs
         model = self.task.models[self.cell.preset]
         for name in self.backend.imports(model):
@@ -234,19 +232,6 @@ class Worker:
         self.tell(Answer(progress=fraction))
 
 
-def die_with_parent(parent: int) -> None:
-    """Ask Linux to kill this process when its parent dies, however that happens; it may have died already."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        sys.exit(1)
-
-
-def answers_to(descriptor: int) -> TextIO:
-    """Open the pipe to the parent; processes that this one starts do not hold it open."""
-    os.set_inheritable(descriptor, False)
-    return os.fdopen(descriptor, "w", encoding="utf-8")
-
-
 def failure_kind(error: BaseException, oom_signs: tuple[str, ...]) -> str:
     """`oom` where memory ran out, else `crashed`."""
     text = str(error)
@@ -254,19 +239,10 @@ def failure_kind(error: BaseException, oom_signs: tuple[str, ...]) -> str:
     return "oom" if full else "crashed"
 
 
-def one_line(error: BaseException) -> str:
-    """An error's type and first line."""
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
-    return f"{type(error).__name__}: {text}"[:500]
-
-
 def serve(requests: TextIO, pipe: TextIO) -> None:
     """Answers requests until `close`, the end of the input, or a failure."""
 
-    def tell(answer: Answer) -> None:
-        pipe.write(encoder.encode(answer).decode() + "\n")
-        pipe.flush()
-
+    tell = partial(serving.tell, pipe)
     worker = Worker(tell)
     for line in requests:
         request = request_decoder.decode(line)
@@ -276,14 +252,13 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
             import traceback
 
             traceback.print_exc()
-            tell(Answer(failure=failure_kind(error, worker.oom_signs), reason=one_line(error)))
+            tell(Answer(failure=failure_kind(error, worker.oom_signs), reason=serving.one_line(error)))
             return
         if isinstance(request, Close):
             return
 
 
 if __name__ == "__main__":
-    die_with_parent(int(sys.argv[1]))
+    answers = serving.begin()
     memory.bound_host()
-    sys.stdout = sys.stderr  # in the log, both in the order of printing
-    serve(sys.stdin, answers_to(int(sys.argv[2])))
+    serve(sys.stdin, answers)

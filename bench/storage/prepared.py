@@ -20,9 +20,8 @@ import psutil
 from safetensors.numpy import load_file, save_file
 
 from bench.core.arrays import Arrays, Files, content_hash
-from bench.core.backend import Reference
+from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
-from bench.core.task import Task
 from bench.measure import environment
 from bench.storage.files import write_whole
 
@@ -82,15 +81,15 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-def _memo_path(root: Path, task: Task, cell: Cell, files: Files, reference: Reference) -> Path:
+def _memo_path(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Path:
     group = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
     names = {name: str(folder) for name, folder in files.items()}
-    code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(reference)))
+    code = environment.source_hash(*task.code, *reference.code)
     recipe = [task.version, task.models[cell.preset], task.recipe, names, code]
     return root / "prepared" / f"{content_hash([group, recipe])}.json"
 
 
-def remembered(root: Path, task: Task, cell: Cell, files: Files, reference: Reference) -> Artefacts | None:
+def remembered(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Artefacts | None:
     """A group's artefacts where this very code has made them before, found without starting a framework."""
     try:
         memo = msgspec.json.decode(
@@ -102,7 +101,7 @@ def remembered(root: Path, task: Task, cell: Cell, files: Files, reference: Refe
     return memo.artefacts if there else None
 
 
-def remember(root: Path, task: Task, cell: Cell, files: Files, reference: Reference, made: Artefacts) -> None:
+def remember(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard, made: Artefacts) -> None:
     """Notes a group's artefacts for `remembered`."""
     path = _memo_path(root, task, cell, files, reference)
     memo = Memo(artefacts=made, weights_stamp=_stamp(made.weights))

@@ -9,15 +9,15 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from backends.torch_nn import models as torch_models
 from bench.core import Cell, Cost, Session
-from bench.run import registry
-from bench.run.registry import backend
+from tests import nouns
 from tests.conftest import make_cell
+from tests.nouns import backend
 
 
 def opened(task: str, preset: str, cell: Cell, folder: Path) -> Session:
     from safetensors.numpy import save_file
 
-    spec = registry.task(task).models[preset]
+    spec = nouns.task(task).models[preset]
     module = torch_models.build(spec)
     weights = folder / "weights.safetensors"
     save_file({name: np.ascontiguousarray(array) for name, array in torch_models.state(module).items()}, weights)

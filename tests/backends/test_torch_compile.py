@@ -18,7 +18,7 @@ from backends.torch_compile import TorchCompile
 from backends.torch_compile_freezing import FROZEN, TorchCompileFreezing
 from backends.torch_eager import TorchEager
 from bench.core import Arrays, Backend, ModelSpec, Seeded
-from bench.run import registry
+from tests import nouns
 from tests.conftest import make_cell
 
 MLP = ModelSpec(
@@ -35,9 +35,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_backends_that_run_torch_are_one_camp() -> None:
-    found = {backend.camp for name, backend in registry.backends().items() if name.startswith("torch")}
+    found = {backend.camp for name, backend in nouns.backends().items() if name.startswith("torch")}
     assert found == {"torch"}
-    assert registry.backend("flax").camp != "torch"
+    assert nouns.backend("flax").camp != "torch"
 
 
 def facts(backend: Backend, weights: Path) -> dict[str, Any]:

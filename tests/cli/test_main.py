@@ -101,10 +101,10 @@ def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
 
 def test_the_doctor_knows_the_torchvision_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
     from bench.cli import doctor
-    from bench.run import registry
+    from bench.run import cards
 
     failed = subprocess.CompletedProcess([], 1, "", "RuntimeError: operator torchvision::nms does not exist")
     monkeypatch.setattr(doctor.subprocess, "run", lambda *words, **options: failed)
-    problem = doctor.import_problem(registry.backend("torch"))
+    problem = doctor.import_problem(cards.backend("torch"))
     assert problem is not None
     assert "type: uv pip install --reinstall torch torchvision" in problem

@@ -14,11 +14,11 @@ from safetensors.numpy import save_file
 
 from bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
 from bench.measure import parity
-from bench.run import registry
 from bench.run.runner import not_installed
+from tests import nouns
 from tests.conftest import make_cell
 
-BACKENDS = list(registry.backends().values())
+BACKENDS = list(nouns.backends().values())
 NAMES = [backend.name for backend in BACKENDS]
 MLP = ModelSpec(
     architecture="mlp", config={"in_features": 5, "hidden": [7, 6], "out_features": 1}, weights=Seeded(seed=3)
@@ -38,7 +38,7 @@ BATCH: Arrays = {"features": np.random.default_rng(0).normal(size=(6, 5)).astype
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    reference = registry.reference("torch")
+    reference = nouns.reference("torch")
     made: dict[str, Path] = {}
     for model in (MLP, LLAMA):
         made[model.architecture] = tmp_path_factory.mktemp("weights") / "weights.safetensors"
@@ -74,7 +74,7 @@ class TestEveryBackend:
         assert not_installed(backend) is None
 
     def test_it_computes_what_the_reference_computes(self, backend: Backend, weights: dict[str, Path]) -> None:
-        reference = registry.reference("torch")
+        reference = nouns.reference("torch")
         oracle = outputs(opened(reference, weights, precision="fp64"), BATCH)
         eager = outputs(opened(reference, weights), BATCH)
         verdict = parity.judge(outputs(opened(backend, weights), BATCH), eager, oracle, "", "fp32")
@@ -163,7 +163,7 @@ def test_generation_gives_the_references_tokens(backend: Backend, weights: dict[
         "input_ids": np.random.default_rng(1).integers(3, 97, (2, 9)),
         "new_tokens": np.asarray(6),
     }
-    expected = outputs(opened(registry.backend("torch"), weights, LLAMA, scenario="generate"), batch)
+    expected = outputs(opened(nouns.backend("torch"), weights, LLAMA, scenario="generate"), batch)
     session = opened(backend, weights, LLAMA, scenario="generate")
     found = outputs(session, batch)
     assert found["tokens"].tolist() == expected["tokens"].tolist()

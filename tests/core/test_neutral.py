@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.run import registry
+from tests import nouns
 
 ROOT = Path(str(bench.__file__)).parent
 FRAMEWORKS = {"torch", "torchvision", "jax", "jaxlib", "flax", "optax", "timm", "transformers", "triton", "onnxruntime"}
@@ -28,7 +28,7 @@ def texts(source: str) -> Iterator[str]:
 
 
 def test_no_text_of_bench_names_a_task_a_backend_or_a_framework() -> None:
-    names = ({*registry.backends(), *registry.tasks()} | FRAMEWORKS) - WORDS
+    names = ({*nouns.backends(), *nouns.tasks()} | FRAMEWORKS) - WORDS
     told = {
         f"{path.relative_to(ROOT)}: {text[:60]!r}"
         for path in ROOT.rglob("*.py")

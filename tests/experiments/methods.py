@@ -25,13 +25,14 @@ from bench.analysis.runs import reference_of
 from bench.cli.pytest_plugin import Quiet
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import QUICK
-from bench.run import jobs, registry
+from bench.run import jobs
 from bench.run.plan import Filters
 from bench.run.process import WorkerFailed
 from bench.run.protocol import path_from
 from bench.run.runner import Run
 from bench.storage import journals
 from bench.storage.prepared import Artefacts, turned
+from tests import nouns
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row
 
@@ -64,7 +65,7 @@ def opened(cell_text: str, made_text: str) -> Callable[[], None]:
     """In the fresh process: the backend's own session, and a step that returns when its work is done."""
     cell = msgspec.json.decode(cell_text, type=Cell)
     made = msgspec.json.decode(made_text, type=Artefacts, dec_hook=path_from)
-    session = registry.backend(cell.backend).open(registry.task(cell.task).models[cell.preset], made.weights, cell)
+    session = nouns.backend(cell.backend).open(nouns.task(cell.task).models[cell.preset], made.weights, cell)
     x = session.put(turned(made.rows(), cell.batch_size)[0])
     return lambda: session.sync(session.step(x))
 
@@ -86,7 +87,7 @@ def steps(way: others.Way, cell: Cell, made: Artefacts) -> list[float]:
     """Seconds of a cell's steps in a fresh process."""
     texts = {"cell": msgspec.json.encode(cell).decode(), "made": msgspec.json.encode(made, enc_hook=str).decode()}
     with tempfile.TemporaryDirectory() as cache:
-        variables: Mapping[str, str] = registry.backend(cell.backend).env(cell, Path(cache))
+        variables: Mapping[str, str] = nouns.backend(cell.backend).env(cell, Path(cache))
         return way(CODE.format(root=os.getcwd(), **texts), variables)  # noqa: PTH109 -- a text
 
 

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 
 from bench.core import Arrays, Backend, ModelSpec, Precision, Seeded, Session
 from bench.measure import parity
-from bench.run import registry
+from tests import nouns
 from tests.conftest import make_cell
 
 LLAMA = ModelSpec(
@@ -25,24 +25,24 @@ LLAMA = ModelSpec(
 )  # fmt: skip
 TOKENS = 70
 BATCH: Arrays = {"input_ids": np.random.default_rng(1).integers(3, 97, (2, 9)), "new_tokens": np.asarray(TOKENS)}
-GENERATING = [backend for backend in registry.backends().values() if "generate" in backend.scenarios]
+GENERATING = [backend for backend in nouns.backends().values() if "generate" in backend.scenarios]
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
-    save_file(registry.reference("torch").weights(LLAMA, {}, None), path)
+    save_file(nouns.reference("torch").weights(LLAMA, {}, None), path)
     return path
 
 
 @pytest.fixture(scope="module")
 def oracle(weights: Path) -> Arrays:
-    return generated(opened(registry.backend("torch"), weights, "fp64"), BATCH)
+    return generated(opened(nouns.backend("torch"), weights, "fp64"), BATCH)
 
 
 @pytest.fixture(scope="module")
 def reference(weights: Path, oracle: Arrays) -> Arrays:
-    return generated(opened(registry.backend("torch"), weights, "bf16"), following(oracle["tokens"]))
+    return generated(opened(nouns.backend("torch"), weights, "bf16"), following(oracle["tokens"]))
 
 
 def opened(backend: Backend, weights: Path, precision: Precision = "fp32") -> Session:
@@ -70,7 +70,7 @@ class TestEveryBackendThatGenerates:
 
     def test_another_text_is_what_the_reference_says_of_it(self, backend: Backend, weights: Path) -> None:
         text = following(np.random.default_rng(2).integers(3, 97, (2, 80)), 67)
-        expected = generated(opened(registry.backend("torch"), weights), text)
+        expected = generated(opened(nouns.backend("torch"), weights), text)
         found = generated(opened(backend, weights), text)
         assert found["tokens"].shape == (2, 67)
         assert (found["tokens"] != text["follow"][:, :67]).any()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.core import Cell, WeighbridgeError
-from bench.run import registry
+from bench.run import cards
 from bench.run.plan import Filters, Suite, Table, plan
 
 SUITE = Suite(
@@ -24,7 +24,7 @@ SUITE = Suite(
 
 
 def cells(**filters: Any) -> list[Cell]:
-    return plan(SUITE, Filters(**filters), registry.task, registry.backend)
+    return plan(SUITE, Filters(**filters), cards.task, cards.backend)
 
 
 def named(found: list[Cell]) -> set[tuple[str, str, str]]:

@@ -17,8 +17,9 @@ from rich.console import Console
 from bench.analysis import runs
 from bench.cli import run
 from bench.core import WeighbridgeError
+from bench.core.card import BackendCard
 from bench.core.record import Record
-from bench.run import jobs, registry
+from bench.run import cards, jobs
 from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
@@ -66,7 +67,7 @@ def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
     records = weigh(planned, tmp_path, time_limit_s=8.0 if fault == "hang" else 60.0)
     assert [(record.cell.batch_size, record.status) for record in records] == [(1, status), (4, "ok")]
     assert reason in records[0].reason
-    assert runs.failed(records, Filters())
+    assert runs.failed(records, [])
     monkeypatch.delenv("WEIGHBRIDGE_FAKE_FAULT")
     again = weigh(planned, tmp_path, resume=True, retry_failed=True)
     assert sorted(record.status for record in again) == ["ok", "ok"]
@@ -83,25 +84,26 @@ def test_resume_redoes_nothing(planned: Planned, tmp_path: Path) -> None:
 
 
 def test_a_missing_package_skips_with_the_command_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake = type(registry.backend("fake"))
-    absent = type("Absent", (fake,), {"name": "absent", "requires": ("no_such_module",), "extra": "absent"})()
-    monkeypatch.setattr(registry, "backends", lambda: {"fake": registry.reference("fake"), "absent": absent})
-    monkeypatch.setattr(
-        registry, "backend", {"fake": fake(), "absent": absent}.__getitem__
-    )  # fmt: skip
+    fake = cards.backend("fake")
+    lacks = {"name": "absent", "requires": ("no_such_module",), "extra": "absent"}
+    known = {"fake": fake, "absent": msgspec.structs.replace(fake, **lacks)}
+    monkeypatch.setattr(cards, "backends", lambda: known)
     planned = Planned(cells=[make_cell("absent")], reference="fake")
     (record,) = weigh(planned, tmp_path)
     assert record.status == "skipped"
     assert record.reason == "absent needs no_such_module; type: python -m pip install 'weighbridge[absent]'"
-    assert runs.failed([record], Filters(backends=["absent"]))
-    assert not runs.failed([record], Filters())
+    assert runs.failed([record], ["absent"])
+    assert not runs.failed([record], [])
 
 
-def test_a_backend_module_that_cannot_be_imported_fails_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry.backends.cache_clear()
-    monkeypatch.setattr(registry, "module_names", lambda folder: {"broken": "tests.no_such_module"})
-    with pytest.raises(WeighbridgeError, match=r"backend module tests\.no_such_module cannot be imported"):
-        registry.backends()
+def test_a_backend_that_cannot_be_read_skips_its_cells_with_the_reason(
+    planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {**cards.backends(), "broken": BackendCard(name="broken", module="", problem="broken cannot be read")}
+    monkeypatch.setattr(cards, "backends", lambda: known)
+    planned = msgspec.structs.replace(planned, cells=[*planned.cells, make_cell("broken", batch_size=4)])
+    found = {record.cell.backend: (record.status, record.reason) for record in weigh(planned, tmp_path)}
+    assert found == {"fake": ("ok", ""), "broken": ("skipped", "broken cannot be read")}
 
 
 def test_data_that_cannot_be_had_skips_its_tasks_only(
@@ -150,14 +152,18 @@ def wait_for_children(pid: int) -> list[psutil.Process]:
     raise AssertionError("the parent never started a worker")
 
 
-def test_the_parent_imports_no_framework() -> None:
+def test_the_parent_imports_no_framework_no_backend_and_no_task(tmp_path: Path) -> None:
     code = (
-        "import sys; from bench.cli import doctor, main, run; from bench.run import registry; "
-        "registry.backends(); registry.tasks(); "
-        "print([name for name in ('torch', 'jax', 'flax', 'transformers', 'timm') if name in sys.modules])"
+        "import sys; from pathlib import Path; from bench.cli import console, doctor, main, run; "
+        "from bench.run import folders, jobs; from bench.run.plan import Filters; "
+        "doctor.listing(); doctor.examine(); planned = jobs.prepare('fake', Filters()); "
+        f"run.weigh(planned, folders.Options(out=Path({str(tmp_path)!r})), console.err); "
+        "print([name for name in sys.modules if name.startswith(('backends.', 'tasks.')) "
+        "or name in ('torch', 'jax', 'flax', 'transformers', 'timm')])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
+    assert {record.status for record in journals.load(tmp_path)} == {"ok"}
 
 
 def test_records_of_a_run_survive_a_round_trip(planned: Planned, tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ from bench.analysis import ratios
 from bench.cli.main import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
 from bench.report.sections import serve as words
-from bench.run import registry, serve
-from bench.run.registry import task
+from bench.run import serve
 from bench.scenarios.serve import measure, pipe, server, stopping
 from bench.scenarios.serve.answer import Service
 from bench.scenarios.serve.audit import Audited
@@ -22,7 +21,9 @@ from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.serve.result import Loaded, Rated, Serving, Streamed
 from bench.scenarios.serve.server import Policy
 from bench.storage import studies
+from tests import nouns
 from tests.conftest import make_cell
+from tests.nouns import task
 
 RUN = ["load", "--suite", "fake", "--batch-sizes", "8"]
 
@@ -275,7 +276,7 @@ def test_a_service_that_answers_otherwise_under_load_or_remembers_fails_its_audi
     features = np.random.default_rng(0).normal(size=(40, 5)).astype(np.float32)
     examples = Examples(inputs={"features": features}, targets={})
     service = Service(
-        make_cell(batch_size=4), registry.backend("fake"), task("tabular-regression"), Summing(**changes), examples
+        make_cell(batch_size=4), nouns.backend("fake"), task("tabular-regression"), Summing(**changes), examples
     )
     for request in (Stage(most=4), Stream(samples=1, fewest=50, seconds=0.01), Offline(seconds=0.1)):
         service.reply(request)
@@ -288,7 +289,7 @@ def test_a_service_that_answers_otherwise_under_load_or_remembers_fails_its_audi
 def test_a_batch_is_padded_only_where_a_shape_is_a_program(
     program_a_shape: bool, sizes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backend = registry.backend("fake")
+    backend = nouns.backend("fake")
     monkeypatch.setattr(type(backend), "compiles", True)
     monkeypatch.setattr(type(backend), "program_a_shape", program_a_shape)
     examples = Examples(inputs={"features": np.zeros((8, 5), np.float32)}, targets={})

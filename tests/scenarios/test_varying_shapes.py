@@ -16,7 +16,7 @@ from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
 from bench.core.record import Parity
 from bench.measure import parity
 from bench.report.sections import varying_shapes as told
-from bench.run import folders, jobs, registry
+from bench.run import folders, jobs
 from bench.run import varying_shapes as run_varying_shapes
 from bench.run.plan import Filters
 from bench.scenarios.base import Ask
@@ -27,6 +27,7 @@ from bench.scenarios.varying_shapes.requests import Churn, Passed
 from bench.scenarios.varying_shapes.result import Churned, cost, total_s
 from bench.storage import packages
 from bench.storage.journals import append
+from tests import nouns
 from tests.conftest import Silent, make_cell
 
 COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001
@@ -250,7 +251,7 @@ def test_a_task_of_one_shape_is_a_wrong_request() -> None:
 
 @pytest.mark.parametrize("name", ["semantic-search", "text-generation"])
 def test_real_rows_vary_are_the_same_every_time_and_fit_the_model(name: str) -> None:
-    task = registry.task(name)
+    task = nouns.task(name)
     assert task.varying is not None
     files = packages.files(task.packages)
     rows, again = task.varying(files, "small"), task.varying(files, "small")

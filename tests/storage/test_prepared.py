@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from bench.core import Arrays, Cell, Device, Files, ModelSpec, Precision, Reference, Session, Task, Training, Work
-from bench.run import prepare, registry
+from bench.run import prepare
+from bench.run.describe import backend_card, task_card
 from bench.storage import prepared
 from bench.storage.prepared import Artefacts
+from tests import nouns
 from tests.conftest import make_cell
 
 UNSAVABLE = {"fine": np.zeros(3), "objects": np.array([object()])}
@@ -25,7 +28,7 @@ class Counting(Reference):
     name = "fake"
 
     def __init__(self) -> None:
-        self.fake = registry.reference("fake")
+        self.fake = nouns.reference("fake")
         self.made = 0
         self.opened: list[Cell] = []
 
@@ -51,7 +54,7 @@ def reference() -> Counting:
 
 @pytest.fixture
 def task() -> Task:
-    return registry.task("tabular-regression")
+    return nouns.task("tabular-regression")
 
 
 def ensure(root: Path, task: Task, cell: Cell, reference: Reference) -> Artefacts:
@@ -247,11 +250,20 @@ def test_rows_are_drawn_by_the_seed() -> None:
     assert not np.array_equal(first, np.sort(first))
 
 
+MODULE = "made.up"
+
+
+def remembered(
+    root: Path, task: Task, cell: Cell, reference: Reference, files: Files = MappingProxyType({})
+) -> Artefacts | None:
+    return prepared.remembered(root, task_card(task, MODULE), cell, files, backend_card(reference, MODULE))
+
+
 @pytest.fixture
 def made(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> Artefacts:
     """Artefacts that are there and noted."""
     found = ensure(tmp_path, task, cell, reference)
-    prepared.remember(tmp_path, task, cell, {}, reference, found)
+    prepared.remember(tmp_path, task_card(task, MODULE), cell, {}, backend_card(reference, MODULE), found)
     return found
 
 
@@ -259,10 +271,10 @@ def test_what_was_made_is_remembered_without_the_reference(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts
 ) -> None:
     reference.opened.clear()
-    assert prepared.remembered(tmp_path, task, cell, {}, reference) == made
+    assert remembered(tmp_path, task, cell, reference) == made
     assert not reference.opened
     on_another = make_cell("another", device="cuda")
-    assert prepared.remembered(tmp_path, task, on_another, {}, reference) == made
+    assert remembered(tmp_path, task, on_another, reference) == made
     assert not list((tmp_path / "prepared").glob("*.partial"))
 
 
@@ -270,23 +282,23 @@ def test_what_was_made_is_remembered_without_the_reference(
 def test_another_group_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, made: Artefacts, changes: dict[str, object]
 ) -> None:
-    assert prepared.remembered(tmp_path, task, make_cell(**changes), {}, reference) is None  # type: ignore[arg-type]
+    assert remembered(tmp_path, task, make_cell(**changes), reference) is None  # type: ignore[arg-type]
 
 
 def test_another_task_data_or_code_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def remembered(task: Task, files: Files) -> Artefacts | None:
-        return prepared.remembered(tmp_path, task, cell, files, reference)
+    def of(task: Task, files: Files) -> Artefacts | None:
+        return remembered(tmp_path, task, cell, reference, files)
 
     assert task.recipe is not None
     recipe = msgspec.structs.replace(task.recipe, epochs=task.recipe.epochs + 1)
-    assert remembered(task, {}) == made
-    assert remembered(replace(task, version=task.version + 1), {}) is None
-    assert remembered(replace(task, recipe=recipe), {}) is None
-    assert remembered(task, {"data": tmp_path}) is None
+    assert of(task, {}) == made
+    assert of(replace(task, version=task.version + 1), {}) is None
+    assert of(replace(task, recipe=recipe), {}) is None
+    assert of(task, {"data": tmp_path}) is None
     monkeypatch.setattr(prepared.environment, "source_hash", lambda *files: "changed")
-    assert remembered(task, {}) is None
+    assert of(task, {}) is None
 
 
 def test_weights_that_were_changed_or_lost_are_not_remembered(
@@ -294,9 +306,9 @@ def test_weights_that_were_changed_or_lost_are_not_remembered(
 ) -> None:
     content = made.weights.read_bytes()
     made.weights.write_bytes(content[:-1] + b"\x00")
-    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
+    assert remembered(tmp_path, task, cell, reference) is None
     made.weights.unlink()
-    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
+    assert remembered(tmp_path, task, cell, reference) is None
 
 
 @pytest.mark.parametrize("name", ["batch", "reference", "oracle"])
@@ -304,7 +316,7 @@ def test_a_lost_file_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, name: str
 ) -> None:
     (made.folder / f"{name}.safetensors").unlink()
-    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
+    assert remembered(tmp_path, task, cell, reference) is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}"])
@@ -313,4 +325,4 @@ def test_a_damaged_note_is_none(
 ) -> None:
     (note,) = (tmp_path / "prepared").iterdir()
     note.write_bytes(content)
-    assert prepared.remembered(tmp_path, task, cell, {}, reference) is None
+    assert remembered(tmp_path, task, cell, reference) is None

@@ -6,11 +6,11 @@ import pytest
 
 from bench.core import Cell
 from bench.measure import environment
-from bench.run import registry
 from bench.storage import score_cache
+from tests import nouns
 from tests.conftest import make_cell
 
-TASK = registry.task("tabular-regression")
+TASK = nouns.task("tabular-regression")
 
 
 class Measured:
@@ -30,7 +30,7 @@ def measure() -> Measured:
 
 
 def ask(folder: Path, measure: Measured, cell: Cell | None = None) -> dict[str, object]:
-    return score_cache.remembered(cell or make_cell(), TASK, registry.backend("fake"), folder, measure)
+    return score_cache.remembered(cell or make_cell(), TASK, nouns.backend("fake"), folder, measure)
 
 
 def test_a_score_is_measured_once(tmp_path: Path, measure: Measured) -> None:
@@ -94,5 +94,5 @@ def test_a_measurement_that_fails_is_not_remembered(tmp_path: Path, measure: Mea
         raise RuntimeError("no")
 
     with pytest.raises(RuntimeError):
-        score_cache.remembered(make_cell(), TASK, registry.backend("fake"), tmp_path, fail)
+        score_cache.remembered(make_cell(), TASK, nouns.backend("fake"), tmp_path, fail)
     assert ask(tmp_path, measure)["score"] == {"r2": 1.5}

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from bench.core import Arrays, Examples, Files, Task, Trained, arrays_hash, metrics
-from bench.run import registry
 from bench.storage import packages
 from tasks import image_classification, semantic_search, tabular_regression, text_generation
+from tests import nouns
 
-TASKS = registry.tasks()
+TASKS = nouns.tasks()
 NAMES = sorted(TASKS)
 FRAMEWORKS = ("torch", "jax", "flax", "timm", "transformers", "tensorflow", "sklearn", "pandas")
 

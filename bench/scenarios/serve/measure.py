@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
+from bench.core.card import TaskCard
 from bench.core.cell import Cell
-from bench.core.task import Task
 from bench.scenarios.base import Ask
 from bench.scenarios.serve import rate, stopping
 from bench.scenarios.serve.audit import Audited
@@ -62,7 +62,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 class Conversation:
     """What is asked of one cell's worker."""
 
-    def __init__(self, cell: Cell, task: Task, asked: Asked, ask: Ask, phase: Callable[[str], None]) -> None:
+    def __init__(self, cell: Cell, task: TaskCard, asked: Asked, ask: Ask, phase: Callable[[str], None]) -> None:
         self.cell, self.asked, self.ask, self.phase = cell, asked, ask, phase
         self.policy = Policy(most=cell.batch_size, queue=asked.queue, linger_s=asked.linger_s)
         self.bound_s = asked.bound_s or task.latency_bound_s

@@ -1,0 +1,65 @@
+"""What a process that runs nobody's code knows of a task or a backend: plain values, described by a child process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from bench.core.cell import Device, Precision, Preset, Scenario
+from bench.core.task import Family, ModelSpec, Recipe, Target
+
+
+class BackendCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A backend; see `Backend`, whose class variables these are."""
+
+    name: str
+    module: str
+    """An import path, or the path of a file that ends in `.py`."""
+    problem: str = ""
+    """Why it cannot be described, in one line. It can then do nothing, and its name is its module's."""
+    code: tuple[Path, ...] = ()
+    """Source files that its figures hang on."""
+    reference: bool = False
+    """Whether others can be proven against it."""
+    extra: str = ""
+    requires: tuple[str, ...] = ()
+    distributions: tuple[str, ...] = ()
+    devices: tuple[Device, ...] = ()
+    scenarios: tuple[Scenario, ...] = ()
+    precisions: tuple[Precision, ...] = ()
+    compiles: bool = False
+    program_a_shape: bool = False
+    camp: str = ""
+    hidden: bool = False
+    import_fixes: dict[str, str] = {}
+
+
+class TaskCard(msgspec.Struct, frozen=True, kw_only=True):
+    """A task; see `Task`, whose plain fields these are."""
+
+    name: str
+    module: str
+    """An import path, or the path of a file that ends in `.py`."""
+    code: tuple[Path, ...]
+    """Source files that its figures hang on."""
+    family: Family
+    version: int
+    models: dict[Preset, ModelSpec]
+    target: Target
+    baseline: Target
+    scenarios: tuple[Scenario, ...]
+    batch_size: dict[Preset, int]
+    generate_batch_size: int
+    recipe: Recipe | None
+    packages: tuple[str, ...]
+    source: str
+    licence: str
+    item: str
+    latency_bound_s: float
+    varies: bool
+    """Whether it has examples in their natural lengths."""
+
+    def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
+        """The batch size of a cell where a plan names none."""
+        return self.generate_batch_size if scenario == "generate" else self.batch_size[preset]
