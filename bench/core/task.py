@@ -37,7 +37,7 @@ class Seeded(msgspec.Struct, frozen=True, tag="seeded"):
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     """A model that any backend can build: an architecture, its arguments, and where its values come from.
 
-    `architecture` names a builder in `backends/torch_nn/models.py` and a file in `backends/flax_nnx/models/`.
+    `architecture` names a file in `backends/torch_nn/architectures/` and one in `backends/flax_nnx/models/`.
     """
 
     architecture: str

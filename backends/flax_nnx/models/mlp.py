@@ -1,4 +1,4 @@
-"""Twin of `backends.torch_nn.models.MLP`: linear, optional LayerNorm and activation for each width; a head."""
+"""Twin of `backends.torch_nn.architectures.mlp`: linear, optional LayerNorm and activation for each width; a head."""
 
 from __future__ import annotations
 
