@@ -11,11 +11,10 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import gate, history, runs, summary
-from bench.cli.console import Json, err, out, print_json
+from bench.cli.console import Json, err, out, print_json, print_table
 from bench.cli.thresholds import thresholds
 from bench.core.errors import WeighbridgeError
 from bench.measure import environment
@@ -36,16 +35,6 @@ def register(app: typer.Typer) -> None:
     app.command("compare")(compare_command)
     app.command("history")(history_command)
     app.add_typer(baseline_app, name="baseline")
-
-
-def print_table(headings: tuple[str, ...], rows: list[list[str]], colours: dict[str, str] | None = None) -> None:
-    """Rows of text, never parsed as mark-up; a row's first text chooses its colour."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(text, style=(colours or {}).get(row[0], "")) for text in row))
-    out.print(table)
 
 
 def compare_command(
@@ -88,7 +77,7 @@ def show(outcome: gate.Outcome, json: bool, markdown: bool) -> None:
         return None
     rows, more = changes.shown(outcome, MOST_ROWS)
     if rows:
-        print_table(changes.HEADINGS, rows, COLOURS)
+        print_table(changes.HEADINGS, rows, style=lambda row: COLOURS.get(str(row[0]), ""))
     if more:
         out.print(f"… and {more:,} more (--json has all)")
     for text in outcome.warnings:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Container, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from bench.core.errors import WeighbridgeError
 from bench.run.plan import Filters
@@ -64,12 +68,46 @@ def filters(asked: Request, **fixed: Any) -> Filters:
         "tasks": words(chosen["tasks"]),
         "backends": words(chosen["backends"]),
         "scenarios": words(chosen.get("scenarios", "")),
-        "precisions": words(chosen["precisions"]),
+        "precisions": words(chosen.get("precisions", "")),
         "batch_sizes": sizes(chosen.get("batch-sizes", "")),
-        "presets": words(chosen["preset"]),
+        "presets": words(chosen.get("preset", "")),
         "device": chosen["device"],
     }
     return Filters(**found | fixed)
+
+
+def print_table(
+    headings: Sequence[str],
+    lines: Iterable[Sequence[object]],
+    whole: Container[int] = (),
+    style: Callable[[Sequence[object]], str] = lambda line: "",
+) -> None:
+    """Print lines under their headings; text is shown as it is. Columns in `whole` are never wrapped."""
+    table = Table(box=None, header_style="bold", pad_edge=False, show_header=any(headings))
+    for at, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=at in whole)
+    for line in lines:
+        table.add_row(*(Text(_text(value), style=style(line)) for value in line))
+    out.print(table)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
+
+
+@contextmanager
+def interruptible(how: str) -> Generator[None]:
+    """End an interrupted command with exit code 130 and one line that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        err.print(Text(f"weighbridge: interrupted; {how} to go on"))
+        raise typer.Exit(130) from None
+
+
+SAME_COMMAND = "type the same command with --resume"
 
 
 def print_json(value: Any) -> None:

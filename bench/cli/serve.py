@@ -11,7 +11,6 @@ from typing import Annotated, Any, get_args
 
 import msgspec
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from bench.cli import console
@@ -27,6 +26,7 @@ from bench.cli.console import (
     err,
     out,
     print_json,
+    print_table,
     words,
 )
 from bench.cli.progress import Display
@@ -111,17 +111,14 @@ def _kinds(text: str) -> list[Kind]:
 def weigh_showing_progress(planned: jobs.Planned, options: folders.Options, asked: Asked) -> tuple[Path, list[Loaded]]:
     """Drives what is not done yet; returns the folder and every record of its journal, the reference's first."""
     with folders.study_journal(options, JOURNAL, Loaded, err) as (journal, known):
-        done = {trial.cell for trial in known}
-        todo = [cell for cell in planned.cells if cell not in done]
+        weighed = {trial.cell for trial in known}
+        todo = [cell for cell in planned.cells if cell not in weighed]
         job = jobs.job(planned, options.time_limit_s, options.tier)
-        with Display(err, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
-            try:
-                for trial in weigh(job, journal, display, todo, asked):
-                    reason = f": {trial.reason}" if trial.reason else ""
-                    display.passed(f"{trial.cell}  {trial.status}{reason}")
-            except KeyboardInterrupt:
-                err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
-                raise typer.Exit(130) from None
+        done, how = len(planned.cells) - len(todo), f"add --resume --out {journal.parent}"
+        with Display(err, done=done, total=len(planned.cells)) as display, console.interruptible(how):
+            for trial in weigh(job, journal, display, todo, asked):
+                reason = f": {trial.reason}" if trial.reason else ""
+                display.passed(f"{trial.cell}  {trial.status}{reason}")
         every = studies.load(journal, Loaded)
         return journal.parent, sorted(every, key=lambda trial: trial.cell.backend != planned.reference)
 
@@ -130,9 +127,4 @@ def show(trials: list[Loaded], reference: str) -> None:
     """A block a cell; text is shown as it is."""
     for name, lines in serve.blocks(trials, reference):
         out.print(Text(name, style="bold"))
-        table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        for heading, text in lines:
-            table.add_row(Text(f"  {heading}"), Text(text))
-        out.print(table)
+        print_table(["", ""], [(f"  {heading} ", text) for heading, text in lines], whole=[0])

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import knee, ratios
@@ -29,6 +28,7 @@ from bench.cli.console import (
     err,
     out,
     print_json,
+    print_table,
 )
 from bench.cli.progress import Display
 from bench.core.effort import tier
@@ -91,12 +91,9 @@ def sweep_command(
     options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
     if plan:
         cells = planners.planned(planned.cells, most)
-        return print_json(cells) if json else _print([[str(cell)] for cell in cells], ["cell"])
-    try:
+        return print_json(cells) if json else print_table(["cell"], [[str(cell)] for cell in cells])
+    with console.interruptible(console.SAME_COMMAND):
         done = weigh(planned, options, most, limit)
-    except KeyboardInterrupt:
-        err.print(Text("weighbridge: interrupted; type the same command with --resume to go on"))
-        raise typer.Exit(130) from None
     found = knee.curves(ratios.rows(done.records, planned.reference), most)
     print_json(summaries(found)) if json else _show(found)
     err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', 'sweep.md', *write.REPORTS))})"))
@@ -165,15 +162,7 @@ def summaries(curves: Sequence[Curve]) -> list[dict[str, object]]:
 def _show(curves: Sequence[Curve]) -> None:
     for title, alike in groupby(curves, key=lambda each: section.title(each.first)):
         out.print(Text(title, style="bold cyan"))
-        _print([line for each in alike for line in section.lines(each)], section.COLUMNS)
+        whole = [at for at, heading in enumerate(section.COLUMNS) if heading not in MAY_WRAP]
+        print_table(section.COLUMNS, [line for each in alike for line in section.lines(each)], whole)
     for each in curves:
         out.print(Text(section.sentence(each)))
-
-
-def _print(rows: Sequence[Sequence[str]], headings: Sequence[str]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold", no_wrap=heading not in MAY_WRAP)
-    for row in rows:
-        table.add_row(*(Text(text) for text in row))
-    out.print(table)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, words
+from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, err, out, print_json, print_table, words
 from bench.cli.progress import Display
 from bench.core.effort import QUICK
 from bench.core.errors import WeighbridgeError
@@ -88,14 +87,11 @@ def weigh_showing_progress(
         _same_work(journal, known, batches)
         job = jobs.job(planned, options.time_limit_s, QUICK)
         done = sum(trial.cell in planned.cells for trial in known)
-        with Display(err, done=done, total=STRATEGIES * len(planned.cells)) as display:
-            try:
-                for trial in weigh(job, journal, display, planned.cells, batches, passes, known):
-                    reason = f": {trial.reason}" if trial.reason else ""
-                    display.passed(f"{trial.cell}, {trial.strategy}  {trial.status}{reason}")
-            except KeyboardInterrupt:
-                err.print(Text(f"weighbridge: interrupted; add --resume --out {journal.parent} to go on"))
-                raise typer.Exit(130) from None
+        total, how = STRATEGIES * len(planned.cells), f"add --resume --out {journal.parent}"
+        with Display(err, done=done, total=total) as display, console.interruptible(how):
+            for trial in weigh(job, journal, display, planned.cells, batches, passes, known):
+                reason = f": {trial.reason}" if trial.reason else ""
+                display.passed(f"{trial.cell}, {trial.strategy}  {trial.status}{reason}")
         return journal.parent, studies.load(journal, Churned)
 
 
@@ -114,11 +110,7 @@ def show(trials: list[Churned], passes: int) -> None:
     for cell, sentence, rows in varying_shapes.tables(trials, passes):
         out.print(Text(str(cell), style="bold"))
         out.print(Text(f"  {sentence}"))
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in varying_shapes.NARROW:
-            table.add_column(heading, overflow="fold", no_wrap=heading == "strategy")
-        for line in rows:
-            table.add_row(*map(Text, varying_shapes.narrow(line)))
-        out.print(table)
+        strategy = varying_shapes.NARROW.index("strategy")
+        print_table(varying_shapes.NARROW, [varying_shapes.narrow(line) for line in rows], whole=[strategy])
         for line in varying_shapes.below([trial for trial in trials if trial.cell == cell]):
             out.print(Text(f"  {line}"))

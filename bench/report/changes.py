@@ -10,7 +10,7 @@ import msgspec
 from bench.analysis.gate import Change, Kind, Metric, Outcome
 from bench.analysis.summary import Summary
 from bench.measure import statistics
-from bench.report.markdown import escape
+from bench.report.markdown import escape, grid
 from bench.report.units import percent, seconds, size
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)
@@ -111,11 +111,9 @@ def limits(outcome: Outcome) -> str:
 def markdown(outcome: Outcome) -> str:
     """For a pull request: the verdict, what changed, what it was held against."""
     rows, more = shown(outcome, MOST_ROWS)
-    head = ["| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS)]
-    lines = ["| " + " | ".join(escape(text) for text in row) + " |" for row in rows]
     parts = [
         f"## Weighbridge: {escape(headline(outcome))}",
-        "\n".join(head + lines) if rows else "",
+        grid(HEADINGS, [map(escape, row) for row in rows]) if rows else "",
         f"… and {more:,} more" if more else "",
         "\n".join(f"- {escape(text)}" for text in outcome.warnings),
         limits(outcome),

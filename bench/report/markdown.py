@@ -24,11 +24,13 @@ def escape(text: str) -> str:
 def table(rows: Sequence[Row]) -> str:
     """The Markdown table alone. A row that fails the quality gate, or is implausible, has its figures struck out."""
     columns = used(list(rows))
-    lines = ["| " + " | ".join(column.title for column in columns) + " |", "|" + " --- |" * len(columns)]
-    for row in rows:
-        texts = [_cell(row, column) for column in columns]
-        lines.append("| " + " | ".join(texts) + " |")
-    return "\n".join(lines)
+    return grid([column.title for column in columns], [[_cell(row, column) for column in columns] for row in rows])
+
+
+def grid(headings: Sequence[str], lines: Iterable[Iterable[str]]) -> str:
+    """A Markdown table of texts that are Markdown already: see `escape`."""
+    rows = [headings, ["---"] * len(headings), *lines]
+    return "\n".join(f"| {' | '.join(texts)} |" for texts in rows)
 
 
 def _cell(row: Row, column: Column) -> str:
@@ -62,8 +64,7 @@ def render(overview: Overview) -> str:
 def by_processor(found: Processors) -> str:
     """The sentence, and ratios on each processor."""
     more = f"\n\n… and {found.left_out:,} more; report.csv has them." if found.left_out else ""
-    lines = [found.columns, ["---"] * len(found.columns), *found.lines]
-    drawn = "\n".join(f"| {' | '.join(map(escape, texts))} |" for texts in lines)
+    drawn = grid([*map(escape, found.columns)], [map(escape, texts) for texts in found.lines])
     return f"## {found.title}\n\n{escape(found.sentence)}\n\n{drawn}{more}"
 
 

@@ -179,7 +179,7 @@ class Studies:
                 yield kind(cell=cell, status="oom", reason="full", **given)
                 continue
             churning = Churning(cell, Compiling(), ROWS)
-            found = converse(cell, lambda request, churning=churning: msgspec.to_builtins(churning.churn(request)))
+            found = converse(cell, churning.churn)
             yield kind(cell=cell, status="ok", parity=PARITY, **{**given, **found})
 
 
@@ -321,4 +321,4 @@ def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
     append(tmp_path / result.JOURNAL, trial)
     planned = jobs.prepare("fake", Filters())
     with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
-        varying_shapes.weigh(planned, folders.Options(out=tmp_path, resume=True), 40, 100)
+        varying_shapes.weigh_showing_progress(planned, folders.Options(out=tmp_path, resume=True), 40, 100)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from bench.analysis import ratios
 from bench.measure import sides
-from bench.report.markdown import escape
+from bench.report.markdown import escape, grid
 from bench.report.units import number, percent, seconds
 from bench.scenarios.serve import stopping
 from bench.scenarios.serve.result import Loaded, Serving, Streamed
@@ -106,13 +106,12 @@ def _audit(trial: Loaded) -> str:
 
 def markdown(trials: Sequence[Loaded], reference: str) -> str:
     """For a pull request: what was weighed where, the table, how to read it."""
-    head = ["| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS)]
-    lines = ["| " + " | ".join(escape(text) for text in row) + " |" for row in rows(trials, reference)]
+    table = grid(HEADINGS, [map(escape, row) for row in rows(trials, reference)])
     where = sorted({str(trial.environment.get("machine", "")) for trial in trials} - {""})
     tiers = sorted({trial.tier for trial in trials} - {""})
     title = f"MLPerf's scenarios: {', '.join(where) or 'no machine'}, tier {', '.join(tiers) or 'unknown'}"
     notes = "\n".join(f"- {note}" for note in NOTES)
-    return "\n\n".join([f"## {escape(title)}", "\n".join(head + lines), notes]) + "\n"
+    return "\n\n".join([f"## {escape(title)}", table, notes]) + "\n"
 
 
 def blocks(trials: Sequence[Loaded], reference: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:

@@ -8,7 +8,7 @@ from itertools import groupby
 from bench.analysis.knee import ENOUGH, Curve
 from bench.analysis.row import Row
 from bench.core.cell import Cell
-from bench.report.markdown import escape
+from bench.report.markdown import escape, grid
 from bench.report.plots.trade import memory
 from bench.report.texts import rate, ratio
 from bench.report.units import percent, seconds, size
@@ -77,10 +77,5 @@ def markdown(curves: Sequence[Curve]) -> str:
     for name, alike in groupby(curves, key=lambda curve: title(curve.first)):
         found = list(alike)
         parts += ["", f"## {escape(name)}", "", *(f"- {escape(sentence(curve))}" for curve in found), ""]
-        parts += [_written(COLUMNS), _written(["---"] * len(COLUMNS))]
-        parts += [_written([escape(text) for text in line]) for curve in found for line in lines(curve)]
+        parts.append(grid(COLUMNS, [map(escape, line) for curve in found for line in lines(curve)]))
     return "\n".join([*parts, ""])
-
-
-def _written(texts: Sequence[str]) -> str:
-    return f"| {' | '.join(texts)} |"

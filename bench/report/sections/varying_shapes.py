@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.core.cell import Cell
-from bench.report.markdown import escape
+from bench.report.markdown import escape, grid
 from bench.report.units import number, percent, seconds
 from bench.scenarios.varying_shapes import result
 from bench.scenarios.varying_shapes.result import Churned, as_fast, cost, noise, total_s
@@ -117,6 +117,5 @@ def markdown(trials: Sequence[Churned], passes: int) -> str:
     parts = [f"# Shape churn: {escape(', '.join(machines) or 'no machine')}"]
     for cell, told, lines in tables(trials, passes):
         parts.append(f"## {escape(str(cell))}\n\n{escape(told)}.")
-        rows = ["| " + " | ".join(escape(text) for text in line) + " |" for line in lines]
-        parts.append("\n".join(["| " + " | ".join(HEADINGS) + " |", "|" + " --- |" * len(HEADINGS), *rows]))
+        parts.append(grid(HEADINGS, [map(escape, line) for line in lines]))
     return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(passes))]) + "\n"
