@@ -72,11 +72,12 @@ def record(index: int, steps: list[float], processes: int, described: dict[str, 
 
 TELLING = """
 import resource, sys
-from bench import cli, memory
+from bench.cli import main
+from bench.measure import memory
 reader = lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-leave = cli.leave
-cli.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))
-cli.script()
+leave = main.leave
+main.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))
+main.script()
 """
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import settings
 
@@ -86,6 +88,16 @@ def brief(record: Record) -> Summary:
 
 def run_of(*records: Record) -> Run:
     return Run(path=Path("run"), cells={record.cell: brief(record) for record in records}, unreadable=0)
+
+
+def workers_of(parent: psutil.Process) -> list[psutil.Process]:
+    """Its children that weigh: neither the one that describes nor the guard."""
+    found: list[psutil.Process] = []
+    for each in parent.children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if "bench.run.worker" in each.cmdline():
+                found.append(each)
+    return found
 
 
 @pytest.fixture

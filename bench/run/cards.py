@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -21,14 +20,14 @@ from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError, unknown
 from bench.measure import environment
 from bench.run import registry
-from bench.run.describe import Describe, Question, Variables, WhyNot
+from bench.run.describe import Describe, Told, Variables, WhyNot
 from bench.run.process import Worker, WorkerFailed, living
-from bench.run.protocol import path_from
 from bench.run.registry import BACKENDS, TASKS, Folder
+from bench.scenarios.base import A, Request
 
 LIMIT_S = 20.0
 """For one module to be read, or one question to be answered: all of ours take half a second together."""
-KINDS: dict[Folder, Any] = {BACKENDS: BackendCard, TASKS: TaskCard}
+Card = BackendCard | TaskCard
 
 
 class Describer:
@@ -38,7 +37,7 @@ class Describer:
         self.life = ExitStack()
         self.worker: Worker | None = None
 
-    def ask(self, question: Question) -> dict[str, Any]:
+    def ask(self, question: Request[A]) -> A:
         """The answer; raises WorkerFailed where there is none."""
         worker = self.worker or self._start()
         worker.left_s = LIMIT_S
@@ -67,25 +66,25 @@ describer = Describer()
 atexit.register(describer.close)
 
 
-def _described(folder: Folder, module: str) -> list[Any]:
+def _described(folder: Folder, module: str) -> list[Card]:
     """The cards of a module; raises WeighbridgeError where it cannot be read."""
     try:
         told = describer.ask(Describe(folder=folder, module=module))
     except WorkerFailed as failure:
-        told = {"problem": failure.reason}
-    if problem := told.get("problem"):
-        raise WeighbridgeError(f"{module} cannot be read ({problem}); mend or uninstall it")
-    return msgspec.convert(told["cards"], list[KINDS[folder]], dec_hook=path_from)
+        told = Told(problem=failure.reason)
+    if told.problem:
+        raise WeighbridgeError(f"{module} cannot be read ({told.problem}); mend or uninstall it")
+    return [*told.backends, *told.tasks]
 
 
 class Shelf(msgspec.Struct, frozen=True):
     """The cards of a folder and of what is plugged into it, and the problems of the modules that have none."""
 
-    cards: dict[str, Any]
+    cards: dict[str, Card]
     problems: dict[str, str]
     """Name of a module -> what is wrong with it, in one line."""
 
-    def add(self, name: str, cards: Iterable[BackendCard | TaskCard], module: str) -> None:
+    def add(self, name: str, cards: Iterable[Card], module: str) -> None:
         """Takes the cards of a module called `name`; one whose name another has is a problem."""
         for card in cards:
             if card.name in self.cards:
@@ -112,12 +111,13 @@ def backends() -> dict[str, BackendCard]:
     """Every backend by name; one that cannot be read by its module's, with its problem."""
     shelf = _shelf(BACKENDS)
     broken = {name: BackendCard(name=name, module="", problem=text) for name, text in shelf.problems.items()}
-    return dict(sorted((shelf.cards | broken).items()))
+    able = {name: card for name, card in shelf.cards.items() if isinstance(card, BackendCard)}
+    return dict(sorted((able | broken).items()))
 
 
 def tasks() -> dict[str, TaskCard]:
     """Every task that can be read, by name."""
-    return dict(sorted(_shelf(TASKS).cards.items()))
+    return {name: card for name, card in sorted(_shelf(TASKS).cards.items()) if isinstance(card, TaskCard)}
 
 
 def broken_tasks() -> dict[str, str]:
@@ -186,7 +186,7 @@ def why_not(card: BackendCard, cell: Cell) -> str | None:
 
 def _asked(card: BackendCard, question: WhyNot) -> str | None:
     try:
-        return describer.ask(question)["reason"]
+        return describer.ask(question)
     except WorkerFailed as failure:
         return f"{card.name} does not say whether it can: {failure.reason}"
 
@@ -202,4 +202,4 @@ def not_installed(card: BackendCard) -> str | None:
 
 def variables(card: BackendCard, cell: Cell, cache: Path) -> dict[str, str]:
     """The environment that a backend wants for a cell's worker; raises WorkerFailed where it does not say."""
-    return describer.ask(Variables(module=card.module, cell=cell, cache=cache))["variables"]
+    return describer.ask(Variables(module=card.module, cell=cell, cache=cache))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -19,25 +19,34 @@ from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure.environment import module_file, package_files
 from bench.run import registry, serving
-from bench.run.protocol import Answer, path_from
+from bench.run.protocol import Answer, answered, path_from
 from bench.run.registry import BACKENDS, Folder
+from bench.scenarios.base import Request
 
 
-class Describe(msgspec.Struct, frozen=True, tag="describe"):
+class Told(msgspec.Struct, frozen=True, kw_only=True):
+    """The cards of a module, or the problem with it."""
+
+    backends: list[BackendCard] = []
+    tasks: list[TaskCard] = []
+    problem: str = ""
+
+
+class Describe(Request[Told], frozen=True, tag="describe"):
     """Tell the cards of a module of one of the two folders."""
 
     folder: Folder
     module: str
 
 
-class WhyNot(msgspec.Struct, frozen=True, tag="why_not"):
+class WhyNot(Request[str | None], frozen=True, tag="why_not"):
     """Tell why a backend skips a cell."""
 
     module: str
     cell: Cell
 
 
-class Variables(msgspec.Struct, frozen=True, tag="variables"):
+class Variables(Request[dict[str, str]], frozen=True, tag="variables"):
     """Tell the environment variables of a cell's worker."""
 
     module: str
@@ -50,27 +59,25 @@ Card = TypeVar("Card", BackendCard, TaskCard)
 decoder: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question, dec_hook=path_from)
 
 
-def answer(question: Question) -> dict[str, Any]:
+def answer(question: Question) -> object:
     """Dispatch on the question's type."""
     match question:
         case Describe(folder=folder, module=module):
             return described(folder, module)
         case WhyNot(module=module, cell=cell):
-            return {"reason": why_not(registry.backend(module, cell.backend), cell)}
+            return why_not(registry.backend(module, cell.backend), cell)
         case Variables(module=module, cell=cell, cache=cache):
-            return {"variables": registry.backend(module, cell.backend).env(cell, cache)}
+            return registry.backend(module, cell.backend).env(cell, cache)
 
 
-def described(folder: Folder, module: str) -> dict[str, Any]:
+def described(folder: Folder, module: str) -> Told:
     """The cards of a module, or the problem with it."""
     try:
         if folder == BACKENDS:
-            cards = [backend_card(each, module) for each in registry.backends_of(module)]
-        else:
-            cards = [task_card(each, module) for each in registry.tasks_of(module)]
-        return {"cards": [msgspec.to_builtins(card, enc_hook=str) for card in cards]}
+            return Told(backends=[backend_card(each, module) for each in registry.backends_of(module)])
+        return Told(tasks=[task_card(each, module) for each in registry.tasks_of(module)])
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a module does is its own problem
-        return {"problem": serving.one_line(error)}
+        return Told(problem=serving.one_line(error))
 
 
 def why_not(backend: Backend, cell: Cell) -> str | None:
@@ -104,7 +111,7 @@ def main() -> None:
     pipe = serving.begin()
     for line in sys.stdin:
         try:
-            found = Answer(value=answer(decoder.decode(line)))
+            found = answered(answer(decoder.decode(line)))
         except Exception as error:  # noqa: BLE001 -- the next question is another module's
             found = Answer(failure="crashed", reason=serving.one_line(error))
         serving.tell(pipe, found)

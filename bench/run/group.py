@@ -131,7 +131,8 @@ class Group:
         entrant.weighing.note({"host_limit_bytes": bound} if bound is not None else {})
         log = self.logs / f"{cell.id}{suffix}.log"
         with living(Worker(variables, log, entrant.left_s, self.watcher.progress)) as worker:
-            worker.send(job.opening(cell, self.made))
+            entrant.opening = job.opening(cell, self.made)
+            worker.send(entrant.opening)
             yield worker
 
     def _book(self, entrant: Entrant, pairing: Pairing, stopped: Any, elsewhere: Sequence[float | None]) -> None:

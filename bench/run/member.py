@@ -10,6 +10,7 @@ from bench.core.record import Record
 from bench.measure.noise import Sampler
 from bench.run.jobs import NOTHING_MORE, Job
 from bench.run.process import Worker, WorkerFailed
+from bench.run.protocol import Open
 from bench.run.watcher import Watcher
 from bench.scenarios.base import ImplausibleError, ParityError
 from bench.scenarios.steps.measure import Weighing
@@ -22,6 +23,8 @@ class Entrant:
         self.cell, self.watcher, self.variables = cell, watcher, variables
         self.weighing = Weighing(cell, job.tier, watcher.phase)
         self.worker: Worker
+        self.opening: Open
+        """What the worker of the moment was asked first."""
         self.status: Status = "ok"
         self.reason = ""
         self.left_s, self.wall_s = job.time_limit_s, 0.0
@@ -45,7 +48,7 @@ class Entrant:
 
     def begin(self) -> None:
         """Hears that the worker has opened the cell."""
-        self.weighing.begin(self.worker.ask, self.worker.answer())
+        self.weighing.begin(self.worker.ask, self.worker.answer(self.opening))
 
     def fail(self, status: Status, reason: str) -> None:
         """It takes no further part."""

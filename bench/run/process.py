@@ -1,9 +1,9 @@
 """The parent's end of a worker: starts it, talks to it, stops and continues it, and ends it.
 
 It blocks in `select` while it waits: on two processors a parent that spins takes one of them from what is measured.
-A stopped worker is never left behind: the parent kills it on its way out, and the kernel does when the parent is
-killed, since a worker asks for SIGKILL on its parent's death and that signal ends a stopped process, too. Only the
-worker itself is stopped, never its process group: a compiler's helper that was stopped would outlive a dead worker.
+A worker is stopped with its whole process group: what it started stands still with it. None of them is left behind: the
+parent kills the group on its way out; where the parent is killed, the kernel ends the worker, which asks for SIGKILL on
+its parent's death, and the guard (`bench.run.guard`) ends the rest of the group.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from bench.core import child
 from bench.core.cell import Status
 from bench.measure import environment, memory
 from bench.measure.environment import THREAD_VARIABLES
-from bench.run.protocol import Answer, encoder
+from bench.run.guard import Guard
+from bench.run.protocol import Answer, encoder, path_from
+from bench.scenarios.base import A, Request, answer_type
 
 
 @contextmanager
@@ -44,6 +46,7 @@ def living(worker: Worker) -> Generator[Worker]:
 
 
 answer_decoder = msgspec.json.Decoder(Answer)
+guard = Guard()
 
 
 class WorkerFailed(Exception):
@@ -87,31 +90,32 @@ class Worker:
                 env={**os.environ, **child.path_variables(), **variables},
                 start_new_session=True,
             )
+        guard.add(self.process.pid)
         os.close(theirs)
         assert self.process.stdin
         self.stdin, self.answers = self.process.stdin, os.fdopen(ours, "rb")
         os.set_blocking(ours, False)
         self.unread = b""
 
-    def ask(self, request: msgspec.Struct) -> dict[str, Any]:
+    def ask(self, request: Request[A], /) -> A:
         """Sends a request and blocks until its answer; progress on the way goes to the watcher."""
         self.send(request)
-        return self.answer()
+        return self.answer(request)
 
-    def send(self, request: msgspec.Struct) -> None:
+    def send(self, request: Request[Any]) -> None:
         """Hands in a request without waiting: several workers can then load at the same time."""
         with suppress(BrokenPipeError):  # a worker that died tells why through its exit
             self.stdin.write(encoder.encode(request) + b"\n")
             self.stdin.flush()
 
-    def answer(self) -> dict[str, Any]:
-        """Blocks until the answer to the oldest request."""
+    def answer(self, request: Request[A]) -> A:
+        """Blocks until the answer to `request`, the oldest that was sent."""
         while True:
             answer = answer_decoder.decode(self._line())
             if answer.failure:
                 raise WorkerFailed("oom" if answer.failure == "oom" else "crashed", answer.reason)
             if answer.progress is None:
-                return answer.value
+                return msgspec.json.decode(answer.value, type=answer_type(request), dec_hook=path_from)
             self.progress(answer.progress)
 
     def _line(self) -> bytes:
@@ -139,19 +143,22 @@ class Worker:
         return WorkerFailed("oom" if full else "crashed", f"worker {how}" + (f": {last[:300]}" if last else ""))
 
     def pause(self) -> None:
-        """Stops it where it stands; it uses no processor until it is resumed."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGSTOP)
+        """Stops it, and what it started, where they stand; they use no processor until they are resumed."""
+        self._signal(signal.SIGSTOP)
 
     @contextmanager
     def awake(self) -> Generator[None]:
         """Runs inside, is stopped afterwards, whatever happened."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGCONT)
+        self._signal(signal.SIGCONT)
         try:
             yield
         finally:
             self.pause()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """To the whole group, which is gone only once everything in it is."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
     def cpu_s(self) -> float:
         """Processor seconds that it has used; 0 once it is gone."""
@@ -159,9 +166,9 @@ class Worker:
 
     def kill(self) -> None:
         """Ends the process and whatever it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
+        self._signal(signal.SIGKILL)
         self.process.wait()
+        guard.discard(self.process.pid)
         with suppress(BrokenPipeError):  # a request that a dead worker never read is still in the buffer
             self.stdin.close()
         self.answers.close()

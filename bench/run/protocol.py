@@ -9,13 +9,14 @@ import msgspec
 
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
+from bench.scenarios.base import Request
 from bench.scenarios.serve.requests import LoadRequest
-from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
+from bench.scenarios.steps.requests import Opened, StepsRequest
 from bench.scenarios.varying_shapes.requests import Churn
 from bench.storage.prepared import Artefacts
 
 
-class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
+class Prepare(Request[Artefacts], frozen=True, tag="prepare"):
     """Make sure that the artefacts of a cell's group are in the cache. Sent to the reference's worker."""
 
     cell: Cell
@@ -25,7 +26,7 @@ class Prepare(msgspec.Struct, frozen=True, tag="prepare"):
     reference: BackendCard
 
 
-class Open(msgspec.Struct, frozen=True, tag="open"):
+class Open(Request[Opened], frozen=True, tag="open"):
     """Load a cell's model and stage its batch on the device."""
 
     cell: Cell
@@ -37,28 +38,14 @@ class Open(msgspec.Struct, frozen=True, tag="open"):
     files: dict[str, Path]
 
 
-Request = (
-    Prepare
-    | Open
-    | First
-    | Check
-    | Score
-    | Settle
-    | Block
-    | Suspect
-    | Energy
-    | Memory
-    | Count
-    | Close
-    | Churn
-    | LoadRequest
-)
+WorkerRequest = Prepare | Open | StepsRequest | Churn | LoadRequest
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a request gave, a fraction of its progress, or the kind and reason of its failure."""
 
-    value: dict[str, Any] = {}
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    """As `bench.scenarios.base.answer_type` reads it."""
     progress: float | None = None
     failure: str = ""
     reason: str = ""
@@ -70,4 +57,9 @@ def path_from(kind: type, value: Any) -> Any:
 
 
 encoder = msgspec.json.Encoder(enc_hook=str)
-request_decoder = msgspec.json.Decoder(Request, dec_hook=path_from)
+request_decoder: msgspec.json.Decoder[WorkerRequest] = msgspec.json.Decoder(WorkerRequest, dec_hook=path_from)
+
+
+def answered(value: object) -> Answer:
+    """The answer that gives `value`."""
+    return Answer(value=msgspec.Raw(encoder.encode(value)))

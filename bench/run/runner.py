@@ -21,7 +21,7 @@ from bench.run.folders import Options
 from bench.run.group import Group
 from bench.run.jobs import Job, Planned, job
 from bench.run.process import Worker, WorkerFailed, living
-from bench.run.protocol import Prepare, path_from
+from bench.run.protocol import Prepare
 from bench.run.watcher import Watcher
 from bench.storage import journals, prepared
 from bench.storage.journals import append
@@ -125,7 +125,7 @@ class Run:
                     reference=reference,
                 )
                 try:
-                    made[group] = msgspec.convert(worker.ask(request), Artefacts, dec_hook=path_from)
+                    made[group] = worker.ask(request)
                 except WorkerFailed as failure:
                     made[group] = WorkerFailed(failure.status, f"preparing the reference: {failure.reason}")
                     worker.kept = True

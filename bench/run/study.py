@@ -88,7 +88,7 @@ class Study:
             opened = worker.ask(self.job.opening(cell, made))
             weighing = Weighing(cell, self.job.tier, self.watcher.phase)
             weighing.begin(worker.ask, opened)
-            fields["environment"] = opened["environment"]
+            fields["environment"] = opened.environment
             told = converse(cell, worker.ask) if self.cold else None
             if told is None:
                 weighing.first()
@@ -97,5 +97,5 @@ class Study:
             fields["parity"] = weighing.fields["parity"]
             fields |= converse(cell, worker.ask) if told is None else told
             hashes = {"weights_hash": made.weights_hash, "batch_hash": made.batch_hash}
-            fields["facts"] = {**worker.ask(Memory())["facts"], **hashes}
+            fields["facts"] = {**worker.ask(Memory()).facts, **hashes}
             worker.ask(Close())

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from bench.core.cell import Cell
 from bench.run.jobs import Job
 from bench.run.study import Study
@@ -15,7 +13,7 @@ from bench.run.watcher import Watcher
 from bench.scenarios.base import Ask
 from bench.scenarios.varying_shapes.buckets import Strategy
 from bench.scenarios.varying_shapes.padding import HOPELESS, Padding, best_padding
-from bench.scenarios.varying_shapes.requests import Churn, Passed
+from bench.scenarios.varying_shapes.requests import Churn
 from bench.scenarios.varying_shapes.result import Churned
 
 
@@ -54,7 +52,7 @@ def weigh(
 def _converse(request: Churn, watcher: Watcher) -> Callable[..., dict[str, Any]]:
     def converse(cell: Cell, ask: Ask) -> dict[str, Any]:
         watcher.phase(f"churning, {request.strategy}")
-        passed = msgspec.convert(ask(request), Passed)
+        passed = ask(request)
         return {"passed": passed, "lengths": passed.lengths}
 
     return converse

@@ -14,7 +14,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-import msgspec
 import numpy as np
 
 from bench.core.arrays import Arrays
@@ -23,11 +22,28 @@ from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure import allocator, clock, energy, environment, memory, parity, suspicion
 from bench.run import prepare, registry, serving
-from bench.run.protocol import Answer, Open, Prepare, Request, request_decoder
+from bench.run.protocol import Answer, Open, Prepare, WorkerRequest, answered, request_decoder
 from bench.scenarios.serve.answer import Service
 from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.steps.answer import batches
-from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
+from bench.scenarios.steps.requests import (
+    Block,
+    BlockTimes,
+    Check,
+    Checked,
+    Close,
+    Count,
+    Energy,
+    First,
+    FirstStep,
+    Memory,
+    MemoryPeaks,
+    Opened,
+    Score,
+    Settle,
+    Settled,
+    Suspect,
+)
 from bench.scenarios.varying_shapes.answer import Churning
 from bench.scenarios.varying_shapes.requests import Churn
 from bench.storage import prepared, score_cache
@@ -52,11 +68,10 @@ class Worker:
         self.first_y: Any = None
         self.checked: list[Arrays] = []
         """Of each batch, some of the outputs that parity was shown of."""
-        self.clock_cost_s = 0.0
         self.service: Service
         self.meters: list[energy.Counter] = []
 
-    def answer(self, request: Request) -> dict[str, Any]:
+    def answer(self, request: WorkerRequest) -> object:
         """Dispatch on the request's type."""
         match request:
             case Prepare():
@@ -71,42 +86,41 @@ class Worker:
                 return score_cache.remembered(self.cell, self.task, self.backend, self.artefacts.folder, self.score)
             case Settle():
                 clock.forget_garbage()
-                return {"reset": memory.reset_host_peak(), "device_reset": self.session.forget_peaks()}
+                return Settled(reset=memory.reset_host_peak(), device_reset=self.session.forget_peaks())
             case Block():
                 return self.block(request)
             case Suspect(step_s=step_s):
                 fresh = suspicion.fresh_batches(self.rows, self.cell.batch_size)
-                return {"reason": suspicion.reason(self.session, self.xs[0], fresh, step_s)}
+                return suspicion.reason(self.session, self.xs[0], fresh, step_s)
             case Energy(steps=steps):
-                return {"joules": energy.per_step(self.meters, lambda: self._queued(steps))}
+                return energy.per_step(self.meters, lambda: self._queued(steps))
             case Memory():
                 return self.memory()
             case Count():
-                return {"cost": msgspec.to_builtins(self.session.cost(self.xs[0]))}
+                return self.session.cost(self.xs[0])
             case Stage():
                 examples = self.task.data(self.files, "eval", self.cell.preset)
                 self.service = Service(self.cell, self.backend, self.task, self.session, examples)
                 return self.service.reply(request)
             case Churn():
                 rows = self.task.varying(self.files, self.cell.preset) if self.task.varying else []
-                churning = Churning(self.cell, self.session, rows)
-                return msgspec.to_builtins(churning.churn(request))
+                return Churning(self.cell, self.session, rows).churn(request)
             case Stream() | Offline() | Serve() | Audit():
                 return self.service.reply(request)
             case Close():
                 self.session.close()
-                return {}
+                return None
 
-    def prepare(self, request: Prepare) -> dict[str, Any]:
+    def prepare(self, request: Prepare) -> Artefacts:
         """Make the group's artefacts; progress is that of training, where there is any."""
         reference = registry.reference(request.reference.module, request.reference.name)
         task = registry.task(request.task.module, request.task.name)
         self.oom_signs = reference.oom_signs
         made = prepare.ensure(request.root, task, request.cell, request.files, reference, self._progress)
         prepared.remember(request.root, request.task, request.cell, request.files, request.reference, made)
-        return msgspec.to_builtins(made, enc_hook=str)
+        return made
 
-    def open(self, request: Open) -> dict[str, Any]:
+    def open(self, request: Open) -> Opened:
         """Load, stage, and tell the environment."""
         self.cell, self.files, self.artefacts = request.cell, request.files, request.artefacts
         self.task = registry.task(request.task, self.cell.task)
@@ -122,26 +136,25 @@ class Worker:
         self.xs = [self.session.put(batch) for batch in batches]
         if self.cell.scenario == "generate":
             self.xs_first_token = [self.session.put({**batch, "new_tokens": np.array(1)}) for batch in batches]
-        self.clock_cost_s = clock.clock_cost_s(self.session)
         self.meters = energy.counters(self.cell.device)
-        return {
-            "energy_meter": ", ".join(meter.name for meter in self.meters),
-            "environment": environment.describe(self.backend.distributions),
-            "items": self._items(batches[0]),
-            "clock_cost_s": self.clock_cost_s,
-            "import_bytes": imported,
-        }
+        return Opened(
+            energy_meter=", ".join(meter.name for meter in self.meters),
+            environment=environment.describe(self.backend.distributions),
+            items=self._items(batches[0]),
+            clock_cost_s=clock.clock_cost_s(self.session),
+            import_bytes=imported,
+        )
 
     def _items(self, batch: Arrays) -> int:
         size = self.cell.batch_size
         return size * int(batch["new_tokens"]) if self.cell.scenario == "generate" else size
 
-    def first(self) -> dict[str, Any]:
+    def first(self) -> FirstStep:
         """The first step, whether it is one that compiles, and the peak until its end."""
         first_s, self.first_y = clock.first_step(self.session, self.xs[0])
-        return {"first_s": first_s, "compiles": self.backend.compiles, "peak": memory.host_peak_bytes()}
+        return FirstStep(first_s=first_s, compiles=self.backend.compiles, peak=memory.host_peak_bytes())
 
-    def check(self) -> dict[str, Any]:
+    def check(self) -> Checked:
         """Parity on all batches that will be timed, taken together: of one small batch alone the reference's own error
         is a few figures, and a ratio to it chance. Some of the outputs are kept for the timed ones."""
         size = self.cell.batch_size
@@ -162,8 +175,7 @@ class Worker:
             self.checked.append(suspicion.sample(outputs))
             judged.append(self._on_the_oracles_text(outputs, batch, expected))
         out, theirs, right = (prepared.joined(each) for each in (judged, reference, oracle))
-        found = parity.judge(out, theirs, right, decision, self.cell.precision)
-        return {**msgspec.to_builtins(found), "step_s": step_s}
+        return Checked(parity=parity.judge(out, theirs, right, decision, self.cell.precision), step_s=step_s)
 
     def _on_the_oracles_text(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
         """Of a generation whose text parts from the oracle's: what was timed up to there, and then what follows it."""
@@ -191,7 +203,7 @@ class Worker:
         joined = {name: np.concatenate([digest[name] for digest in digests]) for name in digests[0]}
         return {name: float(value) for name, value in self.task.score(joined).items()}
 
-    def block(self, request: Block) -> dict[str, Any]:
+    def block(self, request: Block) -> BlockTimes:
         """Time one block."""
         xs = self.xs_first_token if request.mode == "first_token" else self.xs
         clock.lead_in(self.session, xs, request.lead_in)
@@ -199,7 +211,7 @@ class Worker:
             timed = clock.queued_block(self.session, xs, request.steps)
         else:
             timed = clock.latency_block(self.session, xs, request.steps, request.repeats)
-        return {"samples": timed.samples, "faults": timed.faults, "differs": self._differs(timed, request.mode)}
+        return BlockTimes(samples=timed.samples, faults=timed.faults, differs=self._differs(timed, request.mode))
 
     def _differs(self, timed: clock.Timed, mode: str) -> str:
         """In what the last timed outputs are not those that were checked; empty where in nothing."""
@@ -212,21 +224,21 @@ class Worker:
         clock.queued_block(self.session, self.xs, steps)
         return steps
 
-    def memory(self) -> dict[str, Any]:
+    def memory(self) -> MemoryPeaks:
         """Peaks since the last `settle`, and facts."""
-        return {
-            "host_peak_bytes": memory.host_peak_bytes(),
-            "device_peak_bytes": self.session.device_peak_bytes(),
-            "device_reserved_bytes": self.session.device_reserved_bytes(),
-            "device_process_bytes": memory.device_process_bytes(),
-            "facts": {
+        return MemoryPeaks(
+            host_peak_bytes=memory.host_peak_bytes(),
+            device_peak_bytes=self.session.device_peak_bytes(),
+            device_reserved_bytes=self.session.device_reserved_bytes(),
+            device_process_bytes=memory.device_process_bytes(),
+            facts={
                 "affinity": environment.usable_cpus(),
                 "host_allocator": allocator.effective(),
                 "fault_cost_s": memory.fault_cost_s(),
                 "camp": self.backend.camp,
                 **self.session.facts(),
             },
-        }
+        )
 
     def _progress(self, fraction: float) -> None:
         self.tell(Answer(progress=fraction))
@@ -247,7 +259,7 @@ def serve(requests: TextIO, pipe: TextIO) -> None:
     for line in requests:
         request = request_decoder.decode(line)
         try:
-            tell(Answer(value=worker.answer(request)))
+            tell(answered(worker.answer(request)))
         except Exception as error:  # noqa: BLE001 -- a worker's failure is a record, whatever it was
             import traceback
 

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
 from bench.core.record import Parity
+
+A = TypeVar("A")
+
+
+class Request(msgspec.Struct, Generic[A], frozen=True):
+    """What a child process is asked; `A` is the type of its answer, by which the parent reads it."""
+
+
+def answer_type(request: Request[A]) -> type[A]:
+    """The `A` of a request, as its class states it."""
+    stated: Any = next(base for base in type(request).__orig_bases__ if get_args(base))  # type: ignore[attr-defined]
+    return get_args(stated)[0]
+
+
+class Ask(Protocol):
+    """Sends a request to the worker and waits for its answer."""
+
+    def __call__(self, request: Request[A], /) -> A: ...
+
+
+Phase = Callable[[str], None]
 
 
 def padded(count: int, most: int) -> int:
@@ -18,11 +39,6 @@ def padded(count: int, most: int) -> int:
 def sizes(most: int) -> list[int]:
     """Every size that `padded` gives."""
     return sorted({padded(count, most) for count in range(1, most + 1)})
-
-
-Ask = Callable[[msgspec.Struct], dict[str, Any]]
-"""Sends a request to the worker and waits for its answer."""
-Phase = Callable[[str], None]
 
 
 class ParityError(Exception):

@@ -6,29 +6,30 @@ its timing. It is measured once for each of these and kept beside the group's ar
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from bench.core.arrays import content_hash
 from bench.core.backend import Backend
 from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure import environment
+from bench.scenarios.steps.requests import Scored
 from bench.storage.files import write_whole
 
 
 def remembered(
     cell: Cell, task: Task, backend: Backend, folder: Path, measure: Callable[[], dict[str, float]]
-) -> dict[str, Any]:
-    """`score` and when it was `measured`; from `folder`, which the weights and the data name, or by measuring now."""
+) -> Scored:
+    """The score and when it was measured; from `folder`, which the weights and the data name, or by measuring now."""
     threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
     code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(backend)))
     path = folder / "scores" / f"{content_hash([cell, code, threads])}.json"
     if path.exists():
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    found = {"score": measure(), "measured": datetime.now(UTC).isoformat(timespec="seconds")}
-    write_whole(path, json.dumps(found).encode())
+        return msgspec.json.decode(path.read_bytes(), type=Scored)
+    found = Scored(score=dict(measure()), measured=datetime.now(UTC).isoformat(timespec="seconds"))
+    write_whole(path, msgspec.json.encode(found))
     return found

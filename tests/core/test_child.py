@@ -49,7 +49,7 @@ def test_what_a_worker_prints_is_no_answer(tmp_path: Path) -> None:
     try:
         worker.send(Close())
         with pytest.raises(Exception, match="AttributeError"):  # nothing was opened: an answer of the worker's own
-            worker.answer()
+            worker.answer(Close())
         assert "printed" in (tmp_path / "log").read_text()
     finally:
         worker.kill()

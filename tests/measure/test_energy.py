@@ -6,7 +6,9 @@ import os
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,8 +21,8 @@ from bench.core import Cell
 from bench.measure import energy
 from bench.measure.energy import Counter
 from bench.report import csv
-from bench.run.protocol import Request
 from bench.run.worker import Worker
+from bench.scenarios.base import Request
 from bench.scenarios.steps.requests import Energy
 from tests.conftest import make_cell, make_record
 from tests.measure.test_device import MODEL
@@ -173,11 +175,8 @@ class Metered(Script):
         super().__init__([0.1])
         self.joules = list(joules)
 
-    def __call__(self, request: Request) -> dict[str, object]:
-        if isinstance(request, Energy):
-            self.asked.append(request)
-            return {"joules": self.joules.pop(0)}
-        return super().__call__(request)
+    def told(self, request: Request[Any]) -> Any:
+        return self.joules.pop(0) if isinstance(request, Energy) else super().told(request)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +185,7 @@ class Metered(Script):
 def test_a_record_has_the_median_of_its_processes(joules: tuple[float | None, ...], expected: float | None) -> None:
     script, weighing = Metered(*joules), new()
     for _ in joules:
-        opened = {**OPENED, "energy_meter": "package-0"}
+        opened = msgspec.structs.replace(OPENED, energy_meter="package-0")
         weighing.begin(script, opened)
         weighing.get_ready()
         weighing.block()
@@ -219,5 +218,5 @@ def test_a_worker_counts_queued_steps_of_its_own_session(tmp_path: Path, monkeyp
     readings = iter(range(10))
     worker.meters = [Counter(name="c", read=lambda: next(readings), joules=1.0)]
     monkeypatch.setattr(energy, "per_step", partial(energy.per_step, at_least_s=0.0))
-    assert worker.answer(Energy(steps=5)) == {"joules": 0.2}
+    assert worker.answer(Energy(steps=5)) == 0.2
     assert session.facts()["steps"] == 5

@@ -13,7 +13,7 @@ import msgspec
 import psutil
 import pytest
 
-from backends.fake import STEP_S, Fake
+from backends.fake import STEP_S
 from bench.analysis import ratios
 from bench.core import Cell
 from bench.core.cell import Status
@@ -21,14 +21,14 @@ from bench.core.effort import QUICK, STANDARD, STRICT, Tier
 from bench.core.record import Peaks, Record
 from bench.measure import noise
 from bench.measure.allocator import KEPT
-from bench.run import jobs, member
+from bench.run import cards, jobs, member
 from bench.run.group import COPIES, FRAMEWORK_BYTES, Group
 from bench.run.jobs import Job, Planned
 from bench.run.plan import Filters
 from bench.run.process import Worker
 from bench.run.runner import Run
 from bench.storage.prepared import Artefacts
-from tests.conftest import make_cell
+from tests.conftest import make_cell, workers_of
 
 
 def brief(tier: Tier) -> Tier:
@@ -76,10 +76,10 @@ def well(records: dict[str, Record], *statuses: Status) -> None:
 def weigh(
     planned: Planned, folder: Path, tier: Tier = QUICK, watcher: Watcher | None = None, **changes: object
 ) -> dict[str, Record]:
-    """Backend -> record; nothing of a run may be left when it is over."""
+    """Backend -> record; no worker may be left when a run is over."""
     run = Run(job_of(planned, tier, **changes), folder / "records.jsonl", watcher or Watcher())
     records = list(run.weigh(planned.cells))
-    assert not psutil.Process().children(recursive=True)
+    assert not workers_of(psutil.Process())
     assert [record.cell for record in records].count(records[0].cell) == 1
     return {record.cell.backend: record for record in records}
 
@@ -125,7 +125,7 @@ def test_only_one_worker_of_a_group_is_ever_awake(
 
     @contextmanager
     def watched(worker: Worker) -> Iterator[None]:
-        others = [each for each in psutil.Process().children() if each.pid != worker.process.pid]
+        others = [each for each in workers_of(psutil.Process()) if each.pid != worker.process.pid]
         if watcher.name != "opening" and others:
             seen.append(watcher.name)
             until = time.monotonic() + 2.0  # a stop takes effect when the kernel next looks at the process
@@ -221,15 +221,14 @@ def test_all_workers_of_a_run_have_the_same_allocator_and_say_which(
 
 
 def test_a_record_tells_who_could_have_been_weighed(planned: Planned, tmp_path: Path) -> None:
-    backends = [Fake(), Compiling()]
-    records = weigh(planned, tmp_path, visible=backends)
+    records = weigh(planned, tmp_path, visible=[cards.backend("fake"), cards.backend("null")])
     assert all(record.about and record.about.contenders == ["fake", "null"] for record in records.values())
 
 
 def test_one_that_dies_in_the_middle_of_the_turns_keeps_what_it_had(planned: Planned, tmp_path: Path) -> None:
     def kill_one(name: str) -> None:
         if name == "taking turns, process 2 of 5, turn 3":
-            victim = min(psutil.Process().children(), key=lambda child: child.pid)  # opened first: the reference's
+            victim = min(workers_of(psutil.Process()), key=lambda child: child.pid)  # opened first: the reference's
             os.kill(victim.pid, signal.SIGKILL)
 
     records = weigh(planned, tmp_path, STANDARD, Watcher(kill_one))
@@ -242,7 +241,7 @@ def test_one_that_dies_in_the_middle_of_the_turns_keeps_what_it_had(planned: Pla
 def test_all_of_a_group_may_die_and_the_run_ends(planned: Planned, tmp_path: Path) -> None:
     def kill_all(name: str) -> None:
         if name == "taking turns, process 1 of 5, turn 2":
-            for child in psutil.Process().children():
+            for child in workers_of(psutil.Process()):
                 os.kill(child.pid, signal.SIGKILL)
 
     records = weigh(planned, tmp_path, STANDARD, Watcher(kill_all))
@@ -253,17 +252,17 @@ def test_all_of_a_group_may_die_and_the_run_ends(planned: Planned, tmp_path: Pat
 def test_an_interrupt_leaves_no_process(planned: Planned, tmp_path: Path) -> None:
     def interrupt(name: str) -> None:
         if name == "taking turns, process 1 of 3, turn 2":
-            assert len(psutil.Process().children()) == 2
+            assert len(workers_of(psutil.Process())) == 2
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         weigh(planned, tmp_path, watcher=Watcher(interrupt))
-    assert not psutil.Process().children(recursive=True)
+    assert not workers_of(psutil.Process())
 
 
 def test_what_does_not_fit_together_is_weighed_one_by_one(planned: Planned, tmp_path: Path) -> None:
     most: list[int] = []
-    watcher = Watcher(lambda name: most.append(len(psutil.Process().children())))
+    watcher = Watcher(lambda name: most.append(len(workers_of(psutil.Process()))))
     records = weigh(planned, tmp_path, watcher=watcher, free_bytes=lambda: 0)
     assert [(record.status, record.pairing) for record in records.values()] == [("ok", "sequential")] * 2
     assert max(most) == 1
@@ -321,13 +320,6 @@ def test_the_time_limit_is_of_a_cell_and_all_its_processes(planned: Planned, tmp
         assert entrant.left_s == before - 1.0
 
 
-class Compiling(Fake):
-    """`fake` under another name, as one that compiles."""
-
-    name = "null"
-    compiles = True
-
-
 def test_a_compiling_backend_that_cannot_be_opened_says_so_once(
     planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,7 +329,8 @@ def test_a_compiling_backend_that_cannot_be_opened_says_so_once(
     cell = msgspec.structs.replace(planned.cells[1], backend="null")
     broken = msgspec.structs.replace(made, weights=tmp_path / "nothing", folder=made.folder)
     (tmp_path / "nothing").write_bytes(b"")
-    job = job_of(planned, QUICK, backends={**job.backends, "null": Compiling()})
+    compiling = msgspec.structs.replace(cards.backend("null"), compiles=True)
+    job = job_of(planned, QUICK, backends={**job.backends, "null": compiling})
     (record,) = Group(job, [cell], broken, Watcher(), tmp_path / "logs").weigh()
     assert record.status == "crashed"
     assert "a second time" not in record.reason

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from bench.storage import journals
+from tests.conftest import workers_of
 
 KILLS = 100
 SIZES = list(range(1, 7))
@@ -45,7 +46,7 @@ def kill_at_random(process: subprocess.Popen[bytes], rng: random.Random) -> int:
         time.sleep(rng.uniform(0, LONGEST_S))
         workers: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
-            workers = parent.children() if may_choose_a_worker else []
+            workers = workers_of(parent) if may_choose_a_worker else []
         if process.poll() is not None:
             return kills
         victim = rng.choice([parent, *workers])

@@ -91,7 +91,7 @@ def test_it_can_be_asked_after_it_was_stopped(start: Start) -> None:
     worker.pause()
     assert wait_until(lambda: stopped(of(worker)))
     with worker.awake(), pytest.raises(WorkerFailed, match="AttributeError"):
-        worker.answer()
+        worker.answer(Close())
 
 
 def test_a_stopped_worker_is_ended(start: Start) -> None:
@@ -114,18 +114,60 @@ def test_a_dead_worker_can_be_paused_woken_and_killed(start: Start) -> None:
     worker.kill()
 
 
-def test_killing_a_worker_ends_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Something that holds a helper stands in for a worker whose compiler runs."""
-    stand_in = tmp_path / "python"
-    stand_in.write_text("#!/bin/sh\nsleep 600 &\nwait\n")
-    stand_in.chmod(0o755)
+@pytest.fixture
+def stand_in(tmp_path: Path) -> Path:
+    """Something that holds a helper, in the place of a worker whose compiler runs."""
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\nsleep 600 &\nwait\n")
+    script.chmod(0o755)
+    return script
+
+
+def gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_a_worker_started_stands_still_with_it_and_ends_with_it(
+    start: Start, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start()  # the guard must be Python's
     monkeypatch.setattr(sys, "executable", str(stand_in))
-    worker = Worker({}, tmp_path / "log", 20.0, lambda fraction: None)
+    worker = Worker({}, tmp_path / "log", 20.0)
     assert wait_until(lambda: bool(of(worker).children()))
     (helper,) = of(worker).children()
     worker.pause()
+    assert wait_until(lambda: stopped(helper))
+    with worker.awake():
+        assert wait_until(lambda: not stopped(helper))
+    assert wait_until(lambda: stopped(helper))
     worker.kill()
-    assert wait_until(lambda: not helper.is_running() or helper.status() == psutil.STATUS_ZOMBIE)
+    assert wait_until(lambda: gone(helper))
+
+
+HOLDS_A_HELPER = """
+import sys, time
+from pathlib import Path
+from bench.run import process
+process.guard.add(10**7)  # no such group: the guard must be Python's
+sys.executable = {stand_in!r}
+worker = process.Worker({{}}, Path({log!r}), 20.0)
+time.sleep(0.5)
+worker.pause()
+print(worker.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_stands_still_ends_with_a_killed_parent(stand_in: Path, tmp_path: Path) -> None:
+    code = HOLDS_A_HELPER.format(stand_in=str(stand_in), log=str(tmp_path / "log"))
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout
+        worker = psutil.Process(int(parent.stdout.readline()))
+        family = [worker, *worker.children()]
+        assert len(family) == 2
+        assert wait_until(lambda: all(map(stopped, family)))
+        parent.kill()
+    assert wait_until(lambda: all(map(gone, family)))
 
 
 def test_waiting_spends_its_time_and_nothing_else_does(start: Start) -> None:
@@ -144,7 +186,7 @@ def test_a_worker_out_of_time_is_not_waited_for(start: Start) -> None:
     begin = time.monotonic()
     for _ in range(2):
         with pytest.raises(WorkerFailed, match="raise it with --time-limit") as failure:
-            worker.answer()
+            worker.answer(Close())
         assert failure.value.status == "timeout"
     assert 0.3 <= time.monotonic() - begin < 0.3 + 2.0
     assert worker.left_s <= 0
@@ -155,7 +197,7 @@ def test_the_parent_blocks_while_it_waits(start: Start) -> None:
     worker = start(left_s=1.0)
     before = time.process_time()
     with pytest.raises(WorkerFailed, match="time limit"):
-        worker.answer()
+        worker.answer(Close())
     assert time.process_time() - before < 0.05
 
 

@@ -24,7 +24,7 @@ from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
 from bench.storage import journals, packages
-from tests.conftest import make_cell
+from tests.conftest import make_cell, workers_of
 
 QUIET = Console(file=io.StringIO())
 
@@ -144,10 +144,10 @@ def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
 
 
 def wait_for_children(pid: int) -> list[psutil.Process]:
-    """The workers of a parent, as soon as it has one."""
+    """What a parent has started, as soon as a worker is among it."""
     for _ in range(1000):
-        if children := psutil.Process(pid).children():
-            return children
+        if workers_of(psutil.Process(pid)):
+            return psutil.Process(pid).children()
         time.sleep(0.01)
     raise AssertionError("the parent never started a worker")
 

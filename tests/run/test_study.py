@@ -26,7 +26,7 @@ class Steps(Trial, frozen=True, kw_only=True):
 
 
 def three(cell: Cell, ask: Ask) -> dict[str, Any]:
-    return {"samples": ask(Block(steps=3))["samples"]}
+    return {"samples": ask(Block(steps=3)).samples}
 
 
 def trials(tmp_path: Path) -> list[Steps]:

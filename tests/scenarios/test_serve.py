@@ -1,6 +1,7 @@
 """The command `load` and its worker, on the fake backend and in real time: a generator is a process of its own."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from bench.cli.main import app
 from bench.core import Arrays, Cell, Examples, Session, WeighbridgeError
 from bench.report.sections import serve as words
 from bench.run import serve
+from bench.scenarios.base import A, Request, answer_type
 from bench.scenarios.serve import measure, pipe, server, stopping
 from bench.scenarios.serve.answer import Service
 from bench.scenarios.serve.audit import Audited
@@ -145,13 +147,16 @@ class Asks:
     def __init__(self, capacity: float) -> None:
         self.capacity, self.seen = capacity, list[object]()
 
-    def __call__(self, request: object) -> dict[str, object]:
+    def __call__(self, request: Request[A]) -> A:
         self.seen.append(request)
+        return msgspec.convert(self.told(request), answer_type(request))
+
+    def told(self, request: Request[Any]) -> Any:
         match request:
             case Stage():
                 return {"samples": 10, "sizes": [1, 2, 4, 8], "seconds": 0.1}
             case Stream():
-                return {"samples": [0.01] * request.fewest}
+                return [0.01] * request.fewest
             case Offline():
                 return {"samples": 1000, "seconds": 10.0}
             case Serve():
@@ -162,7 +167,7 @@ class Asks:
                 }  # fmt: skip
             case _:
                 assert isinstance(request, Audit)
-                return msgspec.to_builtins(AUDITED)
+                return AUDITED
 
 
 AUDITED = Audited(
@@ -280,7 +285,8 @@ def test_a_service_that_answers_otherwise_under_load_or_remembers_fails_its_audi
     )
     for request in (Stage(most=4), Stream(samples=1, fewest=50, seconds=0.01), Offline(seconds=0.1)):
         service.reply(request)
-    found = msgspec.convert(service.reply(Audit()), Audited)
+    found = service.reply(Audit())
+    assert isinstance(found, Audited)
     assert (found.same_outputs, found.no_memory) == (same, forgets)
     assert found.samples > 30
 

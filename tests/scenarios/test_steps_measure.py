@@ -10,15 +10,24 @@ import pytest
 
 from bench.core import Cell
 from bench.core.effort import QUICK
-from bench.run.protocol import Request
-from bench.scenarios.base import ImplausibleError, ParityError
+from bench.scenarios.base import A, ImplausibleError, ParityError, Request, answer_type
 from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import Block, Check, Close, Count, First, Memory, Score, Settle, Suspect
+from bench.scenarios.steps.requests import (
+    Block,
+    Check,
+    Close,
+    First,
+    Memory,
+    Opened,
+    Score,
+    Settle,
+    Suspect,
+)
 from tests.conftest import make_cell
 
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}
 WRONG = {"ratio": 9.0, "limit": 2.0, "passed": False, "output": "logits"}
-OPENED = {"environment": {"machine": "m"}, "items": 8, "clock_cost_s": 1e-7}
+OPENED = Opened(environment={"machine": "m"}, items=8, clock_cost_s=1e-7)
 PEAKS = {"host_peak_bytes": 7, "device_peak_bytes": None, "device_reserved_bytes": None, "device_process_bytes": 3}
 
 
@@ -26,30 +35,33 @@ class Script:
     """A worker whose steps take the seconds of a list, in turn; the last one repeats."""
 
     def __init__(self, steps_s: list[float], parity: dict[str, Any] = PASSED, **answers: Any) -> None:
-        self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request]()
+        self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request[Any]]()
         self.taken = 0
         self.differs = self.suspicion = ""
 
-    def __call__(self, request: Request) -> dict[str, Any]:
+    def __call__(self, request: Request[A]) -> A:
         self.asked.append(request)
+        return msgspec.convert(self.told(request), answer_type(request))
+
+    def told(self, request: Request[Any]) -> Any:
         match request:
             case First():
                 return {"first_s": 3.0, "compiles": False, "peak": 5} | self.answers
             case Check():
-                return self.parity
+                return {"parity": self.parity}
+            case Settle():
+                return {"reset": True, "device_reset": False}
             case Score():
                 return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday"}
             case Block(steps=steps, mode=mode):
                 samples = [self.next() for _ in range(1 if mode == "queued" else steps)]
                 return {"samples": samples, "faults": 12.5, "differs": self.differs}
             case Suspect():
-                return {"reason": self.suspicion}
+                return self.suspicion
             case Memory():
                 return {**PEAKS, "facts": {"threads": 2}} | self.answers
-            case Count():
-                return {"cost": None}
             case _:
-                return {}
+                return None
 
     def next(self) -> float:
         self.taken += 1
@@ -66,8 +78,8 @@ class Script:
 class Resetting(Script):
     """Of a device whose peaks can be reset."""
 
-    def __call__(self, request: Request) -> dict[str, Any]:
-        return {"device_reset": True} if isinstance(request, Settle) else super().__call__(request)
+    def told(self, request: Request[Any]) -> Any:
+        return {"reset": True, "device_reset": True} if isinstance(request, Settle) else super().told(request)
 
 
 def new(cell: Cell | None = None) -> Weighing:
@@ -208,9 +220,9 @@ def test_queued_steps_have_a_lead_in_of_their_own() -> None:
 @pytest.mark.parametrize("mode", ["latency", "queued"])
 def test_what_was_timed_and_is_not_what_was_checked_is_implausible(mode: str) -> None:
     class Later(Script):
-        def __call__(self, request: Request) -> dict[str, Any]:
+        def told(self, request: Request[Any]) -> Any:
             self.differs = "all of it" if isinstance(request, Block) and request.mode == mode else ""
-            return super().__call__(request)
+            return super().told(request)
 
     weighing = new()
     weighing.begin(Later([0.1]), OPENED)
@@ -250,8 +262,8 @@ def test_the_peaks_of_a_process_that_compiled_are_left_out_once_there_is_another
 
 def test_what_stood_after_import_is_kept() -> None:
     weighing = new()
-    weighing.begin(Script([0.1]), {**OPENED, "import_bytes": 70})
-    weighing.begin(Script([0.1]), {**OPENED, "import_bytes": 60})
+    weighing.begin(Script([0.1]), msgspec.structs.replace(OPENED, import_bytes=70))
+    weighing.begin(Script([0.1]), msgspec.structs.replace(OPENED, import_bytes=60))
     assert weighing.record(status="ok").host_import_bytes == 70
 
 

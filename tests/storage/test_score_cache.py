@@ -6,6 +6,7 @@ import pytest
 
 from bench.core import Cell
 from bench.measure import environment
+from bench.scenarios.steps.requests import Scored
 from bench.storage import score_cache
 from tests import nouns
 from tests.conftest import make_cell
@@ -29,15 +30,15 @@ def measure() -> Measured:
     return Measured()
 
 
-def ask(folder: Path, measure: Measured, cell: Cell | None = None) -> dict[str, object]:
+def ask(folder: Path, measure: Measured, cell: Cell | None = None) -> Scored:
     return score_cache.remembered(cell or make_cell(), TASK, nouns.backend("fake"), folder, measure)
 
 
 def test_a_score_is_measured_once(tmp_path: Path, measure: Measured) -> None:
     first = ask(tmp_path, measure)
     assert ask(tmp_path, measure) == first
-    assert first["score"] == {"r2": 1.5}
-    assert str(first["measured"]).endswith("+00:00")
+    assert first.score == {"r2": 1.5}
+    assert first.measured.endswith("+00:00")
     assert measure.times == 1
     assert [path.suffix for path in (tmp_path / "scores").iterdir()] == [".json"]
 
@@ -95,4 +96,4 @@ def test_a_measurement_that_fails_is_not_remembered(tmp_path: Path, measure: Mea
 
     with pytest.raises(RuntimeError):
         score_cache.remembered(make_cell(), TASK, nouns.backend("fake"), tmp_path, fail)
-    assert ask(tmp_path, measure)["score"] == {"r2": 1.5}
+    assert ask(tmp_path, measure).score == {"r2": 1.5}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from bench.core.arrays import Arrays
@@ -22,9 +21,11 @@ from bench.measure.clock import forget_garbage, quiet_collector
 from bench.scenarios.base import padded, sizes
 from bench.scenarios.serve import audit
 from bench.scenarios.serve.arrivals import schedule
+from bench.scenarios.serve.audit import Audited
 from bench.scenarios.serve.pipe import arriving
-from bench.scenarios.serve.requests import Audit, LoadRequest, Offline, Serve, Stage, Stream
-from bench.scenarios.serve.server import Server
+from bench.scenarios.serve.requests import Audit, LoadRequest, Offline, Serve, Stage, Staged, Stream
+from bench.scenarios.serve.result import Rated
+from bench.scenarios.serve.server import Served, Server
 
 MOST_SAMPLES = 1024
 """Held in memory, as MLPerf's performance samples are."""
@@ -41,29 +42,29 @@ class Service:
         self.logs = {"": audit.Log()}
         self.log = self.logs[""]
 
-    def reply(self, request: LoadRequest) -> dict[str, Any]:
+    def reply(self, request: LoadRequest) -> Staged | list[float] | Rated | Served | Audited:
         """Dispatch on the request's type."""
         match request:
             case Stage():
                 return self.stage(request)
             case Stream():
-                return {"samples": self.stream(request)}
+                return self.stream(request)
             case Offline():
                 return self.offline(request)
             case Serve():
-                return msgspec.to_builtins(self.serve(request))
+                return self.serve(request)
             case Audit():
-                return msgspec.to_builtins(self.audit(request))
+                return self.audit(request)
 
-    def stage(self, request: Stage) -> dict[str, Any]:
-        """One step of each size, so that nothing compiles under load; those sizes, and the seconds they took."""
+    def stage(self, request: Stage) -> Staged:
+        """One step of each size, so that nothing compiles under load."""
         self.most = request.most
         begin = self.session.clock()
         ready = [self.size(count) for count in sizes(self.most)]
         for size in ready:
             self.answer([0] * size)
         forget_garbage()
-        return {"samples": self.count, "sizes": sorted(set(ready)), "seconds": self.session.clock() - begin}
+        return Staged(samples=self.count, sizes=sorted(set(ready)), seconds=self.session.clock() - begin)
 
     def size(self, count: int) -> int:
         """What a batch of so many samples is run at: padded where each size is a program of its own."""
@@ -108,7 +109,7 @@ class Service:
                 found.append(clock() - begin)
         return found
 
-    def offline(self, request: Offline) -> dict[str, Any]:
+    def offline(self, request: Offline) -> Rated:
         """Samples and seconds. A batch is handed in before the last one is fetched, so that a device is never idle."""
         session, chosen = self.session, self.samples(request.seed)
         self.open_log("offline")
@@ -121,7 +122,7 @@ class Service:
                 self._fetch(before)
                 before, done = (query, y), done + self.most
             self._fetch(before)
-            return {"samples": done, "seconds": session.clock() - begin}
+            return Rated(samples=done, seconds=session.clock() - begin)
 
     def _fetch(self, handed_in: tuple[list[int], Any] | None) -> None:
         if handed_in:
@@ -129,7 +130,7 @@ class Service:
             self.session.sync(y)
             self.log.note(query, self.session.get(y))
 
-    def serve(self, request: Serve) -> Any:
+    def serve(self, request: Serve) -> Served:
         """One run of the server, on the clock that the generator shares."""
         due = schedule(request.rate, request.queries, request.seed)
         drawn = self.samples(request.seed + 1)
@@ -144,7 +145,7 @@ class Service:
             server = Server(due, line, lambda: time.monotonic() - start, answer, request.policy)
             return server.serve(bound, request.most_late)
 
-    def audit(self, request: Audit) -> audit.Audited:
+    def audit(self, request: Audit) -> Audited:
         """TEST01 on what was logged under load, TEST04 now."""
         del self.logs[""]
         loaded = [pair for log in self.logs.values() for pair in log.outputs.items()]

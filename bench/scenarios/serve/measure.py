@@ -16,7 +16,6 @@ from bench.core.card import TaskCard
 from bench.core.cell import Cell
 from bench.scenarios.base import Ask
 from bench.scenarios.serve import rate, stopping
-from bench.scenarios.serve.audit import Audited
 from bench.scenarios.serve.rate import Probe, Search
 from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.serve.result import Kind, Rated, Serving, Streamed
@@ -80,23 +79,23 @@ class Conversation:
         if "offline" in self.asked.kinds:
             found["offline"] = self.offline()
         if "server" in self.asked.kinds:
-            found["server"] = self.serving(staged["sizes"], found.get("offline"))
+            found["server"] = self.serving(staged.sizes, found.get("offline"))
         self.phase("auditing")
-        return {**found, "audit": msgspec.convert(self.ask(Audit()), Audited)}
+        return {**found, "audit": self.ask(Audit())}
 
     def stream(self, kind: Kind, samples: int) -> Streamed:
         """Closed loop."""
         self.phase(kind.replace("_", " "))
         percentile, effort = PERCENTILE[kind], self.asked.effort
         fewest = stopping.fewest_queries(1, percentile)
-        taken = self.ask(Stream(samples=samples, fewest=fewest, seconds=effort.seconds))["samples"]
+        taken = self.ask(Stream(samples=samples, fewest=fewest, seconds=effort.seconds))
         bound = stopping.estimate(taken, percentile)
         return Streamed(samples=samples, percentile=percentile, bound_s=bound, latencies_s=taken)
 
     def offline(self) -> Rated:
         """All at once."""
         self.phase("offline")
-        return msgspec.convert(self.ask(Offline(seconds=self.asked.effort.seconds)), Rated)
+        return self.ask(Offline(seconds=self.asked.effort.seconds))
 
     def serving(self, sizes: list[int], offline: Rated | None) -> Serving:
         """At the rate asked for, or at the highest that holds the bound."""
@@ -118,14 +117,11 @@ class Conversation:
         fewest = stopping.fewest_queries(effort.over, percentile)
         queries = longer * max(fewest, math.ceil(rate * effort.seconds))
         most_late = stopping.most_over(queries, percentile) or 0
-        served = msgspec.convert(
-            self.ask(
-                Serve(
-                    rate=rate, queries=queries, policy=self.policy, seed=seed, bound_s=self.bound_s,
-                    most_late=most_late if abandons else None,
-                )
-            ),
-            Served,
+        served = self.ask(
+            Serve(
+                rate=rate, queries=queries, policy=self.policy, seed=seed, bound_s=self.bound_s,
+                most_late=most_late if abandons else None,
+            )
         )  # fmt: skip
         self.lost += served.lost
         return judged(served, rate, confirms, self.bound_s, most_late)

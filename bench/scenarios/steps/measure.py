@@ -11,15 +11,25 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import msgspec
-
-from bench.core.backend import Cost
 from bench.core.cell import Cell
 from bench.core.effort import Tier
 from bench.core.record import Parity, Record
 from bench.measure import clock, statistics
-from bench.scenarios.base import Ask, ImplausibleError, ParityError, Phase
-from bench.scenarios.steps.requests import Block, Check, Close, Count, Energy, First, Memory, Score, Settle, Suspect
+from bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
+from bench.scenarios.steps.requests import (
+    Block,
+    BlockTimes,
+    Check,
+    Close,
+    Count,
+    Energy,
+    First,
+    Memory,
+    Opened,
+    Score,
+    Settle,
+    Suspect,
+)
 
 PEAKS = ("host_peak_bytes", "device_peak_bytes", "device_reserved_bytes", "device_process_bytes")
 A_PROCESS = ("blocks", "queued_blocks", "minor_faults", "crowded")
@@ -45,13 +55,12 @@ class Weighing:
         self.fastest_s = math.inf
         self.checks_s: list[float] = []
 
-    def begin(self, ask: Ask, opened: dict[str, Any]) -> None:
+    def begin(self, ask: Ask, opened: Opened) -> None:
         """A worker has opened the cell; `opened` is its answer."""
         self.ask = ask
-        self.fields |= {"environment": opened["environment"], "items_per_step": opened["items"]}
-        self._raise_to("host_import_bytes", opened.get("import_bytes"))
-        self.clock_cost_s = float(opened["clock_cost_s"])
-        self.meter = str(opened.get("energy_meter", ""))
+        self.fields |= {"environment": opened.environment, "items_per_step": opened.items}
+        self._raise_to("host_import_bytes", opened.import_bytes)
+        self.clock_cost_s, self.meter = opened.clock_cost_s, opened.energy_meter
 
     def get_ready(self) -> None:
         """Everything before the first timed block. What one process has shown for all is not asked of the next."""
@@ -59,7 +68,7 @@ class Weighing:
         self.check()
         if "score" not in self.fields and self.tier.thorough:
             self.score()
-        self.peaks_since = "steady state" if self.ask(Settle()).get("device_reset") else "opening"
+        self.peaks_since = "steady state" if self.ask(Settle()).device_reset else "opening"
         self.warm()
         for name in A_PROCESS:
             self.fields[name].append(0 if name == "queued_blocks" else [])
@@ -69,16 +78,15 @@ class Weighing:
         self.phase("compiling")
         answer = self.ask(First())
         if "compile_s" not in self.fields:
-            self.fields |= {"compile_s": answer["first_s"], "compile_host_peak_bytes": answer["peak"]}
-        elif answer["compiles"]:
-            self.fields.setdefault("warm_compile_s", answer["first_s"])
+            self.fields |= {"compile_s": answer.first_s, "compile_host_peak_bytes": answer.peak}
+        elif answer.compiles:
+            self.fields.setdefault("warm_compile_s", answer.first_s)
 
     def check(self) -> None:
         """Parity; a failure ends the weighing here. The worst of all processes is kept."""
         self.phase("checking")
         answer = self.ask(Check())
-        self.checks_s = list(answer.get("step_s", ()))
-        parity = msgspec.convert(answer, Parity)
+        self.checks_s, parity = list(answer.step_s), answer.parity
         before: Parity | None = self.fields.get("parity")
         if before is None or not parity.passed or (parity.ratio or 0) > (before.ratio or 0):
             self.fields["parity"] = parity
@@ -90,15 +98,15 @@ class Weighing:
         if self.cell.scenario == "infer":
             self.phase("scoring")
             answer = self.ask(Score())
-            self.fields["score"] = {name: _finite(value) for name, value in answer["score"].items()}
-            self.note({"score_measured": answer["measured"]})
+            self.fields["score"] = {name: _finite(value) for name, value in answer.score.items()}
+            self.note({"score_measured": answer.measured})
 
     def warm(self) -> None:
         """Steps until they no longer get faster, or the cap. Those that parity was shown of are the first of them."""
         self.phase("warming up")
         warmup = self.checks_s
         while not statistics.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
-            warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3))["samples"]
+            warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3)).samples
         self.repeats = clock.repeats_for(min(warmup), self.clock_cost_s)
         self.fields["warmup_s"] += warmup
         self.fastest_s = min(warmup)
@@ -107,10 +115,10 @@ class Weighing:
         """One turn, a block of synchronised steps and one of queued ones: the seconds that it timed."""
         steps = self._steps_a_block()
         found = self._timed(Block(steps=steps, repeats=self.repeats, lead_in=self._lead_in(steps)))
-        samples = found["samples"]
+        samples = found.samples
         self.fields["step_s"] += samples
         self.fields["blocks"][-1].append(len(samples))
-        self.fields["minor_faults"][-1].append(found["faults"])
+        self.fields["minor_faults"][-1].append(found.faults)
         self.fields["crowded"][-1].append(False)
         return sum(samples) * self.repeats + self.queued(steps)
 
@@ -123,11 +131,11 @@ class Weighing:
         turns = self.fields["crowded"][-1]
         return bool(turns and turns[-1])
 
-    def _timed(self, request: Block) -> dict[str, Any]:
+    def _timed(self, request: Block) -> BlockTimes:
         """A block whose outputs are those that were checked; raises ImplausibleError where they are not."""
         found = self.ask(request)
-        if found.get("differs"):
-            raise ImplausibleError(found["differs"])
+        if found.differs:
+            raise ImplausibleError(found.differs)
         return found
 
     def block_medians(self) -> list[list[float]]:
@@ -149,7 +157,7 @@ class Weighing:
         if self.cell.scenario == "generate":
             self.phase("timing the first token")
             self.ask(Block(steps=1, mode="first_token"))
-            samples = self.ask(Block(steps=self.tier.first_tokens, mode="first_token"))["samples"]
+            samples = self.ask(Block(steps=self.tier.first_tokens, mode="first_token")).samples
             self.fields["first_token_s"] = [*self.fields.get("first_token_s", []), *samples]
 
     def queued(self, steps: int) -> float:
@@ -157,7 +165,7 @@ class Weighing:
         steps = min(steps * self.repeats, MOST_QUEUED)
         if steps == 1:
             return 0.0
-        found = self._timed(Block(steps=steps, mode="queued", lead_in=max(1, self._lead_in(steps))))["samples"]
+        found = self._timed(Block(steps=steps, mode="queued", lead_in=max(1, self._lead_in(steps)))).samples
         self.fields["queued_step_s"] += found
         self.fields["queued_blocks"][-1] += 1
         return steps * found[0]
@@ -166,7 +174,7 @@ class Weighing:
         """Looks for answers that are remembered or not done, once a cell; raises ImplausibleError where there are."""
         if len(self.fields["blocks"]) == 1 and self.tier.thorough:
             self.phase("doubting")
-            reason = self.ask(Suspect(step_s=statistics.median(self.fields["step_s"])))["reason"]
+            reason = self.ask(Suspect(step_s=statistics.median(self.fields["step_s"])))
             if reason:
                 raise ImplausibleError(reason)
 
@@ -175,7 +183,7 @@ class Weighing:
         if self.meter:
             self.phase("counting joules")
             steps = max(1, min(self._steps_a_block() * self.repeats, MOST_QUEUED))
-            joules = self.ask(Energy(steps=steps))["joules"]
+            joules = self.ask(Energy(steps=steps))
             self.joules += [] if joules is None else [joules]
             self.fields["energy_j_per_step"] = statistics.median(self.joules) if self.joules else None
             self.note({"energy_meter": self.meter})
@@ -191,9 +199,9 @@ class Weighing:
         if len(self.fields["blocks"]) == 2:
             self.fields |= dict.fromkeys(PEAKS)
         for name in PEAKS:
-            self._raise_to(name, answer[name])
-        since = {} if answer["device_peak_bytes"] is None else {"device_peaks_since": self._since()}
-        self.note({**answer["facts"], **since})
+            self._raise_to(name, getattr(answer, name))
+        since = {} if answer.device_peak_bytes is None else {"device_peaks_since": self._since()}
+        self.note({**answer.facts, **since})
 
     def _since(self) -> str:
         from_cache = self.peaks_since == "opening" and len(self.fields["blocks"]) > 1
@@ -208,7 +216,7 @@ class Weighing:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""
         if "cost" not in self.fields and self.tier.thorough:
             self.phase("counting")
-            self.fields["cost"] = msgspec.convert(self.ask(Count())["cost"], Cost | None)
+            self.fields["cost"] = self.ask(Count())
 
     def note(self, facts: dict[str, Any]) -> None:
         """Adds facts to those known."""
@@ -231,5 +239,5 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _not_open(request: msgspec.Struct) -> dict[str, Any]:
+def _not_open(request: Request[A], /) -> A:
     raise RuntimeError(f"no worker is open for {request}")

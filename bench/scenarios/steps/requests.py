@@ -1,27 +1,84 @@
-"""What a worker is asked of a cell whose steps are timed."""
+"""What a worker is asked of a cell whose steps are timed, and what it answers. Seconds and bytes."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
+from bench.core.backend import Cost
+from bench.core.record import Parity
+from bench.scenarios.base import Request
 
-class First(msgspec.Struct, frozen=True, tag="first"):
+
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
+    """A worker that has loaded its cell's model and staged its batches."""
+
+    environment: dict[str, Any]
+    items: int
+    """That one step takes."""
+    clock_cost_s: float
+    import_bytes: int | None = None
+    """Resident after the backend's packages were imported."""
+    energy_meter: str = ""
+
+
+class FirstStep(msgspec.Struct, frozen=True, kw_only=True):
+    """The first step of a process."""
+
+    first_s: float
+    compiles: bool
+    peak: int | None
+    """Of the host's memory, until its end."""
+
+
+class First(Request[FirstStep], frozen=True, tag="first"):
     """Take the first step, compilation included."""
 
 
-class Check(msgspec.Struct, frozen=True, tag="check"):
+class Checked(msgspec.Struct, frozen=True, kw_only=True):
+    """Parity, and the steps that it was shown of."""
+
+    parity: Parity
+    step_s: list[float] = []
+
+
+class Check(Request[Checked], frozen=True, tag="check"):
     """Judge the outputs on the fixed batch against the oracle."""
 
 
-class Score(msgspec.Struct, frozen=True, tag="score"):
+class Scored(msgspec.Struct, frozen=True, kw_only=True):
+    """The task's figures, None where one is not finite, and when they were measured, UTC ISO 8601."""
+
+    score: dict[str, float | None]
+    measured: str
+
+
+class Score(Request[Scored], frozen=True, tag="score"):
     """Run the whole eval split and score it."""
 
 
-class Settle(msgspec.Struct, frozen=True, tag="settle"):
+class Settled(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the peaks of host and device begin anew."""
+
+    reset: bool
+    device_reset: bool
+
+
+class Settle(Request[Settled], frozen=True, tag="settle"):
     """Forget peaks so far: what follows is the steady state."""
 
 
-class Block(msgspec.Struct, frozen=True, tag="block"):
+class BlockTimes(msgspec.Struct, frozen=True, kw_only=True):
+    """A block's seconds a step, and its minor page faults a step."""
+
+    samples: list[float]
+    faults: float = 0.0
+    differs: str = ""
+    """In what the last outputs are not those that were checked; empty where in nothing."""
+
+
+class Block(Request[BlockTimes], frozen=True, tag="block"):
     """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only.
 
     `lead_in` steps go before them untimed: a process that was stopped finds its caches cold. The last step's outputs
@@ -34,25 +91,41 @@ class Block(msgspec.Struct, frozen=True, tag="block"):
     lead_in: int = 0
 
 
-class Suspect(msgspec.Struct, frozen=True, tag="suspect"):
-    """Look for answers that are remembered, or not done when they are said to be. Apart from timing, and after it."""
+class Suspect(Request[str], frozen=True, tag="suspect"):
+    """Look for answers that are remembered, or not done when they are said to be. Apart from timing, and after it.
+
+    The answer is the reason; empty where there is none.
+    """
 
     step_s: float
 
 
-class Energy(msgspec.Struct, frozen=True, tag="energy"):
-    """Count the joules of blocks of `steps` queued steps. Asked only where `open` named a meter."""
+class Energy(Request[float | None], frozen=True, tag="energy"):
+    """Count the joules a step of blocks of `steps` queued steps. Asked only where `open` named a meter."""
 
     steps: int
 
 
-class Memory(msgspec.Struct, frozen=True, tag="memory"):
+class MemoryPeaks(msgspec.Struct, frozen=True, kw_only=True):
+    """Peaks since the last `settle`, and what was effective. None is "n/a"."""
+
+    host_peak_bytes: int | None
+    device_peak_bytes: int | None
+    device_reserved_bytes: int | None
+    device_process_bytes: int | None
+    facts: dict[str, Any]
+
+
+class Memory(Request[MemoryPeaks], frozen=True, tag="memory"):
     """Tell the peaks, and what was effective."""
 
 
-class Count(msgspec.Struct, frozen=True, tag="count"):
+class Count(Request[Cost | None], frozen=True, tag="count"):
     """Count operations and bytes of a step. Apart from timing, and after it."""
 
 
-class Close(msgspec.Struct, frozen=True, tag="close"):
+class Close(Request[None], frozen=True, tag="close"):
     """Give everything back and end."""
+
+
+StepsRequest = First | Check | Score | Settle | Block | Suspect | Energy | Memory | Count | Close

@@ -6,18 +6,8 @@ import statistics
 
 import msgspec
 
+from bench.scenarios.base import Request
 from bench.scenarios.varying_shapes.buckets import Shape, Strategy
-
-
-class Churn(msgspec.Struct, frozen=True, tag="churn"):
-    """Step through so many batches, padded as the strategy says; `lengths` are those of `best`."""
-
-    strategy: Strategy
-    pads_rows: bool
-    """Whether rows are filled up to a power of two, too."""
-    batches: int
-    lengths: list[int] = []
-    seed: int = 0
 
 
 class Passed(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,3 +34,14 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
     def steps_s(self) -> list[float]:
         """Seconds of each step, once compiled: the median of its passes."""
         return [statistics.median(step) for step in zip(*self.steady_s, strict=True)]
+
+
+class Churn(Request[Passed], frozen=True, tag="churn"):
+    """Step through so many batches, padded as the strategy says; `lengths` are those of `best`."""
+
+    strategy: Strategy
+    pads_rows: bool
+    """Whether rows are filled up to a power of two, too."""
+    batches: int
+    lengths: list[int] = []
+    seed: int = 0
