@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from bench.core import Cell
-from bench.core.record import Noise, Parity, Provenance, Record
+from bench.core.record import Noise, Parity, Process, Provenance, Record
 from bench.measure import environment
 from bench.storage.journals import encoder
 from tests.conftest import ABOUT
@@ -51,22 +51,26 @@ def record(index: int, steps: list[float], processes: int, described: dict[str, 
     """One cell's."""
     about: Provenance = msgspec.structs.replace(ABOUT, contenders=[*BACKENDS, "sixth"])
     backend = BACKENDS[index % 5]
-    turns = processes * BLOCKS
     return Record(
         cell=Cell(
             task=f"task-{index // 50}", preset="small", backend=backend, scenario="infer",
             precision="fp32", batch_size=1 + index % 50 // 5, device="cpu",
         ),
-        status="ok", compile_s=1.25, warm_compile_s=0.5, warmup_s=steps[:8], step_s=steps,
-        blocks=[[STEPS] * BLOCKS] * processes, pairing="interleaved", stopped_by="converged",
-        queued_step_s=steps[:turns], queued_blocks=[BLOCKS] * processes, minor_faults=[[120.0] * BLOCKS] * processes,
-        crowded=[[False] * BLOCKS] * processes, host_import_bytes=392489984, settled=True, items_per_step=32,
-        score={"r2": 0.5},
+        status="ok", pairing="interleaved", stopped_by="converged", settled=True, items_per_step=32, score={"r2": 0.5},
+        processes=[process(steps[first::processes], first) for first in range(processes)],
         parity=Parity(ratio=0.82, limit=2.0, passed=True, decisions_equal=1.0, output="logits"),
-        host_peak_bytes=792489984, compile_host_peak_bytes=791658496,
         facts={**FACTS, "camp": CAMPS.get(backend, backend)},
         noise=Noise(floor=0.02, between_runs=0.03), about=about, environment=described,
         started="2026-11-23T00:07:29+00:00", wall_s=6.5,
+    )  # fmt: skip
+
+
+def process(steps: list[float], index: int) -> Process:
+    """One of its processes."""
+    return Process(
+        first_s=0.5 if index else 1.25, compiled=True, import_bytes=392489984, first_peak_bytes=791658496,
+        warmup_s=steps[:3], step_s=steps, blocks=[STEPS] * BLOCKS, crowded=[False] * BLOCKS,
+        minor_faults=[120.0] * BLOCKS, queued_step_s=steps[:BLOCKS], host_peak_bytes=792489984,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 from hypothesis import settings
@@ -12,8 +13,9 @@ from hypothesis import settings
 from bench.analysis import summary
 from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
-from bench.core.record import Noise, Parity, Provenance, Record
+from bench.core.record import Noise, Parity, Process, Provenance, Record
 from bench.storage import journals
+from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
 settings.load_profile("shared-machine")
@@ -49,7 +51,10 @@ def make_cell(backend: str = "fake", **changes: object) -> Cell:
 
 
 def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:
-    """A record of ten equal steps, or of the steps given, each in a block of its own, of three processes."""
+    """A record of ten equal steps, or of the steps given, each in a block of its own, of three processes.
+
+    `changes` may say of all processes together what a record holds of each: as schema 3 did.
+    """
     fields: dict[str, object] = {
         "cell": make_cell(backend),
         "status": "ok",
@@ -69,7 +74,9 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
     }
     fields |= changes
     fields.setdefault("blocks", in_three(len(fields["step_s"])))  # type: ignore[arg-type]
-    return Record(**fields)  # type: ignore[arg-type]
+    flat = {name: fields.pop(name, None) for name in (*OF_THE_FIRST, *STEADY, *CUT)}
+    processes = msgspec.convert(processes_of(**flat), list[Process])  # type: ignore[arg-type]
+    return Record(**{"processes": processes, **fields})  # type: ignore[arg-type]
 
 
 def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **changes: object) -> Record:

@@ -19,6 +19,11 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
     word: Literal["never", "unknown", ""] = ""
     """`never`: a call saves nothing. `unknown`: it is not shown that one saves anything."""
 
+    @property
+    def shown(self) -> float | str | None:
+        """The calls, or the word why there are none."""
+        return self.word or self.value
+
 
 AT_ONCE = BreakEven(value=0.0, low=0.0, high=0.0)
 NEVER = BreakEven(word="never")

@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from bench.analysis.breakeven import break_even
+from bench.analysis.breakeven import BreakEven, break_even
 from bench.analysis.row import Row, processor
+from bench.core.cell import Pairing
 from bench.core.record import DEFAULT_FLOOR, Record
 from bench.core.task import Target
 from bench.measure import statistics
@@ -60,66 +61,119 @@ def row(ours: Side, reference: Side | None, best: Side | None = None, run: str =
     """A record's figures, and its ratios to `reference` and to `best` of that one's camp where there may be any."""
     passed = gate_passed(ours, reference)
     why = why_no_ratio(ours, reference, passed)
-    found = figures(ours)
-    if why or reference is None:
-        found["no_ratio"] = why
-    else:
-        found |= {"reference": reference.record.cell.backend, "camp": reference.camp}
-        found |= {"ratio": 1.0} if ours is reference else against(ours, reference)
-        if best is not None:
-            found |= beside_best(ours, reference, best, found)
+    found, compared, besides = figures(ours), NOT_COMPARED, NO_BEST
+    if reference is not None and not why:
+        compared = OF_ITSELF if ours is reference else against(ours, reference)
+        besides = beside_best(ours, reference, best, compared) if best is not None else besides
     record, counted = ours.record, reference.record.cost if reference else ours.record.cost
-    if counted and record.peaks and "step_s" in found:
-        token_s = found.get("token_s")
-        found["roofline"] = roofline(counted, ours.step_s, token_s, record.peaks, record.cell.precision)
+    roof = None
+    if counted and record.peaks and found.step_s is not None:
+        roof = roofline(counted, ours.step_s, found.token_s, record.peaks, record.cell.precision)
     where = ours.record.environment.get("machine", machine)
-    return Row(record=ours.record, run=run, machine=where, score=ours.score, gate_passed=passed, **found)
+    return Row(
+        record=ours.record,
+        run=run,
+        machine=where,
+        score=ours.score,
+        gate_passed=passed,
+        roofline=roof,
+        no_ratio=why,
+        reference="" if why or reference is None else reference.record.cell.backend,
+        camp="" if why or reference is None else reference.camp,
+        step_s=found.step_s,
+        rate=found.rate,
+        rate_interval=found.rate_interval,
+        rate_crowded=found.rate_crowded,
+        first_token_s=found.first_token_s,
+        token_s=found.token_s,
+        faults=found.faults,
+        fault_share=found.fault_share,
+        ratio=compared.ratio,
+        interval=compared.interval,
+        verdict=compared.verdict,
+        lean=compared.lean,
+        floor=compared.floor,
+        pairing=compared.pairing,
+        rate_ratio=compared.rate_ratio,
+        rate_ratio_interval=compared.rate_ratio_interval,
+        rate_verdict=compared.rate_verdict,
+        rate_lean=compared.rate_lean,
+        break_even_calls=compared.break_even_calls,
+        warm_break_even_calls=compared.warm_break_even_calls,
+        best=besides.name,
+        best_ratio=besides.ratio,
+        best_interval=besides.interval,
+        best_verdict=besides.verdict,
+        best_lean=besides.lean,
+    )
 
 
-def against(this: Side, that: Side) -> dict[str, Any]:
+class Compared(NamedTuple):
+    """Fields of a row that hang on the reference."""
+
+    ratio: float | None = None
+    interval: statistics.Interval | None = None
+    verdict: statistics.Verdict | None = None
+    lean: statistics.Lean = ""
+    floor: float = DEFAULT_FLOOR
+    pairing: Pairing = ""
+    rate_ratio: float | None = None
+    rate_ratio_interval: statistics.Interval | None = None
+    rate_verdict: statistics.Verdict | None = None
+    rate_lean: statistics.Lean = ""
+    break_even_calls: BreakEven | None = None
+    warm_break_even_calls: BreakEven | None = None
+
+
+NOT_COMPARED, OF_ITSELF = Compared(), Compared(ratio=1.0)
+
+
+def against(this: Side, that: Side) -> Compared:
     """Ratios, intervals, verdicts and break-even of a record that may be compared."""
     paired, floor, spread = in_turns(this, that), floor_of(this, that), spread_of(this, that)
     latency = judged(this.steps, that.steps, paired, floor, spread)
-    return {
-        "ratio": latency.ratio.value,
-        "interval": latency.interval,
-        "verdict": latency.verdict,
-        "lean": latency.lean,
-        "floor": floor,
-        "pairing": "interleaved" if paired else "sequential",
-        **rates(this, that, paired, floor, spread),
-        **repaid(this.record, that, latency),
-    }
+    cold, warm = repaid(this.record, that, latency)
+    queued = this.queued.every and that.queued.every
+    rate = judged(this.queued, that.queued, paired, floor, spread) if queued else None
+    return Compared(
+        ratio=latency.ratio.value,
+        interval=latency.interval,
+        verdict=latency.verdict,
+        lean=latency.lean,
+        floor=floor,
+        pairing="interleaved" if paired else "sequential",
+        rate_ratio=rate.ratio.value if rate else None,
+        rate_ratio_interval=rate.interval if rate else None,
+        rate_verdict=rate.verdict if rate else None,
+        rate_lean=rate.lean if rate else "",
+        break_even_calls=cold,
+        warm_break_even_calls=warm,
+    )
 
 
-def rates(this: Side, that: Side, paired: bool, floor: float, spread: float) -> dict[str, Any]:
-    """Throughput over the reference's, where both sides queued in their turns."""
-    if not (this.queued.every and that.queued.every):
-        return {}
-    found = judged(this.queued, that.queued, paired, floor, spread)
-    return {
-        "rate_ratio": found.ratio.value,
-        "rate_ratio_interval": found.interval,
-        "rate_verdict": found.verdict,
-        "rate_lean": found.lean,
-    }
+class Best(NamedTuple):
+    """Fields of a row that hang on the best row of the reference's camp."""
+
+    name: str = ""
+    ratio: float | None = None
+    interval: statistics.Interval | None = None
+    verdict: statistics.Verdict | None = None
+    lean: statistics.Lean = ""
 
 
-def beside_best(this: Side, reference: Side, best: Side, found: Mapping[str, Any]) -> dict[str, Any]:
+NO_BEST = Best()
+
+
+def beside_best(this: Side, reference: Side, best: Side, found: Compared) -> Best:
     """The ratio to the best row of the reference's camp, which is the first ratio where that is the reference."""
-    if this is best or best is reference:
-        names = ("ratio", "interval", "verdict", "lean")
-        same = {f"best_{name}": found[name] for name in names if name in found and this is not best}
-        return {"best": best.record.cell.backend, "best_ratio": 1.0, **same}
+    name = best.record.cell.backend
+    if this is best:
+        return Best(name, 1.0)
+    if best is reference:
+        return Best(name, found.ratio, found.interval, found.verdict, found.lean)
     paired, floor, spread = in_turns(this, best), floor_of(this, best), spread_of(this, best)
     judgement = judged(this.steps, best.steps, paired, floor, spread)
-    return {
-        "best": best.record.cell.backend,
-        "best_ratio": judgement.ratio.value,
-        "best_interval": judgement.interval,
-        "best_verdict": judgement.verdict,
-        "best_lean": judgement.lean,
-    }
+    return Best(name, judgement.ratio.value, judgement.interval, judgement.verdict, judgement.lean)
 
 
 class Judged(NamedTuple):
@@ -153,57 +207,80 @@ def floor_of(this: Side, that: Side) -> float:
     return max(*known, 0.0 if in_turns(this, that) else SEQUENTIAL_FLOOR)
 
 
-def repaid(record: Record, that: Side, found: Judged) -> dict[str, Any]:
+def repaid(record: Record, that: Side, found: Judged) -> tuple[BreakEven | None, BreakEven | None]:
     """Cold and warm break-even; a backend that keeps no compile cache compiles anew in every process."""
     reference = that.record
     cold = _extra(record.compile_s, reference.compile_s)
     ours, theirs = record.warm_compile_s, reference.warm_compile_s
     warm = _extra(ours, reference.compile_s if theirs is None else theirs)
-    return {
-        "break_even_calls": break_even(cold, that.step_s, found.ratio, found.verdict),
-        "warm_break_even_calls": break_even(warm, that.step_s, found.ratio, found.verdict),
-    }
+    return (
+        break_even(cold, that.step_s, found.ratio, found.verdict),
+        break_even(warm, that.step_s, found.ratio, found.verdict),
+    )
 
 
 def _extra(ours_s: float | None, theirs_s: float | None) -> float | None:
     return None if ours_s is None or theirs_s is None else ours_s - theirs_s
 
 
-def figures(this: Side) -> dict[str, Any]:
+class Timed(NamedTuple):
+    """Fields of a row that are its own times."""
+
+    step_s: float | None = None
+    rate: float | None = None
+    rate_interval: statistics.Interval | None = None
+    rate_crowded: bool = False
+    first_token_s: float | None = None
+    token_s: float | None = None
+    faults: float | None = None
+    fault_share: float | None = None
+
+
+def figures(this: Side) -> Timed:
     """Medians of the raw samples; of what is implausible, too, so that it can be struck out."""
     record, step_s = this.record, this.step_s
     if record.status not in ("ok", "implausible") or not record.step_s:
-        return {}
-    found: dict[str, Any] = {"step_s": step_s, **throughput(this), **page_faults(record, step_s)}
-    if record.first_token_s:
-        first = statistics.median(record.first_token_s)
-        later = record.items_per_step // record.cell.batch_size - 1
-        found |= {"first_token_s": first, "token_s": (step_s - first) / later if later else None}
-    return found
+        return Timed()
+    rate, interval, crowded = throughput(this)
+    faults, share = page_faults(record, step_s)
+    first_s, token_s = tokens(record, step_s)
+    return Timed(step_s, rate, interval, crowded, first_s, token_s, faults, share)
 
 
-def throughput(this: Side) -> dict[str, Any]:
-    """Items a second, with an interval where queued blocks were part of the turns: of the quiet ones, if any."""
+def tokens(record: Record, step_s: float) -> tuple[float | None, float | None]:
+    """Seconds to the first token, and of each later one."""
+    if not (taken := record.first_token_s):
+        return None, None
+    first_s = statistics.median(taken)
+    later = record.items_per_step // record.cell.batch_size - 1
+    return first_s, (step_s - first_s) / later if later else None
+
+
+def throughput(this: Side) -> tuple[float | None, statistics.Interval | None, bool]:
+    """Items a second, with an interval where queued blocks were part of the turns, and whether all were crowded.
+
+    Of the quiet ones, if there are any.
+    """
     record, (every, quiet) = this.record, this.queued
     if not every:
         queued_s = statistics.median(record.queued_step_s) if record.queued_step_s else this.step_s
-        return {"rate": record.items_per_step / queued_s if queued_s > 0 else None}
+        return record.items_per_step / queued_s if queued_s > 0 else None, None, False
     known = statistics.known(quiet)
     crowded = not any(known)
     seconds = statistics.interval(every if crowded else known)
     ends = [record.items_per_step / each for each in (seconds.value, seconds.high, seconds.low)]
-    return {"rate": ends[0], "rate_interval": statistics.Interval(*ends), "rate_crowded": crowded}
+    return ends[0], statistics.Interval(*ends), crowded
 
 
-def page_faults(record: Record, step_s: float) -> dict[str, Any]:
+def page_faults(record: Record, step_s: float) -> tuple[float | None, float | None]:
     """Minor faults a step, and the share of the step that they take."""
     if not any(record.minor_faults):
-        return {}
+        return None, None
     faults = statistics.median([statistics.median(process) for process in record.minor_faults if process])
     cost_s = record.facts.get("fault_cost_s")
     if not isinstance(cost_s, int | float) or not step_s > 0:
-        return {"faults": faults}
-    return {"faults": faults, "fault_share": faults * cost_s / step_s}
+        return faults, None
+    return faults, faults * cost_s / step_s
 
 
 def gate_passed(this: Side, reference: Side | None) -> bool:

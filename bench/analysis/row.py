@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bench.analysis.breakeven import BreakEven
 from bench.core.cell import Pairing
-from bench.core.record import DEFAULT_FLOOR, Record
+from bench.core.record import DEFAULT_FLOOR, Parity, Record
 from bench.measure import statistics
 from bench.measure.roofline import Roofline
+
+
+class Nothing(NamedTuple):
+    """The bounds of an interval that is not there."""
+
+    low: float | None = None
+    high: float | None = None
+
+
+class _Unproven(NamedTuple):
+    """A parity that was not shown."""
+
+    ratio: float | None = None
+    limit: float | None = None
+    passed: bool | None = None
+
+
+NOTHING, NO_CALLS, UNPROVEN = Nothing(), BreakEven(), _Unproven()
+Bounds = statistics.Interval | Nothing
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,6 +91,56 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     no_ratio: str = ""
     score: float | None = None
     gate_passed: bool = True
+
+    @property
+    def steps(self) -> int:
+        """How many were timed."""
+        return len(self.record.step_s)
+
+    @property
+    def bounds(self) -> Bounds:
+        """Of `ratio`."""
+        return self.interval or NOTHING
+
+    @property
+    def best_bounds(self) -> Bounds:
+        """Of `best_ratio`."""
+        return self.best_interval or NOTHING
+
+    @property
+    def rate_bounds(self) -> Bounds:
+        """Of `rate`."""
+        return self.rate_interval or NOTHING
+
+    @property
+    def rate_ratio_bounds(self) -> Bounds:
+        """Of `rate_ratio`."""
+        return self.rate_ratio_interval or NOTHING
+
+    @property
+    def cold_calls(self) -> BreakEven:
+        """As `break_even_calls`, with nothing in it where there is none."""
+        return self.break_even_calls or NO_CALLS
+
+    @property
+    def warm_calls(self) -> BreakEven:
+        """As `warm_break_even_calls`, with nothing in it where there is none."""
+        return self.warm_break_even_calls or NO_CALLS
+
+    @property
+    def shown_parity(self) -> Parity | _Unproven:
+        """The record's, with nothing in it where none was shown."""
+        return self.record.parity or UNPROVEN
+
+    @property
+    def floor_of_verdict(self) -> float | None:
+        """`floor`, where there is a verdict."""
+        return self.floor if self.verdict else None
+
+    @property
+    def crowded_of_rate(self) -> bool | None:
+        """`rate_crowded`, where there is an interval of the rate."""
+        return self.rate_crowded if self.rate_interval else None
 
     @property
     def family(self) -> str:

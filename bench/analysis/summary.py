@@ -17,9 +17,9 @@ import msgspec
 
 from bench.core.cell import Cell, Pairing, Status
 from bench.core.errors import WeighbridgeError
-from bench.core.record import DEFAULT_FLOOR, SCHEMA
+from bench.core.record import DEFAULT_FLOOR, SCHEMA, steady_peak, until_the_last_timed
 from bench.measure import statistics
-from bench.measure.sides import has_times
+from bench.measure.sides import blocks_of
 from bench.run.alongside import WORTH_BYTES, beside
 from bench.storage import migrations
 
@@ -71,6 +71,16 @@ class Environment(msgspec.Struct, frozen=True):
     machine: str = ""
 
 
+class Process(msgspec.Struct, frozen=True):
+    """As in `bench.core.record`, less what only a report shows."""
+
+    step_s: list[float] = []
+    blocks: list[int] = []
+    crowded: list[bool] = []
+    host_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+
+
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """The fields of a record that are read at all."""
 
@@ -78,14 +88,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     status: Status
     reason: str = ""
     schema: int = SCHEMA
-    step_s: list[float] = []
-    blocks: list[list[int]] = []
-    crowded: list[list[bool]] = []
+    processes: list[Process] = []
     pairing: Pairing = ""
     score: dict[str, float | None] = {}
     parity: Parity | None = None
-    host_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
     facts: msgspec.Raw = msgspec.Raw(b"{}")
     noise: Noise | None = None
     about: msgspec.Raw = msgspec.Raw(b"null")
@@ -161,8 +167,10 @@ def summary(line: Line) -> Summary:
     ok = line.status == "ok"
     target = target_of(bytes(line.about))
     scored = ok and target is not None and target.metric in line.score
-    blocks = statistics.block_medians(line.step_s, line.blocks) if ok and has_times(line.step_s, line.blocks) else []
-    quiet = statistics.without(blocks, line.crowded) if any(map(any, line.crowded)) else blocks
+    timed = until_the_last_timed(line.processes)
+    blocks = blocks_of(timed) if ok else []
+    crowded = [process.crowded for process in timed]
+    quiet = statistics.without(blocks, crowded) if any(map(any, crowded)) else blocks
     sure = statistics.enough(statistics.known(quiet) if quiet is not blocks else blocks)
     return Summary(
         cell=line.cell,
@@ -175,8 +183,8 @@ def summary(line: Line) -> Summary:
         score=line.score[target.metric] if target and scored else None,
         higher_is_better=target.higher_is_better if target else True,
         parity=line.parity,
-        host_peak_bytes=line.host_peak_bytes,
-        device_peak_bytes=line.device_peak_bytes,
+        host_peak_bytes=steady_peak([process.host_peak_bytes for process in line.processes]),
+        device_peak_bytes=steady_peak([process.device_peak_bytes for process in line.processes]),
         facts=facts(bytes(line.facts)),
         floor=line.noise.floor if line.noise else DEFAULT_FLOOR,
         between_runs=line.noise.between_runs if line.noise else None,

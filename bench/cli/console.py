@@ -64,16 +64,16 @@ def typed(context: typer.Context) -> set[str]:
 def filters(asked: Request, **fixed: Any) -> Filters:
     """Return what a request's options narrow a suite to; `fixed` is what the command does not leave open."""
     chosen = asked.options
-    found: dict[str, Any] = {
-        "tasks": words(chosen["tasks"]),
-        "backends": words(chosen["backends"]),
-        "scenarios": words(chosen.get("scenarios", "")),
-        "precisions": words(chosen.get("precisions", "")),
-        "batch_sizes": sizes(chosen.get("batch-sizes", "")),
-        "presets": words(chosen.get("preset", "")),
-        "device": chosen["device"],
-    }
-    return Filters(**found | fixed)
+    found = Filters(
+        tasks=words(chosen["tasks"]),
+        backends=words(chosen["backends"]),
+        scenarios=words(chosen.get("scenarios", "")),
+        precisions=words(chosen.get("precisions", "")),
+        batch_sizes=sizes(chosen.get("batch-sizes", "")),
+        presets=words(chosen.get("preset", "")),
+        device=chosen["device"],
+    )
+    return msgspec.structs.replace(found, **fixed)
 
 
 def print_table(

@@ -7,7 +7,9 @@ and the parent stays free of frameworks.
 from __future__ import annotations
 
 import subprocess
-from typing import Any, get_args
+from typing import get_args
+
+import msgspec
 
 from bench.core import child
 from bench.core.card import BackendCard
@@ -15,11 +17,12 @@ from bench.core.cell import Device
 from bench.measure import environment
 from bench.measure.noise import Calibration
 from bench.run import cards, registry
+from bench.scenarios import catalog
 from bench.storage import packages
 from bench.storage.calibration import every
 
 
-def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
+def listing(everything: bool = False) -> dict[str, list[dict[str, object]]]:
     """Tasks, backends and suites as rows."""
     backends = [each for each in cards.backends().values() if everything or not each.hidden]
     return {
@@ -27,7 +30,7 @@ def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
             {
                 "task": task.name,
                 "family": task.family,
-                "scenarios": list(task.scenarios),
+                "scenarios": [each.name for each in catalog.scenarios().values() if each.fits(task)],
                 "presets": list(task.models),
                 "metric": task.target.metric,
                 "target": task.target.value,
@@ -40,29 +43,38 @@ def listing(everything: bool = False) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def _backend(backend: BackendCard) -> dict[str, Any]:
+def _backend(backend: BackendCard) -> dict[str, object]:
     problem = backend.problem or cards.not_installed(backend)
     return {
         "backend": backend.name,
         "available": problem is None,
         "devices": list(backend.devices),
-        "scenarios": list(backend.scenarios),
+        "scenarios": [each.name for each in catalog.scenarios().values() if each.way in backend.scenarios],
         "precisions": list(backend.precisions),
         "why_not": problem or "",
     }
 
 
-def examine() -> dict[str, Any]:
+class Findings(msgspec.Struct, frozen=True, kw_only=True):
     """The machine, each backend with its state on each device, calibrations, and the problems found, with their fix."""
+
+    machine: dict[str, object]
+    backends: list[dict[str, object]]
+    calibrations: list[dict[str, str]]
+    problems: list[str]
+
+
+def examine() -> Findings:
+    """Look around; imports each backend's packages in a process of its own."""
     found = [each for each in cards.backends().values() if not each.hidden]
     broken = {each.name: problem for each in found if (problem := import_problem(each))}
     here = environment.describe([name for each in found for name in each.distributions])
-    return {
-        "machine": {**here, "data_cache": str(packages.cache_folder())},
-        "backends": [{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
-        "calibrations": [row for each in every(packages.cache_folder()) for row in calibrated(each)],
-        "problems": [*(f"{name}: {problem}" for name, problem in broken.items()), *cards.broken_tasks().values()],
-    }
+    return Findings(
+        machine={**here, "data_cache": str(packages.cache_folder())},
+        backends=[{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
+        calibrations=[row for each in every(packages.cache_folder()) for row in calibrated(each)],
+        problems=[*(f"{name}: {problem}" for name, problem in broken.items()), *cards.broken_tasks().values()],
+    )
 
 
 def broken() -> list[str]:

@@ -78,13 +78,13 @@ def doctor_command(json: Json = False) -> None:
     findings = doctor.examine()
     if json:
         return print_json(findings)
-    print_rows([{"name": name, "found": value} for name, value in findings["machine"].items()])
+    print_rows([{"name": name, "found": value} for name, value in findings.machine.items()])
     out.print()
-    print_rows(findings["backends"])
-    if findings["calibrations"]:
+    print_rows(findings.backends)
+    if findings.calibrations:
         out.print()
-        print_rows(findings["calibrations"])
-    for problem in findings["problems"]:
+        print_rows(findings.calibrations)
+    for problem in findings.problems:
         out.print(Text(f"! {problem}", style="yellow"))
     return None
 

@@ -198,7 +198,7 @@ def too_slow(ratio: Interval, floor: float, sure: bool, at_least: float) -> bool
 
 def _sure(row: Row) -> bool:
     record = row.record
-    blocks = statistics.block_medians(list(record.step_s), record.blocks)
+    blocks = [statistics.block_medians(process.step_s, process.blocks) for process in record.timed]
     return statistics.enough(statistics.known(statistics.without(blocks, record.crowded)))
 
 

@@ -23,7 +23,7 @@ def thresholds(given: Mapping[str, Any], pyproject: Path = Path("pyproject.toml"
     return Thresholds(**shares, require_all=_flag(chosen.get("require-all", False)))
 
 
-def configured(pyproject: Path) -> dict[str, Any]:
+def configured(pyproject: Path) -> dict[str, object]:
     """The section's keys; none where there is no such file or section."""
     if not pyproject.is_file():
         return {}

@@ -14,7 +14,7 @@ from bench.core.cell import Cell as Cell
 from bench.core.cell import Device as Device
 from bench.core.cell import Precision as Precision
 from bench.core.cell import Preset as Preset
-from bench.core.cell import Scenario as Scenario
+from bench.core.cell import Way as Way
 from bench.core.errors import WeighbridgeError as WeighbridgeError
 from bench.core.task import Examples as Examples
 from bench.core.task import Family as Family

@@ -14,6 +14,8 @@ Arrays = dict[str, np.ndarray]
 """Named host arrays: inputs, targets, outputs or weights."""
 Files = Mapping[str, Path]
 """Data package name -> folder that holds its verified, unpacked files."""
+Facts = dict[str, Any]
+"""What is told as JSON and read by people: names, and values of any JSON type."""
 
 
 def content_hash(value: Any) -> str:

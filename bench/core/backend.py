@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bench.core.arrays import Arrays, Files
-from bench.core.cell import Cell, Device, Precision, Scenario
+from bench.core.arrays import Arrays, Facts, Files
+from bench.core.cell import Cell, Device, Precision, Way
 from bench.core.task import Examples, ModelSpec, Recipe
 
 
@@ -85,7 +85,7 @@ class Session(ABC):
         """How many programs were compiled since opening; None where nothing is compiled."""
         return None
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Facts:
         """What was effective, not what was asked for, read back from what ran. JSON-able.
 
         `threads`, `precision` and `scope` are footing: a backend that does not state one of them gets no ratio.
@@ -113,7 +113,7 @@ class Backend(ABC):
     distributions: ClassVar[tuple[str, ...]] = ()
     """Distributions whose versions a record names."""
     devices: ClassVar[tuple[Device, ...]] = ("cpu",)
-    scenarios: ClassVar[tuple[Scenario, ...]] = ("infer",)
+    scenarios: ClassVar[tuple[Way, ...]] = ("infer",)
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
     compiles: ClassVar[bool] = False
     """Whether a first call compiles, so that a second process is worth a warm-cache figure."""

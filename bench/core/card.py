@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.cell import Device, Precision, Preset, Scenario
+from bench.core.cell import Device, Precision, Preset, Way
 from bench.core.task import Family, ModelSpec, Recipe, Target
 
 
@@ -26,7 +26,7 @@ class BackendCard(msgspec.Struct, frozen=True, kw_only=True):
     requires: tuple[str, ...] = ()
     distributions: tuple[str, ...] = ()
     devices: tuple[Device, ...] = ()
-    scenarios: tuple[Scenario, ...] = ()
+    scenarios: tuple[Way, ...] = ()
     precisions: tuple[Precision, ...] = ()
     compiles: bool = False
     program_a_shape: bool = False
@@ -48,7 +48,7 @@ class TaskCard(msgspec.Struct, frozen=True, kw_only=True):
     models: dict[Preset, ModelSpec]
     target: Target
     baseline: Target
-    scenarios: tuple[Scenario, ...]
+    scenarios: tuple[Way, ...]
     batch_size: dict[Preset, int]
     generate_batch_size: int
     recipe: Recipe | None
@@ -60,6 +60,6 @@ class TaskCard(msgspec.Struct, frozen=True, kw_only=True):
     varies: bool
     """Whether it has examples in their natural lengths."""
 
-    def default_batch_size(self, preset: Preset, scenario: Scenario) -> int:
+    def default_batch_size(self, preset: Preset, way: Way) -> int:
         """The batch size of a cell where a plan names none."""
-        return self.generate_batch_size if scenario == "generate" else self.batch_size[preset]
+        return self.generate_batch_size if way == "generate" else self.batch_size[preset]

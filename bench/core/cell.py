@@ -10,7 +10,8 @@ from bench.core.arrays import content_hash
 
 Preset = str
 """`small` or `base`; a task with several models of one size adds a suffix, as in `base-vit`."""
-Scenario = Literal["infer", "generate", "train", "serve"]
+Way = Literal["infer", "generate"]
+"""How a backend opens a model: for forward passes, or for whole generations. A scenario drives one of them."""
 Precision = Literal["fp64", "fp32", "tf32", "bf16", "fp16", "int8"]
 """`fp64` is the oracle's; a plan never asks for it."""
 Device = Literal["cpu", "cuda", "tpu"]
@@ -22,7 +23,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     task: str
     preset: Preset
     backend: str
-    scenario: Scenario
+    scenario: str
+    """One of `bench.scenarios.catalog`."""
     precision: Precision
     batch_size: int
     device: Device

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from statistics import median
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from bench.core.arrays import Facts
 from bench.core.backend import Cost
 from bench.core.card import TaskCard
 from bench.core.cell import Cell, Device, Pairing, Precision, Preset, Status, StoppedBy
 from bench.core.task import Target
 
-SCHEMA = 3
+SCHEMA = 4
 """Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`. 3: `queued_blocks`,
-`minor_faults`, `crowded`, `host_import_bytes`, `contenders`; `implausible`; the host's allocator is footing."""
+`minor_faults`, `crowded`, `host_import_bytes`, `contenders`; `implausible`; the host's allocator is footing. 4: what a
+process gave stands together, in `processes`."""
 DEFAULT_FLOOR = 0.02
 """The noise floor of a machine that nobody calibrated; `weighbridge calibrate` replaces it by what was measured."""
 DEFAULT_BETWEEN_RUNS = 0.10
@@ -96,7 +100,70 @@ def provenance(task: TaskCard, preset: Preset, contenders: Sequence[str] = ()) -
     )
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Process(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """What one process of a cell gave. Seconds and bytes; None is "n/a"."""
+
+    first_s: float | None = None
+    """The first step: in the first process from an empty compile cache, in later ones from a filled one."""
+    compiled: bool = False
+    """Whether the first step compiled."""
+    import_bytes: int | None = None
+    """Resident after the backend's packages were imported, before a model was loaded: what of a peak is libraries."""
+    first_peak_bytes: int | None = None
+    """The host's peak until the end of the first step."""
+    warmup_s: list[float] = []
+    step_s: list[float] = []
+    blocks: list[int] = []
+    """How many of `step_s` each block took; block j of process i was timed in the same turn as block j of process i of
+    every other cell of the group."""
+    crowded: list[bool] = []
+    """Whether each block had a busy neighbour: such a block is kept and counts for no verdict."""
+    minor_faults: list[float] = []
+    """Page faults a step of each block."""
+    queued_step_s: list[float] = []
+    """Seconds a step of each block of queued steps: one a turn."""
+    queued_in_turns: bool = True
+    """Whether queued blocks were part of the turns; they were not before schema 3."""
+    first_token_s: list[float] = []
+    host_peak_bytes: int | None = None
+    device_peak_bytes: int | None = None
+    device_reserved_bytes: int | None = None
+    device_process_bytes: int | None = None
+    energy_j_per_step: float | None = None
+    """Of the whole package or device, what idles included; None where nothing counts it."""
+    result: Facts | None = None
+    """What only the cell's scenario knows, with a `type` and a `version` of its own: kept by who knows neither."""
+
+
+class HasBlocks(Protocol):
+    """Whatever of a process tells its blocks."""
+
+    @property
+    def blocks(self) -> list[int]: ...
+
+
+P = TypeVar("P", bound=HasBlocks)
+
+
+def until_the_last_timed(processes: Sequence[P]) -> list[P]:
+    """Without those at the end that were not timed: one that failed early must not count as a process."""
+    last = len(processes)
+    while last and not processes[last - 1].blocks:
+        last -= 1
+    return list(processes[:last])
+
+
+def steady_peak(peaks: Sequence[int | None]) -> int | None:
+    """The largest of all processes but the first, which also compiled and scored; the first's where there is no other.
+
+    Where a device's peaks cannot be reset they are of the compilation, too, and what compiling and scoring leave in a
+    heap that keeps its pages is no part of a steady state (MiniLM on Flax: 343 to 377 MiB with it, 320 without).
+    """
+    later = [peak for peak in peaks[1:] if peak is not None]
+    return max(later) if later else peaks[0] if peaks else None
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """Everything learned of a cell. Documented field by field in docs/records.md."""
 
     cell: Cell
@@ -104,47 +171,116 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     schema: int = SCHEMA
     tier: str = "quick"
-    compile_s: float | None = None
-    warm_compile_s: float | None = None
-    warmup_s: list[float] = []
-    step_s: list[float] = []
-    blocks: list[list[int]] = []
-    """Per process, how many of `step_s` each block took; block j of process i was timed in the same turn as block j
-    of process i of every other cell of the group."""
+    processes: list[Process] = []
     pairing: Pairing = ""
     stopped_by: StoppedBy = ""
-    queued_step_s: list[float] = []
-    """Seconds a step of each block of queued steps, process by process."""
-    queued_blocks: list[int] = []
-    """Per process, how many of `queued_step_s` are its own: one a turn. Empty in records whose queued blocks were no
-    part of the turns."""
-    minor_faults: list[list[float]] = []
-    """Per process, minor page faults a step of each block."""
-    crowded: list[list[bool]] = []
-    """Per process, whether each block had a busy neighbour: such a block is kept and counts for no verdict."""
-    first_token_s: list[float] = []
     settled: bool | None = None
     items_per_step: int = 0
     item: str = ""
     score: dict[str, float | None] = {}
     """None where a figure is not finite."""
     parity: Parity | None = None
-    host_peak_bytes: int | None = None
-    host_import_bytes: int | None = None
-    """Resident after the backend's packages were imported, before a model was loaded: what of the peak is libraries."""
-    compile_host_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    device_reserved_bytes: int | None = None
-    device_process_bytes: int | None = None
-    energy_j_per_step: float | None = None
-    """Of the whole package or device, what idles included; None where nothing counts it."""
     cost: Cost | None = None
     """What this backend counted; None where it cannot."""
     peaks: Peaks | None = None
     """What the machine can do at most, where `weighbridge peaks` measured it."""
-    facts: dict[str, Any] = {}
+    facts: Facts = {}
     noise: Noise | None = None
     about: Provenance | None = None
-    environment: dict[str, Any] = {}
+    environment: Facts = {}
     started: str = ""
     wall_s: float = 0.0
+
+    @cached_property
+    def step_s(self) -> list[float]:
+        """Every timed step."""
+        return [seconds for each in self.processes for seconds in each.step_s]
+
+    @cached_property
+    def timed(self) -> list[Process]:
+        """The processes up to the last that was timed."""
+        return until_the_last_timed(self.processes)
+
+    @property
+    def blocks(self) -> list[list[int]]:
+        """Of each timed process, how many steps each block took."""
+        return [each.blocks for each in self.timed]
+
+    @property
+    def crowded(self) -> list[list[bool]]:
+        """Of each timed process, whether each block had a busy neighbour."""
+        return [each.crowded for each in self.timed]
+
+    @property
+    def minor_faults(self) -> list[list[float]]:
+        """Of each timed process, page faults a step of each block."""
+        return [each.minor_faults for each in self.timed]
+
+    @cached_property
+    def queued_step_s(self) -> list[float]:
+        """Seconds a step of every queued block."""
+        return [seconds for each in self.processes for seconds in each.queued_step_s]
+
+    @property
+    def queued_blocks(self) -> list[int]:
+        """How many queued blocks each timed process took; empty where they were no part of the turns."""
+        in_turns = all(each.queued_in_turns for each in self.processes)
+        return [len(each.queued_step_s) for each in self.timed] if in_turns else []
+
+    @property
+    def warmup_s(self) -> list[float]:
+        """Every step of the warm-up."""
+        return [seconds for each in self.processes for seconds in each.warmup_s]
+
+    @property
+    def first_token_s(self) -> list[float]:
+        """Every time to a first token."""
+        return [seconds for each in self.processes for seconds in each.first_token_s]
+
+    @property
+    def compile_s(self) -> float | None:
+        """The first step from an empty compile cache."""
+        return self.processes[0].first_s if self.processes else None
+
+    @property
+    def warm_compile_s(self) -> float | None:
+        """The first step of a later process that compiled from a filled cache; None where none does."""
+        warm = [each.first_s for each in self.processes[1:] if each.compiled]
+        return warm[0] if warm else None
+
+    @property
+    def compile_host_peak_bytes(self) -> int | None:
+        """The host's peak until the end of the first step from an empty cache."""
+        return self.processes[0].first_peak_bytes if self.processes else None
+
+    @property
+    def host_import_bytes(self) -> int | None:
+        """Resident after the backend's packages were imported: the most of all processes."""
+        known = [each.import_bytes for each in self.processes if each.import_bytes is not None]
+        return max(known) if known else None
+
+    @property
+    def host_peak_bytes(self) -> int | None:
+        """Of the steady state."""
+        return steady_peak([each.host_peak_bytes for each in self.processes])
+
+    @property
+    def device_peak_bytes(self) -> int | None:
+        """Live memory of the steady state."""
+        return steady_peak([each.device_peak_bytes for each in self.processes])
+
+    @property
+    def device_reserved_bytes(self) -> int | None:
+        """What the device's allocator held in the steady state."""
+        return steady_peak([each.device_reserved_bytes for each in self.processes])
+
+    @property
+    def device_process_bytes(self) -> int | None:
+        """What the driver books on the process."""
+        return steady_peak([each.device_process_bytes for each in self.processes])
+
+    @property
+    def energy_j_per_step(self) -> float | None:
+        """The median of all processes; None where nothing counts it."""
+        known = [each.energy_j_per_step for each in self.processes if each.energy_j_per_step is not None]
+        return median(known) if known else None

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from bench.core.arrays import Arrays, Files
-from bench.core.cell import Preset, Scenario
+from bench.core.cell import Preset, Way
 
 Family = Literal["classification", "regression", "generation", "embedding"]
 Split = Literal["train", "eval"]
@@ -101,7 +101,7 @@ class Task:
     score: Callable[[Arrays], dict[str, float]]
     target: Target
     baseline: Target
-    scenarios: tuple[Scenario, ...]
+    scenarios: tuple[Way, ...]
     batch_size: Mapping[Preset, int]
     source: str
     licence: str

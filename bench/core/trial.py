@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
+from bench.core.arrays import Facts
 from bench.core.cell import Cell, Status
 from bench.core.record import Parity, Provenance
 
@@ -24,8 +25,8 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     parity: Parity | None = None
     first_s: float | None = None
     """Seconds of the first step, with compilation where there is any; None where a study begins cold."""
-    facts: dict[str, Any] = {}
-    environment: dict[str, Any] = {}
+    facts: Facts = {}
+    environment: Facts = {}
     about: Provenance | None = None
     started: str = ""
     wall_s: float = 0.0

@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+from bench.core.arrays import Facts
 from bench.core.cell import Device
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -28,7 +29,11 @@ COMPUTING = (
     "core/task",
     "run/prepare",
     "run/worker",
+    "scenarios/generate",
+    "scenarios/infer",
     "scenarios/steps/answer",
+    "scenarios/steps/batches",
+    "scenarios/steps/scenario",
     "storage/prepared",
     "storage/score_cache",
 )
@@ -214,7 +219,7 @@ def package_files(thing: Any) -> list[Path]:
     return sorted(found) or [module_file(thing)]
 
 
-def describe(distributions: Iterable[str] = ()) -> dict[str, Any]:
+def describe(distributions: Iterable[str] = ()) -> Facts:
     """The environment of a record. Sizes in bytes, frequency in MHz, load as the one-minute average."""
     return {
         "machine": machine_name(),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import accumulate, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -73,9 +72,7 @@ def side(record: Record) -> Side:
     return Side(
         record=record,
         group=group(record.cell),
-        steps=_marked(
-            statistics.block_medians(steps, record.blocks) if has_times(steps, record.blocks) else [], record.crowded
-        ),
+        steps=_marked(blocks_of(record.timed), record.crowded),
         queued=_marked(queued(record), record.crowded),
         step_s=statistics.median(steps),
         score=main_score(record),
@@ -84,10 +81,12 @@ def side(record: Record) -> Side:
 
 
 def queued(record: Record) -> Blocks:
-    """Queued blocks, process by process; none where a record does not say whose they are."""
-    if not has_times(record.queued_step_s, [record.queued_blocks]):
+    """Queued blocks, process by process; none where they were no part of the turns."""
+    processes = record.timed
+    if not all(process.queued_in_turns and usable(process.queued_step_s) for process in processes):
         return []
-    return [record.queued_step_s[a:b] for a, b in pairwise(accumulate(record.queued_blocks, initial=0))]
+    found = [process.queued_step_s for process in processes]
+    return found if any(found) else []
 
 
 def _marked(blocks: Blocks, crowded: Sequence[Sequence[bool]]) -> Turns:
@@ -99,9 +98,32 @@ def group(cell: Cell) -> Group:
     return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
 
 
-def has_times(step_s: Sequence[float], blocks: Sequence[Sequence[int]]) -> bool:
-    """Whether samples fill their blocks and can be divided: journals come from outside."""
-    return sum(map(sum, blocks)) == len(step_s) > 0 and math.isfinite(sum(step_s)) and min(step_s) > 0
+class HasTimes(Protocol):
+    """Whatever of a process tells its steps and their blocks."""
+
+    @property
+    def step_s(self) -> list[float]: ...
+
+    @property
+    def blocks(self) -> list[int]: ...
+
+
+def blocks_of(processes: Sequence[HasTimes]) -> Blocks:
+    """The median of each block, process by process.
+
+    None at all where samples do not fill their blocks, or cannot be divided: journals come from outside.
+    """
+    found: Blocks = []
+    for process in processes:
+        if sum(process.blocks) != len(process.step_s) or not usable(process.step_s):
+            return []
+        found.append(statistics.block_medians(process.step_s, process.blocks))
+    return found if any(found) else []
+
+
+def usable(seconds: Sequence[float]) -> bool:
+    """Whether all can be divided."""
+    return not seconds or (math.isfinite(sum(seconds)) and min(seconds) > 0)
 
 
 def main_score(record: Record) -> float | None:

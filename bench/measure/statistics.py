@@ -64,22 +64,18 @@ def _middle(ordered: Sequence[float]) -> float:
     return ordered[n // 2] if n % 2 else (ordered[n // 2 - 1] + ordered[n // 2]) / 2
 
 
-def block_medians(samples: list[float], blocks: Sequence[Sequence[int]]) -> list[list[float]]:
-    """Samples in order, cut into blocks of these sizes, process by process: the median of each block."""
-    wanted = sum(map(sum, blocks))
-    if blocks and wanted != len(samples):
-        raise ValueError(f"blocks hold {wanted} samples, there are {len(samples)}")
-    found: list[list[float]] = []
+def block_medians(samples: Sequence[float], sizes: Sequence[int]) -> list[float]:
+    """Samples of a process in order, cut into blocks of these sizes: the median of each block."""
+    if sum(sizes) != len(samples):
+        raise ValueError(f"blocks hold {sum(sizes)} samples, there are {len(samples)}")
+    medians: list[float] = []
     start = 0
-    for process in blocks:
-        medians: list[float] = []
-        for size in process:
-            block = samples[start : start + size]
-            block.sort()
-            medians.append(_middle(block))
-            start += size
-        found.append(medians)
-    return found
+    for size in sizes:
+        block = list(samples[start : start + size])
+        block.sort()
+        medians.append(_middle(block))
+        start += size
+    return medians
 
 
 def interval(processes: Processes) -> Interval:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 
@@ -121,7 +120,7 @@ def markdown(outcome: Outcome) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_json(outcome: Outcome) -> dict[str, Any]:
+def as_json(outcome: Outcome) -> dict[str, object]:
     """Everything, every cell."""
     return {
         "failed": outcome.failed,
@@ -136,13 +135,13 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
 NAMES = ("kind", "verdict", "speed", "limit", "against", "worse", "better", "unsure", "incomparable")
 
 
-def _json(change: Change) -> dict[str, Any]:
+def _json(change: Change) -> dict[str, object]:
     sides = {name: _json_side(side) for name, side in (("before", change.before), ("after", change.after))}
     words = {name: getattr(change, name) for name in NAMES}
     return {"id": change.cell.id, "cell": str(change.cell), **words, "what": what(change), **sides}
 
 
-def _json_side(side: Summary | None) -> dict[str, Any] | None:
+def _json_side(side: Summary | None) -> dict[str, object] | None:
     if side is None:
         return None
     names = ("status", "reason", "score", "metric", "parity", "host_peak_bytes", "device_peak_bytes", "started")

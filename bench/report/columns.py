@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from bench.analysis.breakeven import BreakEven
+from bench.analysis.figures import FIGURES, Figure, reader
 from bench.analysis.ratios import SEQUENTIAL_FLOOR
 from bench.analysis.row import Row
 from bench.measure import statistics
@@ -28,7 +29,7 @@ from bench.report.texts import (
     task,
     verdict,
 )
-from bench.report.units import calls, percent, seconds, size
+from bench.report.units import calls, number, percent, seconds, size
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""
@@ -64,7 +65,7 @@ def _break_even(found: BreakEven | None) -> float | None:
 
 FAULTS_MATTER = 0.01
 """Of the step: under this, page faults are not worth a column."""
-COLUMNS = [
+ARRANGED = [
     Column("machine", "where it was measured", lambda row: row.machine, rank=0, varies=True),
     Column("run", "the folder of the run", lambda row: row.run, rank=0, varies=True),
     Column("task", "the problem; its preset where that is not `small`", task, rank=0),
@@ -194,6 +195,20 @@ COLUMNS = [
         lambda row: row.record.parity.ratio if row.record.parity else None,
     ),
 ]
+"""Figures as tables arrange or join them."""
+
+
+def _of_figure(figure: Figure) -> Column:
+    read = reader([figure])
+
+    def value(row: Row) -> float | None:
+        (found,) = read(row)
+        return found if isinstance(found, int | float) else None
+
+    return Column(figure.title, figure.meaning, lambda row: number(value(row), figure.unit), value, rank=2)
+
+
+COLUMNS = [*ARRANGED, *(_of_figure(figure) for figure in FIGURES if figure.title)]
 
 
 def used(rows: Sequence[Row]) -> list[Column]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ from bench.analysis.ratios import FOOTING
 from bench.analysis.row import Row
 from bench.measure import statistics
 from bench.report.columns import NOTHING, Column
+from bench.report.plots.bars import MEMORY
 from bench.report.plots.plot import Plot, Series, unit_of
 from bench.report.sampling import evenly
 from bench.report.texts import parity
@@ -81,7 +83,7 @@ def command(row: Row, reference: str) -> str:
     )
 
 
-def footing(facts: dict[str, Any]) -> list[tuple[str, str]]:
+def footing(facts: Mapping[str, object]) -> list[tuple[str, str]]:
     """What must agree with the reference first, then what is disclosed."""
     ordered = [name for name in FOOTING if name in facts] + sorted(name for name in facts if name not in FOOTING)
     return [(name.replace("_", " "), text(facts[name])) for name in ordered]
@@ -99,14 +101,7 @@ def memory(row: Row) -> list[tuple[str, str]]:
     record = row.record
     if record.status == "skipped":
         return []
-    return [
-        ("host peak while timed (VmHWM)", size(record.host_peak_bytes)),
-        ("host, after the imports", size(record.host_import_bytes)),
-        ("host peak while compiling", size(record.compile_host_peak_bytes)),
-        ("device, live peak", size(record.device_peak_bytes)),
-        ("device, reserved peak", size(record.device_reserved_bytes)),
-        ("device, whole process", size(record.device_process_bytes)),
-    ]
+    return [(title, size(of(record))) for title, of in MEMORY]
 
 
 def right(row: Row) -> list[tuple[str, str]]:
@@ -145,7 +140,7 @@ def timed(row: Row) -> list[tuple[str, str]]:
     return entries
 
 
-def where(environment: dict[str, Any]) -> list[tuple[str, str]]:
+def where(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Machine and versions."""
     versions = environment.get("versions")
     packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) if versions else ""

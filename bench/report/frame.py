@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -32,7 +31,7 @@ def samples(rows: Sequence[Row]) -> pd.DataFrame:
 
 def _samples(row: Row) -> pd.DataFrame:
     values = csv.values(row)
-    of_cell: dict[str, Any] = {name: values[name] for name in (*WORDS, "batch_size")}
+    of_cell: dict[str, object] = {name: values[name] for name in (*WORDS, "batch_size")}
     places = [(p, b) for p, sizes in enumerate(row.record.blocks) for b, size in enumerate(sizes) for _ in range(size)]
     processes, blocks = zip(*places, strict=True) if len(places) == len(row.record.step_s) else (None, None)
     return pd.DataFrame({**of_cell, "process": processes, "block": blocks, "step_s": row.record.step_s})

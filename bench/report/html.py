@@ -141,14 +141,14 @@ def colours_of(rows: Sequence[Row], reference: str) -> dict[str, int]:
     return {name: index % COLOURS for index, name in enumerate(names)}
 
 
-def _filter(name: str, of: Callable[[Row], str], rows: Sequence[Row]) -> dict[str, Any]:
+def _filter(name: str, of: Callable[[Row], str], rows: Sequence[Row]) -> dict[str, object]:
     return {"name": name, "options": sorted({of(row) for row in rows}, key=lambda text: (len(text), text)
                                             if text.isdecimal() else (0, text))}  # fmt: skip
 
 
 def _line(
     row: Row, columns: list[Column], filters: list[tuple[str, Callable[[Row], str]]], colours: dict[str, int]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     values = msgspec.json.encode([of(row) for _, of in filters]).decode()
     return {
         "name": str(row.record.cell),
@@ -158,7 +158,7 @@ def _line(
     }
 
 
-def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, Any]:
+def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, object]:
     text = column.text(row)
     failed = column.title == "status" and row.record.status not in ("ok", "skipped")
     mark = " bad" if failed else MARKS.get(row.verdict or "", "") if column.title == "verdict" else ""

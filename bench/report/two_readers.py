@@ -104,7 +104,7 @@ def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:
     return Part(rows, lines, shared, list(values.values()))
 
 
-EMPTY: dict[str, Any] = {"facts": {}, "environment": {}, "about": None, "noise": None}
+EMPTY: dict[str, object] = {"facts": {}, "environment": {}, "about": None, "noise": None}
 
 
 def unpacked(sent: Part) -> Read:

@@ -24,6 +24,7 @@ from bench.run.describe import Describe, Told, Variables, WhyNot
 from bench.run.process import Worker, WorkerFailed, living
 from bench.run.registry import BACKENDS, TASKS, Folder
 from bench.scenarios.base import A, Request
+from bench.scenarios.catalog import as_opened
 
 LIMIT_S = 20.0
 """For one module to be read, or one question to be answered: all of ours take half a second together."""
@@ -181,7 +182,7 @@ def _known(folder: Folder) -> Iterable[str]:
 
 def why_not(card: BackendCard, cell: Cell) -> str | None:
     """The reason to skip a cell: a broken backend's problem, packages that lack, or what its own code says."""
-    return card.problem or not_installed(card) or _asked(card, WhyNot(module=card.module, cell=cell))
+    return card.problem or not_installed(card) or _asked(card, WhyNot(module=card.module, cell=as_opened(cell)))
 
 
 def _asked(card: BackendCard, question: WhyNot) -> str | None:
@@ -202,4 +203,4 @@ def not_installed(card: BackendCard) -> str | None:
 
 def variables(card: BackendCard, cell: Cell, cache: Path) -> dict[str, str]:
     """The environment that a backend wants for a cell's worker; raises WorkerFailed where it does not say."""
-    return describer.ask(Variables(module=card.module, cell=cell, cache=cache))
+    return describer.ask(Variables(module=card.module, cell=as_opened(cell), cache=cache))

@@ -23,6 +23,7 @@ from bench.run.member import Entrant
 from bench.run.process import Worker, living
 from bench.run.turns import take_turns
 from bench.run.watcher import Watcher
+from bench.scenarios import catalog
 from bench.storage.prepared import Artefacts, compile_cache
 
 FRAMEWORK_BYTES = 1 << 30
@@ -37,6 +38,7 @@ class Group:
     def __init__(self, job: Job, cells: Sequence[Cell], made: Artefacts, watcher: Watcher, logs: Path) -> None:
         self.job, self.cells, self.made, self.watcher, self.logs = job, cells, made, watcher, logs
         self.rng = random.Random(cells[0].group)
+        self.scenario = catalog.scenario(cells[0].scenario)
 
     def weigh(self) -> Iterator[Record]:
         """A record a cell, as soon as its round is over. A cell that ran out of memory in company is tried alone."""
@@ -64,17 +66,19 @@ class Group:
         stopped: list[str] = []
         with ExitStack() as stack:
             caches = [stack.enter_context(compile_cache(self.job.root)) for _ in entrants]
-            for index in range(self.job.tier.processes):
+            for index in range(self.scenario.processes(self.job.tier)):
                 with self.opened(entrants, caches):
                     for entrant in entrants:
                         self._attempt(entrant, entrant.weighing.get_ready)
-                    sampler = Sampler([entrant.worker for entrant in entrants])
-                    tell = self._tell_turn(index)
-                    stopped.append(take_turns(entrants, self.job.tier, self.rng, tell, noise.wait_for_quiet))
-                    elsewhere.append(sampler.cpus_elsewhere())
+                    if self.scenario.in_turns:
+                        sampler = Sampler([entrant.worker for entrant in entrants])
+                        tell = self._tell_turn(index)
+                        stopped.append(take_turns(entrants, self.job.tier, self.rng, tell, noise.wait_for_quiet))
+                        elsewhere.append(sampler.cpus_elsewhere())
                     for entrant in entrants:
                         self._attempt(entrant, entrant.weighing.finish)
-        pairing = "interleaved" if len(entrants) > 1 and self._is_reference(entrants[0]) else "sequential"
+        in_turns = self.scenario.in_turns and len(entrants) > 1 and self._is_reference(entrants[0])
+        pairing = "interleaved" if in_turns else "sequential"
         self._doubt(entrants)
         for entrant in entrants:
             self._book(entrant, pairing, "time cap" if "time cap" in stopped else "converged", elsewhere)
@@ -82,7 +86,7 @@ class Group:
 
     def _doubt(self, entrants: Sequence[Entrant]) -> None:
         """No step is faster than the machine."""
-        counted = (entrant.weighing.fields.get("cost") for entrant in entrants if self._is_reference(entrant))
+        counted = (entrant.weighing.cost for entrant in entrants if self._is_reference(entrant))
         cost: Cost | None = next(counted, None)
         for entrant in entrants:
             peaks, step_s = self.job.peaks.get(entrant.cell.device), entrant.samples()
@@ -100,7 +104,7 @@ class Group:
             entrant.attempt(action)
 
     def _tell_turn(self, process: int) -> Callable[[int], None]:
-        of = self.job.tier.processes
+        of = self.scenario.processes(self.job.tier)
         return lambda turn: self.watcher.phase(f"taking turns, process {process + 1} of {of}, turn {turn}")
 
     @contextmanager
@@ -138,9 +142,8 @@ class Group:
     def _book(self, entrant: Entrant, pairing: Pairing, stopped: Any, elsewhere: Sequence[float | None]) -> None:
         """What the round knows and no single conversation."""
         entrant.weighing.note({"weights_hash": self.made.weights_hash, "batch_hash": self.made.batch_hash})
-        fields = entrant.weighing.fields
-        if fields["step_s"]:
-            fields |= {
+        if entrant.samples():
+            entrant.booked = {
                 "pairing": pairing,
                 "stopped_by": stopped,
                 "settled": stopped == "converged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from bench.core.cell import Cell, Status
 from bench.core.record import Record
@@ -12,8 +13,8 @@ from bench.run.jobs import NOTHING_MORE, Job
 from bench.run.process import Worker, WorkerFailed
 from bench.run.protocol import Open
 from bench.run.watcher import Watcher
+from bench.scenarios import catalog
 from bench.scenarios.base import ImplausibleError, ParityError
-from bench.scenarios.steps.measure import Weighing
 
 
 class Entrant:
@@ -21,8 +22,10 @@ class Entrant:
 
     def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
         self.cell, self.watcher, self.variables = cell, watcher, variables
-        self.weighing = Weighing(cell, job.tier, watcher.phase)
+        self.weighing = catalog.scenario(cell.scenario).begin(cell, job.tier, watcher.phase)
         self.worker: Worker
+        self.booked: dict[str, Any] = {}
+        """Fields of its record that the round knows, and no single conversation."""
         self.opening: Open
         """What the worker of the moment was asked first."""
         self.status: Status = "ok"
@@ -74,12 +77,12 @@ class Entrant:
 
     def medians(self) -> list[float]:
         """Of this process's blocks."""
-        return self.weighing.block_medians()[-1]
+        return self.weighing.block_medians()
 
     def samples(self) -> list[float]:
         """Of all processes."""
-        return self.weighing.fields["step_s"]
+        return self.weighing.step_s()
 
     def record(self) -> Record:
         """What was learned."""
-        return self.weighing.record(status=self.status, reason=self.reason, wall_s=self.wall_s)
+        return self.weighing.record(status=self.status, reason=self.reason, wall_s=self.wall_s, **self.booked)

@@ -19,15 +19,16 @@ added, so that `--tasks x --backends y` always means what it says and nothing th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
-from typing import Any, get_args
+from typing import get_args
 
 import msgspec
 
 from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell, Device, Precision, Scenario
+from bench.core.cell import Cell, Device, Precision
 from bench.core.errors import unknown
+from bench.scenarios import catalog
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ def _check_words(filters: Filters, task: Tasks, backend: Backends) -> None:
     for name in filters.backends:
         backend(name)
     for kind, values, known in (
-        ("scenario", filters.scenarios, get_args(Scenario)),
+        ("scenario", filters.scenarios, catalog.scenarios()),
         ("precision", filters.precisions, [name for name in get_args(Precision) if name != "fp64"]),
         ("device", [filters.device] if filters.device else [], get_args(Device)),
     ):
@@ -140,18 +141,18 @@ def _widened(suite: Suite, filters: Filters) -> Table:
 
 
 def _cells(suite: Suite, table: Table, filters: Filters, task: Tasks) -> list[Cell]:
-    combinations: list[dict[str, Any]] = []
-    for name, preset, scenario in product(table.tasks, table.presets, table.scenarios):
-        known = task(name)
-        if scenario not in known.scenarios or preset not in known.models:
+    combinations: list[Mapping[str, str | int]] = []
+    for name, preset, driven in product(table.tasks, table.presets, table.scenarios):
+        known, scenario = task(name), catalog.scenario(driven)
+        if not scenario.fits(known) or preset not in known.models:
             continue
-        sizes = table.batch_sizes or [known.default_batch_size(preset, scenario)]
+        sizes = table.batch_sizes or [known.default_batch_size(preset, scenario.way)]
         combinations += [
-            {"task": name, "preset": preset, "scenario": scenario, "batch_size": size, "precision": precision}
+            {"task": name, "preset": preset, "scenario": driven, "batch_size": size, "precision": precision}
             for precision, size in product(table.precisions, sizes)
         ]
     device = filters.device or suite.device
-    raw = [
+    raw: Sequence[Mapping[str, object]] = [
         {**combination, "backend": backend, "device": device, "seed": filters.seed}
         for combination, backend in product(combinations, table.backends)
     ]

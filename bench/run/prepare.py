@@ -13,7 +13,9 @@ from bench.core.arrays import Arrays, Files, arrays_hash, content_hash
 from bench.core.backend import Reference, Session, Training
 from bench.core.cell import Cell
 from bench.core.task import Examples, Task, Trained
-from bench.storage.prepared import BATCHES, Artefacts, file_hash, save_whole
+from bench.scenarios.catalog import as_opened, scenario
+from bench.scenarios.steps.batches import BATCHES
+from bench.storage.prepared import Artefacts, file_hash, save_whole
 
 
 def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
@@ -27,11 +29,7 @@ def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
 def make_rows(task: Task, cell: Cell, files: Files) -> Arrays:
     """The fixed rows of a cell's group: a batch, and where that is small, as many rows as there are batches."""
     count = max(cell.batch_size, BATCHES)
-    if cell.scenario == "generate":
-        if task.prompts is None:
-            raise ValueError(f"task {task.name} has no prompts to generate from")
-        return rows(task.prompts(files, cell.preset), count, cell.seed)
-    return rows(task.data(files, "eval", cell.preset).inputs, count, cell.seed)
+    return rows(scenario(cell.scenario).examples(task, files, cell), count, cell.seed)
 
 
 def ensure_weights(
@@ -63,9 +61,9 @@ def ensure(
     weights_hash = file_hash(weights)
     batch = make_rows(task, cell, files)
     batch_hash = arrays_hash(batch)
-    on_cpu = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
+    on_cpu = msgspec.structs.replace(as_opened(cell), backend=reference.name, device="cpu")
     model = task.models[cell.preset]
-    key = content_hash([reference.name, model, weights_hash, batch_hash, cell.scenario, cell.precision, FORM])
+    key = content_hash([reference.name, model, weights_hash, batch_hash, on_cpu.scenario, cell.precision, FORM])
     folder = root / "oracle" / f"{task.name}-{cell.preset}-{key}"
     for name, precision in (("oracle", "fp64"), ("reference", cell.precision)):
         if not (folder / f"{name}.safetensors").exists():
@@ -73,8 +71,7 @@ def ensure(
             asked, most_rows = batch, ORACLE_ROWS
             if name == "reference":
                 most_rows = min(ORACLE_ROWS, cell.batch_size)
-                if cell.scenario == "generate":
-                    asked = followed(batch, load_file(folder / "oracle.safetensors"))
+                asked = scenario(cell.scenario).followed(batch, load_file(folder / "oracle.safetensors"))
             save_whole(outputs_of(session, asked, most_rows), folder / f"{name}.safetensors")
     if not (folder / "batch.safetensors").exists():
         save_whole(batch, folder / "batch.safetensors")
@@ -84,11 +81,6 @@ def ensure(
 FORM = "the oracle's tokens followed; the reference by batches of the cell's size"
 """Part of the key: outputs that were made otherwise lie in the cache under another. The reference's own error is the
 yardstick, and it is another one in larger batches."""
-
-
-def followed(batch: Arrays, oracle: Arrays) -> Arrays:
-    """A batch on which a generation is fed the oracle's tokens: logits are compared of one text (measuring rule 32)."""
-    return {**batch, "follow": oracle["tokens"]}
 
 
 ORACLE_ROWS = 64

@@ -9,9 +9,10 @@ import msgspec
 
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
+from bench.scenarios import catalog
 from bench.scenarios.base import Request
 from bench.scenarios.serve.requests import LoadRequest
-from bench.scenarios.steps.requests import Opened, StepsRequest
+from bench.scenarios.steps.requests import Opened
 from bench.scenarios.varying_shapes.requests import Churn
 from bench.storage.prepared import Artefacts
 
@@ -38,7 +39,8 @@ class Open(Request[Opened], frozen=True, tag="open"):
     files: dict[str, Path]
 
 
-WorkerRequest = Prepare | Open | StepsRequest | Churn | LoadRequest
+WorkerRequest: Any = Prepare | Open | Churn | LoadRequest | catalog.requests()
+"""Its own, those of studies, and those of every scenario."""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,7 +59,7 @@ def path_from(kind: type, value: Any) -> Any:
 
 
 encoder = msgspec.json.Encoder(enc_hook=str)
-request_decoder: msgspec.json.Decoder[WorkerRequest] = msgspec.json.Decoder(WorkerRequest, dec_hook=path_from)
+request_decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(WorkerRequest, dec_hook=path_from)
 
 
 def answered(value: object) -> Answer:

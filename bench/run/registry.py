@@ -16,7 +16,7 @@ from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Literal
 
 from bench.core.backend import Backend, Reference
 from bench.core.errors import unknown
@@ -99,7 +99,7 @@ def suite_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
-def suite(name: str) -> dict[str, Any]:
+def suite(name: str) -> dict[str, object]:
     """The suite called `name`, as its TOML file says. See `bench.run.plan` for what it may hold."""
     if name not in suite_names():
         raise unknown("suite", name, suite_names())

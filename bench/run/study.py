@@ -22,8 +22,8 @@ from bench.run.jobs import Job
 from bench.run.process import Worker, WorkerFailed, living
 from bench.run.runner import Run, grouped
 from bench.run.watcher import Watcher
+from bench.scenarios import catalog
 from bench.scenarios.base import Ask, ParityError
-from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import Close, Memory
 from bench.storage.journals import append
 from bench.storage.prepared import Artefacts, compile_cache
@@ -86,15 +86,15 @@ class Study:
             log = self.run.logs / f"{cell.id}.study.log"
             worker = stack.enter_context(living(Worker(variables, log, self.job.time_limit_s, self.watcher.progress)))
             opened = worker.ask(self.job.opening(cell, made))
-            weighing = Weighing(cell, self.job.tier, self.watcher.phase)
+            weighing = catalog.scenario(cell.scenario).begin(cell, self.job.tier, self.watcher.phase)
             weighing.begin(worker.ask, opened)
             fields["environment"] = opened.environment
             told = converse(cell, worker.ask) if self.cold else None
             if told is None:
                 weighing.first()
-                fields["first_s"] = weighing.fields["compile_s"]
+                fields["first_s"] = weighing.now.first_s
             weighing.check()
-            fields["parity"] = weighing.fields["parity"]
+            fields["parity"] = weighing.parity
             fields |= converse(cell, worker.ask) if told is None else told
             hashes = {"weights_hash": made.weights_hash, "batch_hash": made.batch_hash}
             fields["facts"] = {**worker.ask(Memory()).facts, **hashes}

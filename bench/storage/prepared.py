@@ -9,7 +9,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
         return self.weights.exists() and all((self.folder / f"{name}.safetensors").exists() for name in names)
 
     def rows(self) -> Arrays:
-        """The fixed rows that every backend of the group is fed, cut into batches by `turned`."""
+        """The fixed rows that every backend of the group is fed."""
         return load_file(self.folder / "batch.safetensors")
 
     def reference(self) -> Arrays:
@@ -128,20 +128,3 @@ def file_hash(path: Path) -> str:
     """16 hex digits of the sha256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-BATCHES = 3
-"""Steps take turns through as many batches of one shape: who remembers an answer must not be timed remembering it."""
-
-
-def turned(arrays: Arrays, size: int) -> list[Arrays]:
-    """Batches of `size` rows, each of which begins a row later; of inputs, or of outputs on them."""
-    count = max(len(array) for array in arrays.values() if array.ndim)
-    starts = [np.arange(start, start + size) % count for start in range(BATCHES)]
-    return [{name: array[chosen] if array.ndim else array for name, array in arrays.items()} for chosen in starts]
-
-
-def joined(batches: Sequence[Arrays]) -> Arrays:
-    """Outputs of several batches as one; those that some batch lacks, or has in another shape, are left out."""
-    names = [name for name in batches[0] if len({each[name].shape for each in batches if name in each}) == 1]
-    return {name: np.concatenate([each[name] for each in batches]) for name in names if all(name in b for b in batches)}

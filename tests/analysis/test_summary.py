@@ -7,7 +7,7 @@ import pytest
 from bench.analysis import summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
-from bench.measure import statistics
+from bench.measure import sides
 from bench.storage import journals
 from tests.conftest import ABOUT, make_record
 from tests.storage.test_journals import OLD, old_line
@@ -20,7 +20,7 @@ def test_a_summary_says_what_the_record_says() -> None:
     )  # fmt: skip
     found = summary.parse(journals.encoder.encode(record))
     assert found is not None
-    assert found.processes == statistics.block_medians(record.step_s, record.blocks) == [[2.0, 5.0], [9.5]]
+    assert found.processes == sides.blocks_of(record.timed) == [[2.0, 5.0], [9.5]]
     assert (found.step_s, found.floor, found.machine, found.device_peak_bytes) == (5.0, 0.04, "m", 7)
     assert (found.metric, found.score, found.higher_is_better) == ("r2", 0.5, True)
     assert found.facts == summary.Facts(

@@ -17,7 +17,7 @@ from backends.flax_nnx import Flax, effective, layers
 from backends.flax_nnx.generation import ROOM, room_for, stretches
 from backends.flax_nnx.session import FlaxSession
 from backends.torch_nn.training import seeded
-from bench.core import Arrays, Cell, ModelSpec, Precision, Scenario, Seeded
+from bench.core import Arrays, Cell, ModelSpec, Precision, Seeded, Way
 from tests.conftest import make_cell
 
 MLP = ModelSpec(
@@ -48,11 +48,11 @@ FEATURES: Arrays = {"features": np.random.default_rng(0).normal(size=(4, 5)).ast
 PROMPT = np.random.default_rng(0).integers(3, 53, (2, 9))
 
 
-def flax_cell(scenario: Scenario, precision: Precision = "fp32") -> Cell:
+def flax_cell(scenario: Way, precision: Precision = "fp32") -> Cell:
     return make_cell("flax", scenario=scenario, precision=precision)
 
 
-def opened(model: ModelSpec, folder: Path, scenario: Scenario = "infer", precision: Precision = "fp32") -> FlaxSession:
+def opened(model: ModelSpec, folder: Path, scenario: Way = "infer", precision: Precision = "fp32") -> FlaxSession:
     weights = folder / "weights.safetensors"
     save_file(seeded(model, 5), weights)
     session = Flax().open(model, weights, flax_cell(scenario, precision))
@@ -130,7 +130,7 @@ def test_stretches_hold_what_is_asked_for_and_little_more(prompt: int, tokens: i
 
 
 @pytest.mark.parametrize(("model", "scenario", "batch"), [(MLP, "infer", FEATURES), (LLAMA, "generate", request(3))])
-def test_facts_are_json(tmp_path: Path, model: ModelSpec, scenario: Scenario, batch: Arrays) -> None:
+def test_facts_are_json(tmp_path: Path, model: ModelSpec, scenario: Way, batch: Arrays) -> None:
     session = opened(model, tmp_path, scenario)
     result(session, batch)
     facts: dict[str, Any] = json.loads(json.dumps(session.facts()))
@@ -183,7 +183,7 @@ def test_cost_is_that_of_the_batch_it_is_asked_of(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("model", "scenario"), [(MLP, "infer"), (LLAMA, "generate")])
 def test_weights_are_placed_once_and_narrow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: ModelSpec, scenario: Scenario
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: ModelSpec, scenario: Way
 ) -> None:
     import jax
 

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
 from bench.measure import parity
-from bench.run.runner import not_installed
+from bench.run import cards
 from tests import nouns
 from tests.conftest import make_cell
 
@@ -71,7 +71,7 @@ def opened(backend: Backend, weights: dict[str, Path], model: ModelSpec = MLP, *
 @pytest.mark.parametrize("backend", BACKENDS, ids=NAMES)
 class TestEveryBackend:
     def test_what_it_requires_is_installed_here(self, backend: Backend) -> None:
-        assert not_installed(backend) is None
+        assert cards.not_installed(cards.backend(backend.name)) is None
 
     def test_it_computes_what_the_reference_computes(self, backend: Backend, weights: dict[str, Path]) -> None:
         reference = nouns.reference("torch")

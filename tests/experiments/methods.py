@@ -30,8 +30,9 @@ from bench.run.plan import Filters
 from bench.run.process import WorkerFailed
 from bench.run.protocol import path_from
 from bench.run.runner import Run
+from bench.scenarios.steps.batches import turned
 from bench.storage import journals
-from bench.storage.prepared import Artefacts, turned
+from bench.storage.prepared import Artefacts
 from tests import nouns
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row

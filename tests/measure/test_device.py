@@ -22,8 +22,8 @@ from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
 from bench.run.runner import Run
+from bench.scenarios.steps.batches import BATCHES
 from bench.storage import journals
-from bench.storage.prepared import BATCHES
 from tests.conftest import Silent, make_cell
 
 CONFIG = {"in_features": 10, "hidden": [64, 64], "out_features": 1}

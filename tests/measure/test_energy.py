@@ -23,6 +23,7 @@ from bench.measure.energy import Counter
 from bench.report import csv
 from bench.run.worker import Worker
 from bench.scenarios.base import Request
+from bench.scenarios.steps.answer import StepsAnswers
 from bench.scenarios.steps.requests import Energy
 from tests.conftest import make_cell, make_record
 from tests.measure.test_device import MODEL
@@ -213,10 +214,12 @@ def test_a_worker_counts_queued_steps_of_its_own_session(tmp_path: Path, monkeyp
     """A counter that moves by 1 J a reading: 1 J over the five steps of one block."""
     save_file(Fake().weights(MODEL, {}, None), tmp_path / "weights.safetensors")
     worker = Worker(lambda answer: None)
-    session = Fake().open(MODEL, tmp_path / "weights.safetensors", make_cell())
-    worker.session, worker.xs = session, [session.put({"features": np.ones((2, 10), np.float32)})]
+    worker.cell = make_cell(batch_size=2)
+    worker.session = session = Fake().open(MODEL, tmp_path / "weights.safetensors", worker.cell)
+    worker.rows = {"features": np.ones((2, 10), np.float32)}
+    worker.answers = StepsAnswers(worker)
     readings = iter(range(10))
-    worker.meters = [Counter(name="c", read=lambda: next(readings), joules=1.0)]
+    worker.answers.meters = [Counter(name="c", read=lambda: next(readings), joules=1.0)]
     monkeypatch.setattr(energy, "per_step", partial(energy.per_step, at_least_s=0.0))
     assert worker.answer(Energy(steps=5)) == 0.2
     assert session.facts()["steps"] == 5

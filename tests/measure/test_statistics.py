@@ -137,9 +137,9 @@ def test_what_is_not_finite_tells_nothing() -> None:
 
 
 def test_blocks_are_cut_in_order_and_must_add_up() -> None:
-    assert statistics.block_medians([1, 2, 3, 10, 20, 5], [[3, 2], [1]]) == [[2, 15], [5]]
+    assert statistics.block_medians([1, 2, 3, 10, 20, 5], [3, 2, 1]) == [2, 15, 5]
     with pytest.raises(ValueError, match="blocks hold 2 samples, there are 3"):
-        statistics.block_medians([1, 2, 3], [[2]])
+        statistics.block_medians([1, 2, 3], [2])
 
 
 def test_pairs_are_of_the_same_turn() -> None:

@@ -145,7 +145,7 @@ def test_a_row_opens_to_samples_and_footing_and_its_command_is_copied(browser: B
     page = found.page
     page.locator("button.open").nth(1).click()
     detail = page.locator("tr.detail")
-    for words in ("Effective footing", "weights hash", "all 40", "host peak while timed"):
+    for words in ("Effective footing", "weights hash", "all 40", "host, while timed"):
         expect(detail).to_contain_text(words)
     expect(detail.locator("canvas")).to_have_count(1)
     detail.get_by_role("button", name="Copy").click()

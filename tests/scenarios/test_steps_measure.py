@@ -10,6 +10,7 @@ import pytest
 
 from bench.core import Cell
 from bench.core.effort import QUICK
+from bench.scenarios import catalog
 from bench.scenarios.base import A, ImplausibleError, ParityError, Request, answer_type
 from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import (
@@ -83,7 +84,8 @@ class Resetting(Script):
 
 
 def new(cell: Cell | None = None) -> Weighing:
-    return Weighing(cell or make_cell(), QUICK, lambda name: None)
+    cell = cell or make_cell()
+    return catalog.scenario(cell.scenario).begin(cell, QUICK, lambda name: None)
 
 
 def go_through(weighing: Weighing, script: Script, turns: int = 2) -> Weighing:
@@ -157,7 +159,7 @@ def test_the_worst_parity_of_all_processes_is_kept() -> None:
     weighing = new()
     for ratio in (1.0, 1.5, 1.2):
         go_through(weighing, Script([0.1], {**PASSED, "ratio": ratio}))
-    assert weighing.fields["parity"].ratio == 1.5
+    assert weighing.parity.ratio == 1.5
 
 
 @pytest.mark.parametrize(("compiles", "warm_compile_s"), [(True, 1.0), (False, None)])
@@ -171,12 +173,14 @@ def test_the_second_process_tells_what_the_compile_cache_saves(compiles: bool, w
 
 def test_blocks_tell_what_each_process_took() -> None:
     weighing = new()
+    medians: list[list[float]] = []
     for step_s, turns in ((0.1, 2), (0.02, 4), (0.1, 1)):
         go_through(weighing, Script([step_s]), turns)
+        medians.append(weighing.block_medians())
     record = weighing.record(status="ok")
     assert record.blocks == [[2, 2], [10] * 4, [2]]
     assert sum(map(sum, record.blocks)) == len(record.step_s)
-    assert weighing.block_medians() == [[0.1, 0.1], [0.02] * 4, [0.1]]
+    assert medians == [[0.1, 0.1], [0.02] * 4, [0.1]]
     assert (record.queued_blocks, len(record.queued_step_s)) == ([2, 4, 1], 7)
     assert record.minor_faults == [[12.5] * 2, [12.5] * 4, [12.5]]
     assert record.crowded == [[False] * 2, [False] * 4, [False]]
@@ -191,7 +195,7 @@ def test_a_turn_with_a_busy_neighbour_is_kept_and_counts_for_nothing() -> None:
     weighing.block()
     weighing.crowd()
     assert weighing.crowded()
-    first, second = weighing.block_medians()[0]
+    first, second = weighing.block_medians()
     assert first > 0
     assert math.isnan(second)
     assert weighing.record(status="ok").crowded == [[False, True]]
@@ -304,7 +308,7 @@ def test_first_tokens_of_all_processes_are_kept() -> None:
     weighing = new(make_cell(scenario="generate"))
     for _ in range(2):
         go_through(weighing, Script([0.1]))
-    assert len(weighing.fields["first_token_s"]) == 2 * QUICK.first_tokens
+    assert len(weighing.record(status="ok").first_token_s) == 2 * QUICK.first_tokens
     assert not weighed(Script([0.1])).record(status="ok").first_token_s
 
 

@@ -107,8 +107,16 @@ def test_loading_what_is_not_a_run_says_what_to_give(tmp_path: Path) -> None:
 OLD = sorted((Path(__file__).parents[2] / "results").glob("*/20261123-000729-7b24be5/records.jsonl"))
 
 
+def flat(record: Record) -> dict[str, object]:
+    """As schema 3 had it: of all processes together."""
+    fields = msgspec.to_builtins(record)
+    del fields["processes"]
+    together = {name: getattr(record, name) for name in (*migrations.OF_THE_FIRST, *migrations.STEADY, *migrations.CUT)}
+    return {**fields, **together, "schema": 3}
+
+
 def old_line(**changes: object) -> bytes:
-    fields = {**msgspec.to_builtins(make_record()), "schema": 1, "settled": False, **changes}
+    fields = {**flat(make_record()), "schema": 1, "settled": False, **changes}
     for name in ("blocks", "pairing", "stopped_by", "noise"):
         fields.pop(name)
     return msgspec.json.encode(fields)
@@ -156,13 +164,41 @@ def test_reading_an_old_journal_leaves_it_as_it_is_and_a_retry_moves_its_record(
 
 
 def test_a_record_of_schema_2_had_the_allocator_as_it_came() -> None:
-    old = {**msgspec.to_builtins(make_record(facts={"threads": 2})), "schema": 2}
+    old = {**flat(make_record(facts={"threads": 2})), "schema": 2}
     found = journals.parse(msgspec.json.encode(old))
     assert found
     assert (found.schema, found.facts) == (SCHEMA, {"host_allocator": "as it comes", "threads": 2})
     untimed = journals.parse(msgspec.json.encode({**old, "status": "crashed", "step_s": [], "blocks": []}))
     assert untimed
     assert untimed.facts == {"threads": 2}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"warm_compile_s": 0.25, "warmup_s": [0.5, 0.4], "energy_j_per_step": 2.5, "host_import_bytes": 7},
+        {"queued_step_s": [0.1] * 5, "queued_blocks": [2, 1, 2], "minor_faults": [[1.0], [2.0], [3.0]]},
+        {"crowded": [[False] * 4, [True] * 3, [False] * 3], "device_peak_bytes": 9, "first_token_s": [0.1, 0.2]},
+        {"blocks": [[1, 2], [3], [4]]},
+        {"blocks": [[1, 2], [3]]},
+        {"step_s": [], "blocks": [], "compile_s": None, "queued_step_s": [], "host_peak_bytes": None},
+        {"step_s": [], "blocks": [], "queued_step_s": []},
+    ],
+)
+def test_a_record_of_schema_3_says_of_all_processes_what_it_said(changes: dict[str, object]) -> None:
+    old = flat(make_record(**changes))
+    found = journals.parse(msgspec.json.encode(old))
+    assert found is not None
+    assert flat(found) == old
+    assert found == make_record(**changes)
+
+
+def test_steps_that_do_not_fill_their_blocks_still_do_not() -> None:
+    for blocks in ([[1, 1]], [[4, 4], [4, 4]]):
+        found = journals.parse(msgspec.json.encode({**flat(make_record()), "blocks": blocks}))
+        assert found is not None
+        assert (found.step_s, found.blocks) == (make_record().step_s, blocks)
 
 
 def test_every_older_schema_leads_to_this_one() -> None:

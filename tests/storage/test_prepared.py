@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from bench.core import Arrays, Cell, Device, Files, ModelSpec, Precision, Reference, Session, Task, Training, Work
 from bench.run import prepare
 from bench.run.describe import backend_card, task_card
+from bench.scenarios.steps.batches import BATCHES, joined, turned
 from bench.storage import prepared
 from bench.storage.prepared import Artefacts
 from tests import nouns
@@ -161,34 +162,34 @@ def test_prompts_are_the_rows_of_a_generation(task: Task) -> None:
     prompts = {"input_ids": np.arange(12).reshape(4, 3), "new_tokens": np.array(7)}
     prompted = replace(task, prompts=lambda files, preset: prompts)
     rows = prepare.make_rows(prompted, make_cell(scenario="generate", batch_size=2), {})
-    assert rows["input_ids"].shape == (prepared.BATCHES, 3)
-    batches = prepared.turned(rows, 2)
-    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * prepared.BATCHES
+    assert rows["input_ids"].shape == (BATCHES, 3)
+    batches = turned(rows, 2)
+    assert [batch["input_ids"].shape for batch in batches] == [(2, 3)] * BATCHES
     assert all(batch["new_tokens"] == 7 for batch in batches)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
 def test_batches_of_one_shape_all_differ_and_hold_every_row(task: Task, size: int) -> None:
     rows = prepare.make_rows(task, make_cell(batch_size=size), {})
-    batches = prepared.turned(rows, size)
-    assert [len(batch["features"]) for batch in batches] == [size] * prepared.BATCHES
-    assert len({batch["features"].tobytes() for batch in batches}) == prepared.BATCHES
+    batches = turned(rows, size)
+    assert [len(batch["features"]) for batch in batches] == [size] * BATCHES
+    assert len({batch["features"].tobytes() for batch in batches}) == BATCHES
     held = {row.tobytes() for batch in batches for row in batch["features"]}
     assert held == {row.tobytes() for row in rows["features"]}
 
 
 def test_batches_are_judged_together_and_what_one_lacks_is_left_out() -> None:
     ones, twos = np.ones((2, 3)), np.full((2, 3), 2.0)
-    found = prepared.joined([{"y": ones, "z": ones}, {"y": twos}])
+    found = joined([{"y": ones, "z": ones}, {"y": twos}])
     assert found.keys() == {"y"}
     assert found["y"].tolist() == [*ones.tolist(), *twos.tolist()]
-    assert prepared.joined([{"y": ones}, {"y": twos[:1]}]) == {}
+    assert joined([{"y": ones}, {"y": twos[:1]}]) == {}
 
 
 def test_outputs_are_cut_as_their_inputs_are(task: Task) -> None:
     rows = {"x": np.arange(5)}
-    squares = prepared.turned({"y": rows["x"] ** 2}, 4)
-    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(prepared.turned(rows, 4), squares, strict=True))
+    squares = turned({"y": rows["x"] ** 2}, 4)
+    assert all(np.array_equal(b["x"] ** 2, s["y"]) for b, s in zip(turned(rows, 4), squares, strict=True))
 
 
 @given(

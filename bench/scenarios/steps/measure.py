@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from bench.core.arrays import Facts
+from bench.core.backend import Cost
 from bench.core.cell import Cell
 from bench.core.effort import Tier
-from bench.core.record import Parity, Record
+from bench.core.record import Parity, Process, Record
 from bench.measure import clock, statistics
 from bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
 from bench.scenarios.steps.requests import (
@@ -31,14 +33,11 @@ from bench.scenarios.steps.requests import (
     Suspect,
 )
 
-PEAKS = ("host_peak_bytes", "device_peak_bytes", "device_reserved_bytes", "device_process_bytes")
-A_PROCESS = ("blocks", "queued_blocks", "minor_faults", "crowded")
-"""Fields that hold an entry a process."""
 MOST_QUEUED = 10_000
 
 
 class Weighing:
-    """What is learned so far of one cell; `fields` are those of `Record`, kept even where the rest fails.
+    """What is learned so far of one cell, kept even where the rest fails.
 
     One `Weighing` goes through all processes of its cell: `begin` starts each.
     """
@@ -46,60 +45,63 @@ class Weighing:
     def __init__(self, cell: Cell, tier: Tier, phase: Phase) -> None:
         self.cell, self.tier, self.phase = cell, tier, phase
         self.ask: Ask = _not_open
-        self.fields: dict[str, Any] = {
-            "tier": tier.name, **{name: [] for name in ("warmup_s", "step_s", *A_PROCESS)}, "queued_step_s": [],
-        }  # fmt: skip
+        self.processes: list[Process] = []
+        self.parity: Parity | None = None
+        self.score: dict[str, float | None] | None = None
+        self.cost: Cost | None = None
+        self.counted = False
+        self.facts: Facts = {}
+        self.environment: Facts = {}
+        self.items = 0
         self.repeats = 1
         self.peaks_since, self.meter = "opening", ""
-        self.joules: list[float] = []
         self.fastest_s = math.inf
         self.checks_s: list[float] = []
 
     def begin(self, ask: Ask, opened: Opened) -> None:
         """A worker has opened the cell; `opened` is its answer."""
         self.ask = ask
-        self.fields |= {"environment": opened.environment, "items_per_step": opened.items}
-        self._raise_to("host_import_bytes", opened.import_bytes)
+        self.environment, self.items = opened.environment, opened.items
+        self.processes.append(Process(import_bytes=opened.import_bytes))
         self.clock_cost_s, self.meter = opened.clock_cost_s, opened.energy_meter
+
+    @property
+    def now(self) -> Process:
+        """What the process gave that is open."""
+        return self.processes[-1]
 
     def get_ready(self) -> None:
         """Everything before the first timed block. What one process has shown for all is not asked of the next."""
         self.first()
         self.check()
-        if "score" not in self.fields and self.tier.thorough:
-            self.score()
+        if self.score is None and self.tier.thorough:
+            self.take_score()
         self.peaks_since = "steady state" if self.ask(Settle()).device_reset else "opening"
         self.warm()
-        for name in A_PROCESS:
-            self.fields[name].append(0 if name == "queued_blocks" else [])
 
     def first(self) -> None:
         """The first step, with compilation: cold in the first process, from the cache in the second."""
         self.phase("compiling")
-        answer = self.ask(First())
-        if "compile_s" not in self.fields:
-            self.fields |= {"compile_s": answer.first_s, "compile_host_peak_bytes": answer.peak}
-        elif answer.compiles:
-            self.fields.setdefault("warm_compile_s", answer.first_s)
+        answer, now = self.ask(First()), self.now
+        now.first_s, now.compiled, now.first_peak_bytes = answer.first_s, answer.compiles, answer.peak
 
     def check(self) -> None:
         """Parity; a failure ends the weighing here. The worst of all processes is kept."""
         self.phase("checking")
         answer = self.ask(Check())
         self.checks_s, parity = list(answer.step_s), answer.parity
-        before: Parity | None = self.fields.get("parity")
+        before = self.parity
         if before is None or not parity.passed or (parity.ratio or 0) > (before.ratio or 0):
-            self.fields["parity"] = parity
+            self.parity = parity
         if not parity.passed:
             raise ParityError(parity)
 
-    def score(self) -> None:
-        """The task's figures; only what is inferred is scored, tokens are judged by parity."""
-        if self.cell.scenario == "infer":
-            self.phase("scoring")
-            answer = self.ask(Score())
-            self.fields["score"] = {name: _finite(value) for name, value in answer.score.items()}
-            self.note({"score_measured": answer.measured})
+    def take_score(self) -> None:
+        """The task's figures."""
+        self.phase("scoring")
+        answer = self.ask(Score())
+        self.score = {name: _finite(value) for name, value in answer.score.items()}
+        self.note({"score_measured": answer.measured})
 
     def warm(self) -> None:
         """Steps until they no longer get faster, or the cap. Those that parity was shown of are the first of them."""
@@ -108,28 +110,27 @@ class Weighing:
         while not statistics.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3)).samples
         self.repeats = clock.repeats_for(min(warmup), self.clock_cost_s)
-        self.fields["warmup_s"] += warmup
+        self.now.warmup_s = warmup
         self.fastest_s = min(warmup)
 
     def block(self) -> float:
         """One turn, a block of synchronised steps and one of queued ones: the seconds that it timed."""
         steps = self._steps_a_block()
         found = self._timed(Block(steps=steps, repeats=self.repeats, lead_in=self._lead_in(steps)))
-        samples = found.samples
-        self.fields["step_s"] += samples
-        self.fields["blocks"][-1].append(len(samples))
-        self.fields["minor_faults"][-1].append(found.faults)
-        self.fields["crowded"][-1].append(False)
+        samples, now = found.samples, self.now
+        now.step_s += samples
+        now.blocks.append(len(samples))
+        now.minor_faults.append(found.faults)
+        now.crowded.append(False)
         return sum(samples) * self.repeats + self.queued(steps)
 
     def crowd(self) -> None:
         """The last turn had a busy neighbour."""
-        self.fields["crowded"][-1][-1] = True
+        self.now.crowded[-1] = True
 
     def crowded(self) -> bool:
         """Whether the last turn had."""
-        turns = self.fields["crowded"][-1]
-        return bool(turns and turns[-1])
+        return bool(self.now.crowded and self.now.crowded[-1])
 
     def _timed(self, request: Block) -> BlockTimes:
         """A block whose outputs are those that were checked; raises ImplausibleError where they are not."""
@@ -138,27 +139,22 @@ class Weighing:
             raise ImplausibleError(found.differs)
         return found
 
-    def block_medians(self) -> list[list[float]]:
-        """Median step of each block, process by process; NaN where it had a busy neighbour."""
-        medians = statistics.block_medians(self.fields["step_s"], self.fields["blocks"])
-        return statistics.without(medians, self.fields["crowded"])
+    def block_medians(self) -> list[float]:
+        """Median step of each block of this process; NaN where it had a busy neighbour."""
+        now = self.now
+        return statistics.without([statistics.block_medians(now.step_s, now.blocks)], [now.crowded])[0]
+
+    def step_s(self) -> list[float]:
+        """Every timed step of all processes."""
+        return [seconds for process in self.processes for seconds in process.step_s]
 
     def finish(self) -> None:
         """What is told after the turns, and the end of this process."""
-        self.first_tokens()
         self.energy()
         self.memory()
         self.suspect()
         self.count()
         self.ask(Close())
-
-    def first_tokens(self) -> None:
-        """Time to the first token, of generations that end there."""
-        if self.cell.scenario == "generate":
-            self.phase("timing the first token")
-            self.ask(Block(steps=1, mode="first_token"))
-            samples = self.ask(Block(steps=self.tier.first_tokens, mode="first_token")).samples
-            self.fields["first_token_s"] = [*self.fields.get("first_token_s", []), *samples]
 
     def queued(self, steps: int) -> float:
         """A block of queued steps: throughput. A step that is longer than a block has nothing to gain from a queue."""
@@ -166,61 +162,46 @@ class Weighing:
         if steps == 1:
             return 0.0
         found = self._timed(Block(steps=steps, mode="queued", lead_in=max(1, self._lead_in(steps)))).samples
-        self.fields["queued_step_s"] += found
-        self.fields["queued_blocks"][-1] += 1
+        self.now.queued_step_s += found
         return steps * found[0]
 
     def suspect(self) -> None:
         """Looks for answers that are remembered or not done, once a cell; raises ImplausibleError where there are."""
-        if len(self.fields["blocks"]) == 1 and self.tier.thorough:
+        if len(self.processes) == 1 and self.tier.thorough:
             self.phase("doubting")
-            reason = self.ask(Suspect(step_s=statistics.median(self.fields["step_s"])))
+            reason = self.ask(Suspect(step_s=statistics.median(self.now.step_s)))
             if reason:
                 raise ImplausibleError(reason)
 
     def energy(self) -> None:
-        """Joules a step, where the hardware counts them: the median of all processes."""
+        """Joules a step, where the hardware counts them."""
         if self.meter:
             self.phase("counting joules")
             steps = max(1, min(self._steps_a_block() * self.repeats, MOST_QUEUED))
-            joules = self.ask(Energy(steps=steps))
-            self.joules += [] if joules is None else [joules]
-            self.fields["energy_j_per_step"] = statistics.median(self.joules) if self.joules else None
+            self.now.energy_j_per_step = self.ask(Energy(steps=steps))
             self.note({"energy_meter": self.meter})
 
     def memory(self) -> None:
-        """Peaks, the largest of all processes; and facts.
-
-        Those of the first process are forgotten once there is one that found its programs compiled: where a device's
-        peaks cannot be reset they are of the compilation, too, and what compiling and scoring leave in a heap that
-        keeps its pages is no part of a steady state (MiniLM on Flax: 343 to 377 MiB with it, 320 without).
-        """
-        answer = self.ask(Memory())
-        if len(self.fields["blocks"]) == 2:
-            self.fields |= dict.fromkeys(PEAKS)
-        for name in PEAKS:
-            self._raise_to(name, getattr(answer, name))
+        """Peaks and facts."""
+        answer, now = self.ask(Memory()), self.now
+        now.host_peak_bytes, now.device_peak_bytes = answer.host_peak_bytes, answer.device_peak_bytes
+        now.device_reserved_bytes, now.device_process_bytes = answer.device_reserved_bytes, answer.device_process_bytes
         since = {} if answer.device_peak_bytes is None else {"device_peaks_since": self._since()}
         self.note({**answer.facts, **since})
 
     def _since(self) -> str:
-        from_cache = self.peaks_since == "opening" and len(self.fields["blocks"]) > 1
+        from_cache = self.peaks_since == "opening" and len(self.processes) > 1
         return "opening, programs compiled before" if from_cache else self.peaks_since
-
-    def _raise_to(self, name: str, value: int | None) -> None:
-        """The larger of what is known and `value`."""
-        known = [each for each in (value, self.fields.get(name)) if each is not None]
-        self.fields[name] = max(known, default=None)
 
     def count(self) -> None:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""
-        if "cost" not in self.fields and self.tier.thorough:
+        if not self.counted and self.tier.thorough:
             self.phase("counting")
-            self.fields["cost"] = self.ask(Count())
+            self.cost, self.counted = self.ask(Count()), True
 
-    def note(self, facts: dict[str, Any]) -> None:
+    def note(self, facts: Facts) -> None:
         """Adds facts to those known."""
-        self.fields["facts"] = {**self.fields.get("facts", {}), **facts}
+        self.facts |= facts
 
     def _steps_a_block(self) -> int:
         step_s = max(self.fastest_s * self.repeats, 1e-9)
@@ -232,7 +213,18 @@ class Weighing:
 
     def record(self, **more: Any) -> Record:
         """The record of what was learned, with `more` fields."""
-        return Record(cell=self.cell, **{**self.fields, **more})
+        return Record(
+            cell=self.cell,
+            tier=self.tier.name,
+            processes=self.processes,
+            items_per_step=self.items,
+            score=self.score or {},
+            parity=self.parity,
+            cost=self.cost,
+            facts=self.facts,
+            environment=self.environment,
+            **more,
+        )
 
 
 def _finite(value: float | None) -> float | None:

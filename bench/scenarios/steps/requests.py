@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
+from bench.core.arrays import Facts
 from bench.core.backend import Cost
 from bench.core.record import Parity
 from bench.scenarios.base import Request
@@ -14,7 +13,7 @@ from bench.scenarios.base import Request
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that has loaded its cell's model and staged its batches."""
 
-    environment: dict[str, Any]
+    environment: Facts
     items: int
     """That one step takes."""
     clock_cost_s: float
@@ -79,7 +78,7 @@ class BlockTimes(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Block(Request[BlockTimes], frozen=True, tag="block"):
-    """Time `steps` steps. `mode`: each one synchronised, all queued, or the first token of a generation only.
+    """Time `steps` steps. `mode`: each one synchronised, all `queued`, or what else a scenario steps through.
 
     `lead_in` steps go before them untimed: a process that was stopped finds its caches cold. The last step's outputs
     are held against those that were checked.
@@ -113,7 +112,7 @@ class MemoryPeaks(msgspec.Struct, frozen=True, kw_only=True):
     device_peak_bytes: int | None
     device_reserved_bytes: int | None
     device_process_bytes: int | None
-    facts: dict[str, Any]
+    facts: Facts
 
 
 class Memory(Request[MemoryPeaks], frozen=True, tag="memory"):

@@ -1,0 +1,48 @@
+"""The scenarios by name. The folder is the list: a new file is a new scenario."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from functools import cache, reduce
+from operator import or_
+from typing import Any
+
+import msgspec
+
+from bench import scenarios as folder
+from bench.core.cell import Cell
+from bench.core.errors import unknown
+from bench.scenarios.steps.scenario import Scenario
+
+
+@cache
+def scenarios() -> dict[str, Scenario]:
+    """Every scenario, by name."""
+    names = (info.name for info in pkgutil.iter_modules(folder.__path__) if not info.ispkg and info.name != "catalog")
+    modules = [importlib.import_module(f"{folder.__name__}.{name}") for name in names]
+    found = [
+        kind()
+        for module in modules
+        for _, kind in inspect.getmembers(module, inspect.isclass)
+        if issubclass(kind, Scenario) and kind.__module__ == module.__name__
+    ]
+    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+
+
+def scenario(name: str) -> Scenario:
+    """The scenario called `name`."""
+    if name not in scenarios():
+        raise unknown("scenario", name, scenarios())
+    return scenarios()[name]
+
+
+def as_opened(cell: Cell) -> Cell:
+    """A cell as backends see it: they know ways to open a model, not scenarios."""
+    return msgspec.structs.replace(cell, scenario=scenario(cell.scenario).way)
+
+
+def requests() -> Any:
+    """The union of what any scenario's worker is asked."""
+    return reduce(or_, (each.requests for each in scenarios().values()))

@@ -1,0 +1,62 @@
+"""A scenario: what is asked of a cell, from the rows that it is fed to the record."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from bench.core.arrays import Arrays, Files
+from bench.core.card import TaskCard
+from bench.core.cell import Cell, Way
+from bench.core.effort import Tier
+from bench.core.task import Task
+from bench.scenarios.base import Phase
+from bench.scenarios.steps.answer import Host, StepsAnswers
+from bench.scenarios.steps.measure import Weighing
+from bench.scenarios.steps.requests import StepsRequest
+
+
+class Scenario(ABC):
+    """One concrete subclass a file of `bench/scenarios/`, which is found by its `name`.
+
+    In the parent, a cell goes through as many processes as `processes` says; in each a `weighing` asks for what the
+    scenario wants to know. In the worker, `answers` holds the open session and answers. Both build on those of timed
+    steps, and override what differs.
+    """
+
+    name: ClassVar[str]
+    way: ClassVar[Way] = "infer"
+    """How a backend opens the model for it: a forward pass, or a whole generation."""
+    in_turns: ClassVar[bool] = True
+    """Whether cells of a group are timed in turns."""
+    requests: ClassVar[Any] = StepsRequest
+    """The union of what its worker is asked."""
+    weighing: ClassVar[type[Weighing]] = Weighing
+    answers: ClassVar[type[StepsAnswers]] = StepsAnswers
+
+    def fits(self, task: TaskCard) -> bool:
+        """Whether a task can be driven so."""
+        return self.way in task.scenarios
+
+    def processes(self, tier: Tier) -> int:
+        """How many a cell goes through."""
+        return tier.processes
+
+    def begin(self, cell: Cell, tier: Tier, phase: Phase) -> Weighing:
+        """The parent's end of a cell."""
+        return self.weighing(cell, tier, phase)
+
+    def answering(self, host: Host) -> StepsAnswers:
+        """The worker's end of an open cell."""
+        return self.answers(host)
+
+    def examples(self, task: Task, files: Files, cell: Cell) -> Mapping[str, np.ndarray]:
+        """What the fixed rows of a group are drawn from."""
+        return task.data(files, "eval", cell.preset).inputs
+
+    def followed(self, batch: Arrays, oracle: Arrays) -> Arrays:
+        """What the reference is fed at the cell's precision, once the oracle has answered `batch`."""
+        return batch
