@@ -40,6 +40,14 @@ def _cell(*names: str) -> list[Figure]:
     return [Figure(name, f"record.cell.{name}", is_text=name not in ("batch_size", "seed")) for name in names]
 
 
+def tokens_per_joule(row: Row) -> float | None:
+    """Of generations whose joules were counted."""
+    record = row.record
+    if record.cell.scenario != "generate" or not record.energy_j_per_step:
+        return None
+    return record.items_per_step / record.energy_j_per_step
+
+
 FIGURES: list[Figure] = [
     *_texts("run", "machine"),
     *_cell("task", "preset", "backend", "scenario", "precision", "batch_size", "device", "seed"),
@@ -77,6 +85,10 @@ FIGURES: list[Figure] = [
     ),
     *_texts("processor"),
     *_numbers(processes="processes"),
+    Figure(
+        "tokens_per_j", tokens_per_joule, title="tokens per joule", unit="tokens/J",
+        meaning="tokens generated for a joule of the whole package or device, what idles included",
+    ),
 ]  # fmt: skip
 """In the order of report.csv, to which new ones are added at the end."""
 
