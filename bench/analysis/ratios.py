@@ -264,7 +264,7 @@ def throughput(this: Side) -> tuple[float | None, statistics.Interval | None, bo
     record, (every, quiet) = this.record, this.queued
     if not every:
         queued_s = statistics.median(record.queued_step_s) if record.queued_step_s else this.step_s
-        return record.items_per_step / queued_s if queued_s > 0 else None, None, False
+        return record.items_per_step / queued_s if queued_s > 0 and record.items_per_step else None, None, False
     known = statistics.known(quiet)
     crowded = not any(known)
     seconds = statistics.interval(every if crowded else known)

@@ -26,7 +26,7 @@ from bench.run.registry import BACKENDS, TASKS, Folder
 from bench.scenarios.base import A, Request
 from bench.scenarios.catalog import as_opened
 
-LIMIT_S = 20.0
+LIMIT_S = 10.0
 """For one module to be read, or one question to be answered: all of ours take half a second together."""
 Card = BackendCard | TaskCard
 

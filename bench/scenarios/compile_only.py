@@ -63,6 +63,7 @@ class Compiling(Weighing):
     def get_ready(self) -> None:
         """All there is to it."""
         self.first()
+        self.items = 0  # of which a rate would be made
         now, size = self.now, self.cell.batch_size
         shapes = [Compiled(batch_size=size, first_s=now.first_s or 0.0, host_peak_bytes=now.first_peak_bytes)]
         shapes += [self.ask(CompileAt(batch_size=times * size)) for times in MORE]

@@ -38,6 +38,7 @@ def test_two_processes_take_first_steps_at_three_sizes_and_time_nothing_else(tmp
         assert record.step_s == [shape.first_s for shape in shapes(record)[0].shapes]
         assert (record.blocks, record.warmup_s, record.queued_step_s, record.score) == ([[1, 1, 1]], [], [], {})
     _, row = ratios.rows(records.values(), "fake")
+    assert row.rate is None
     assert row.ratio is not None
     assert row.verdict == "UNSURE"  # of one process a side
 
