@@ -1,4 +1,4 @@
-"""Names and filters -> the list of cells to weigh. Pure: it asks the registry nothing, it is given the nouns.
+"""Names and filters -> the list of cells to weigh. Pure: it is given the nouns, and asks the registry nothing.
 
 A suite is a TOML file:
 

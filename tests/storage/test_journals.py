@@ -194,6 +194,12 @@ def test_a_record_of_schema_3_says_of_all_processes_what_it_said(changes: dict[s
     assert found == make_record(**changes)
 
 
+def test_peaks_that_were_of_all_processes_but_the_first_are_none_of_the_first() -> None:
+    found = journals.parse(msgspec.json.encode(flat(make_record(device_peak_bytes=9))))
+    assert found is not None
+    assert [each.device_peak_bytes for each in found.processes] == [None, 9, None]
+
+
 def test_steps_that_do_not_fill_their_blocks_still_do_not() -> None:
     for blocks in ([[1, 1]], [[4, 4], [4, 4]]):
         found = journals.parse(msgspec.json.encode({**flat(make_record()), "blocks": blocks}))
