@@ -97,14 +97,27 @@ def test_steps_that_were_taken_together_are_not_held_against_each_other() -> Non
     assert calibrate.between_runs([[first, second], *[[(first * second) ** 0.5]] * 4]) == pytest.approx(2**0.5 - 1)
 
 
-@pytest.mark.parametrize(("more", "words"), [(0.4, {"SLOWER"}), (0.0, {"SAME", "UNSURE"})])
-def test_real_work_on_the_real_clock(more: float, words: set[str]) -> None:
+def real_pair(more: float) -> Pair:
     planned = Planned(cells=[make_cell("work")], reference="work")
     changed = {MORE_VARIABLE: str(more)} if more else NOTHING_MORE
     (found,) = calibrate.compare_programs(planned, 1, QUICK, Quiet(), changed=changed)
-    assert found.verdict(0.1) in words | ({"UNSURE"} if not found.sure else set())
-    assert len(found.ratios) == QUICK.processes
-    assert found.steps[1] / found.steps[0] == pytest.approx(1 + more, rel=0.2)
+    return found
+
+
+def test_a_program_that_works_two_fifths_more_is_slower_on_the_real_clock() -> None:
+    """Beside other programs one pair may stay UNSURE (seen once in CI: 1.55, an interval from 1.0 on); three never."""
+    said: list[str] = []
+    while len(said) < 3 and "SLOWER" not in said:
+        found = real_pair(0.4)
+        assert len(found.ratios) == QUICK.processes
+        said.append(found.verdict(0.1))
+    assert said[-1] == "SLOWER"
+    assert set(said) <= {"SLOWER", "UNSURE"}
+    assert found.steps[1] / found.steps[0] == pytest.approx(1.4, rel=0.25)
+
+
+def test_a_program_is_neither_faster_nor_slower_than_itself_on_the_real_clock() -> None:
+    assert real_pair(0.0).verdict(0.1) in {"SAME", "UNSURE"}
 
 
 def test_the_cells_of_a_plan_take_turns_whatever_their_backend() -> None:
