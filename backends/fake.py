@@ -138,7 +138,7 @@ class FakeSession(Session):
         self.now_s, self.steps, self.owed_s = 0.0, 0, 0.0
         self.met: set[bytes] = set()
 
-    def put(self, batch: Arrays) -> np.ndarray:
+    def to_device(self, batch: Arrays) -> np.ndarray:
         """features (B, F)."""
         return batch["features"].astype(self.weights["head.weight"].dtype)
 
@@ -175,7 +175,7 @@ class FakeSession(Session):
     def sync(self, y: np.ndarray) -> None:
         """Nothing is asynchronous here."""
 
-    def get(self, y: np.ndarray) -> Arrays:
+    def to_host(self, y: np.ndarray) -> Arrays:
         """As the `mlp` architecture names it; work that is still owed is done now."""
         self.now_s, self.owed_s = self.now_s + self.owed_s, 0.0
         return {"prediction": y[:, 0] if y.shape[1] == 1 else y}
@@ -232,9 +232,9 @@ class DeviceSession(FakeSession):
         self.memory.take(sum(array.nbytes for array in weights.values()))
         self.busy_until_s = 0.0
 
-    def put(self, batch: Arrays) -> np.ndarray:
+    def to_device(self, batch: Arrays) -> np.ndarray:
         """features (B, F), which live as long as the session."""
-        x = super().put(batch)
+        x = super().to_device(batch)
         self.memory.take(x.nbytes)
         return x
 
@@ -259,13 +259,13 @@ class DeviceSession(FakeSession):
         """Waits, on the fake clock."""
         self.now_s = max(self.now_s, self.busy_until_s)
 
-    def get(self, y: np.ndarray) -> Arrays:
+    def to_host(self, y: np.ndarray) -> Arrays:
         """Refuses what is not done yet: a suite that reads without waiting is wrong."""
         if self.now_s < self.busy_until_s:
             raise RuntimeError("read from the fake device before it was done")
-        return super().get(y)
+        return super().to_host(y)
 
-    def forget_peaks(self) -> bool:
+    def reset_peak_memory(self) -> bool:
         """From here on, what lives now is the peak; blocks that nothing needs are given back."""
         self.memory.peak = self.memory.live
         self.memory.held = math.ceil(self.memory.live / BLOCK_BYTES) * BLOCK_BYTES

@@ -24,7 +24,7 @@ class Null(Fake):
     devices = ("cpu",)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
-        """A session that answers with what `fake` computed once, at `put`."""
+        """A session that answers with what `fake` computed once, at `to_device`."""
         return NullSession(self.loaded(model, weights, cell))
 
 
@@ -34,9 +34,9 @@ class NullSession(Session):
     def __init__(self, fake: Session) -> None:
         self.fake = fake
 
-    def put(self, batch: Arrays) -> Any:
+    def to_device(self, batch: Arrays) -> Any:
         """Computes here, so that `step` need not."""
-        return self.fake.step(self.fake.put(batch))
+        return self.fake.step(self.fake.to_device(batch))
 
     def step(self, x: np.ndarray) -> np.ndarray:
         """Busy for `STEP_S`."""
@@ -48,9 +48,9 @@ class NullSession(Session):
     def sync(self, y: np.ndarray) -> None:
         """Nothing is asynchronous here."""
 
-    def get(self, y: np.ndarray) -> Arrays:
+    def to_host(self, y: np.ndarray) -> Arrays:
         """As `fake` gives it."""
-        return self.fake.get(y)
+        return self.fake.to_host(y)
 
     def facts(self) -> dict[str, Any]:
         """As `fake` gives them."""

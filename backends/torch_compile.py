@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from backends.torch_eager import (
     CAMP,
@@ -23,9 +23,15 @@ from backends.torch_eager import (
     imports,
     load,
 )
-from bench.core import Backend, Cell, Cost, ModelSpec, Session
+from bench.core import Backend, Cell, Cost, ModelSpec, Session, Settings
 
 COMPILER = "torch._inductor.compile_fx"
+
+
+class CompileOptions(Settings, frozen=True, kw_only=True):
+    """Of `torch.compile`."""
+
+    mode: Literal["default", "reduce-overhead", "max-autotune-no-cudagraphs", "max-autotune"] = "default"
 
 
 class TorchCompile(Backend):
@@ -43,8 +49,9 @@ class TorchCompile(Backend):
     camp = CAMP
     oom_signs = OOM_SIGNS
     import_fixes = IMPORT_FIXES
-    options: ClassVar[dict[str, Any]] = {}
-    """As `torch.compile` takes them."""
+    Options = CompileOptions
+    arguments: ClassVar[dict[str, Any]] = {}
+    """As `torch.compile` takes them, beside the options of the cell."""
 
     def why_not(self, cell: Cell) -> str | None:
         """As eager, on fewer devices where this backend names fewer."""
@@ -73,9 +80,10 @@ class TorchCompile(Backend):
 
         import_module(COMPILER)
         module = load(model, weights, cell)
+        arguments: dict[str, Any] = {**dict(cell.options), **self.arguments}
         if cell.scenario == "generate":
-            module.forward = torch.compile(module.forward, **self.options)
-        return self.session(module, cell, torch.compile(torch_models.forward(model), **self.options))
+            module.forward = torch.compile(module.forward, **arguments)
+        return self.session(module, cell, torch.compile(torch_models.forward(model), **arguments))
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """A session of this backend's kind."""

@@ -9,4 +9,4 @@ class TorchCompileDynamic(TorchCompile):
     """Inductor with `dynamic=True`."""
 
     name = "torch-compile-dynamic"
-    options = {"dynamic": True}
+    arguments = {"dynamic": True}

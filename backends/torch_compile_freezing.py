@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from backends.torch_compile import CompiledSession, TorchCompile
-from bench.core import Cell
+from bench.core import Cell, Settings
 
 FROZEN = "frozen by inductor"
 LAID = "laid anew by oneDNN"
@@ -19,7 +19,8 @@ class TorchCompileFreezing(TorchCompile):
     """Inductor with `freezing`."""
 
     name = "torch-compile-freezing"
-    options = {"options": {"freezing": True}}  # tells its programs from those that are not frozen
+    Options = Settings  # a mode and options exclude each other
+    arguments = {"options": {"freezing": True}}  # tells its programs from those that are not frozen
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """One that freezes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backends.torch_compile import CompiledSession, TorchCompile
-from bench.core import Cell
+from bench.core import Cell, Settings
 
 
 class TorchCompileReduceOverhead(TorchCompile):
@@ -14,7 +14,8 @@ class TorchCompileReduceOverhead(TorchCompile):
     name = "torch-compile-reduce-overhead"
     devices = ("cuda",)
     program_a_shape = True
-    options = {"mode": "reduce-overhead", "dynamic": False}
+    Options = Settings
+    arguments = {"mode": "reduce-overhead", "dynamic": False}
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """One that replays graphs."""

@@ -213,7 +213,7 @@ class TorchSession(Session):
             self.run = self.generate
             module.generation_config.eos_token_id = None  # every backend produces as many tokens as it was asked for
 
-    def put(self, batch: Arrays) -> Any:
+    def to_device(self, batch: Arrays) -> Any:
         """Floats go to the cell's precision; images are NHWC already, which is channels_last after a permute."""
         x = {name: self._tensor(array) if np.ndim(array) else int(array) for name, array in batch.items()}
         self.sample = self.sample or x
@@ -269,7 +269,7 @@ class TorchSession(Session):
         if isinstance(y, Outputs):
             y.done.synchronize()
 
-    def get(self, y: dict[str, Any]) -> Arrays:
+    def to_host(self, y: dict[str, Any]) -> Arrays:
         """Half types are widened to float32."""
         return {name: self._host(tensor) for name, tensor in y.items()}
 
@@ -277,7 +277,7 @@ class TorchSession(Session):
         narrow = tensor.is_floating_point() and tensor.dtype.itemsize < 4
         return (tensor.float() if narrow else tensor).cpu().numpy()
 
-    def forget_peaks(self) -> bool:
+    def reset_peak_memory(self) -> bool:
         """Gives back what the cache holds and nothing uses, so that the reserved peak starts anew, too."""
         if self.cell.device != "cuda":
             return False

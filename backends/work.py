@@ -26,7 +26,7 @@ class Work(Fake):
     devices = ("cpu",)
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
-        """A session that answers with what `fake` computed once, at `put`."""
+        """A session that answers with what `fake` computed once, at `to_device`."""
         more = float(os.environ.get(MORE_VARIABLE, "0"))
         return WorkSession(self.loaded(model, weights, cell), round(UNITS * (1 + more)))
 
@@ -39,9 +39,9 @@ class WorkSession(Session):
         self.angles = np.linspace(0, 1, UNIT_SIZE)
         self.sines = np.empty_like(self.angles)
 
-    def put(self, batch: Arrays) -> Any:
+    def to_device(self, batch: Arrays) -> Any:
         """Computes here, so that `step` need not."""
-        return self.fake.step(self.fake.put(batch))
+        return self.fake.step(self.fake.to_device(batch))
 
     def step(self, x: np.ndarray) -> np.ndarray:
         """The work."""
@@ -52,9 +52,9 @@ class WorkSession(Session):
     def sync(self, y: np.ndarray) -> None:
         """Nothing is asynchronous here."""
 
-    def get(self, y: np.ndarray) -> Arrays:
+    def to_host(self, y: np.ndarray) -> Arrays:
         """As `fake` gives it."""
-        return self.fake.get(y)
+        return self.fake.to_host(y)
 
     def facts(self) -> dict[str, Any]:
         """Effective footing."""

@@ -60,16 +60,16 @@ class GenerateSession(FlaxSession):
         super().__init__(twin, parts, cell)
         self.proving: dict[Any, Any] = {}
 
-    def put(self, batch: Arrays) -> Request:
+    def to_device(self, batch: Arrays) -> Request:
         """Places prompts, counts, and what is to be followed."""
         prompt_BS = batch["input_ids"]
         plan = stretches(prompt_BS.shape[1], int(batch["new_tokens"]))
-        request = Request(self.to_device(prompt_BS), plan, [self.to_device(np.asarray(part.steps)) for part in plan])
+        request = Request(self.placed(prompt_BS), plan, [self.placed(np.asarray(part.steps)) for part in plan])
         if "follow" not in batch:
             return request
         follow_BN = batch["follow"]
-        parts = [self.to_device(part) for part in _cut(follow_BN[:, 1:], plan)]
-        return request._replace(first_B=self.to_device(follow_BN[:, 0]), follow=parts)
+        parts = [self.placed(part) for part in _cut(follow_BN[:, 1:], plan)]
+        return request._replace(first_B=self.placed(follow_BN[:, 0]), follow=parts)
 
     def step(self, x: Request) -> Any:
         """Dispatches prefill, and decode for what is left to produce."""
@@ -87,7 +87,7 @@ class GenerateSession(FlaxSession):
             parts.append({"tokens": tokens, "logit": logits, "count": steps})
         return parts
 
-    def get(self, y: Any) -> Arrays:
+    def to_host(self, y: Any) -> Arrays:
         """Joins what the programs gave."""
 
         def joined(name: str) -> np.ndarray:

@@ -76,7 +76,7 @@ class FlaxSession(Session):
         """One a shape."""
         return len(self.compiled)
 
-    def to_device(self, array: np.ndarray) -> Any:
+    def placed(self, array: np.ndarray) -> Any:
         """Floats at the cell's precision, integers as int32; cast on the host, and copied there only where need be."""
         import jax
 
@@ -89,7 +89,7 @@ class FlaxSession(Session):
 
         jax.block_until_ready(y)
 
-    def get(self, y: Any) -> Arrays:
+    def to_host(self, y: Any) -> Arrays:
         """Half types are widened to float32; what is that wide, or counts, is handed out as it lies."""
         return {name: _host(array) for name, array in y.items()}
 
@@ -142,9 +142,9 @@ class FlaxSession(Session):
 class InferSession(FlaxSession):
     """One forward pass a step."""
 
-    def put(self, batch: Arrays) -> Placed:
+    def to_device(self, batch: Arrays) -> Placed:
         """Images are NHWC already. In order of name: whoever hands over a batch may hold it in any."""
-        arrays = {name: self.to_device(batch[name]) for name in sorted(batch)}
+        arrays = {name: self.placed(batch[name]) for name in sorted(batch)}
         return Placed(arrays, tuple((name, array.shape) for name, array in arrays.items()))
 
     def step(self, x: Placed) -> Any:

@@ -31,7 +31,7 @@ UNKNOWN = BreakEven(word="unknown")
 
 
 def break_even(extra_s: float | None, reference_step_s: float, ratio: Interval, verdict: Verdict) -> BreakEven | None:
-    """None where a compilation was not timed. An interval that holds 1 never makes FASTER, and is `unknown`."""
+    """Return the calls that repay a compilation; None where it was not timed, no number where the interval holds 1."""
     if extra_s is None:
         return None
     if verdict == "SLOWER":

@@ -11,6 +11,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from bench.analysis.row import Row
+from bench.core.settings import words
 
 Value = float | str | bool | None
 
@@ -41,7 +42,7 @@ def _cell(*names: str) -> list[Figure]:
 
 
 def tokens_per_joule(row: Row) -> float | None:
-    """Of generations whose joules were counted."""
+    """Return tokens per joule of a generation; None where joules were not counted."""
     record = row.record
     if record.cell.scenario != "generate" or not record.energy_j_per_step:
         return None
@@ -89,6 +90,8 @@ FIGURES: list[Figure] = [
         "tokens_per_j", tokens_per_joule, title="tokens per joule", unit="tokens/J",
         meaning="tokens generated for a joule of the whole package or device, what idles included",
     ),
+    Figure("settings", lambda row: ", ".join(words(row.record.cell.settings)), is_text=True),
+    Figure("options", lambda row: ", ".join(words(row.record.cell.options)), is_text=True),
 ]  # fmt: skip
 """In the order of report.csv, to which new ones are added at the end."""
 

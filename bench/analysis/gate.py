@@ -77,7 +77,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def counts(self) -> dict[Kind, int]:
-        """How many cells of each kind."""
+        """Count the cells of each kind."""
         found = Counter(change.kind for change in self.changes)
         return {kind: found[kind] for kind in KINDS}
 
@@ -114,20 +114,20 @@ def judge(before: Run, after: Run, thresholds: Thresholds, reference: str = "") 
 def companions(
     before: Run, after: Run, cell: Cell, reference: str, backends: AbstractSet[str]
 ) -> tuple[speed.Pair | None, list[speed.Pair]]:
-    """Who may excuse a cell (nobody the reference), and whose ratio to it may tell: the reference's, or all others'.
+    """Return who may excuse a cell (nobody the reference), and whose ratio to it may tell: the reference's, or all's.
 
     `backends` are those of the run; none where no spread of a ratio was measured, by which one could tell.
     """
-    if not reference or (cell.backend == reference and not backends):
+    if not reference or (cell.is_reference(reference) and not backends):
         return None, []
-    names = backends - {reference} if cell.backend == reference else {reference}
+    names = backends - {reference} if cell.is_reference(reference) else {reference}
     found: list[speed.Pair] = []
     for name in sorted(names):
-        alongside = msgspec.structs.replace(cell, backend=name)
+        alongside = msgspec.structs.replace(cell, backend=name, options=())
         was, now = before.cells.get(alongside), after.cells.get(alongside)
         if was is not None and now is not None:
             found.append((was, now))
-    return (found[0] if found and cell.backend != reference else None), found
+    return (found[0] if found and not cell.is_reference(reference) else None), found
 
 
 def change(
@@ -138,7 +138,7 @@ def change(
     excuse: speed.Pair | None = None,
     witnesses: Sequence[speed.Pair] = (),
 ) -> Change:
-    """What became of one cell."""
+    """Decide what became of one cell."""
     if before is None or after is None or "skipped" in (before.status, after.status):
         return Change(cell=cell, before=before, after=after, kind=_one_sided(before, after))
     moved, judged, incomparable = _status(before, after), None, ""
@@ -195,7 +195,7 @@ def why_not(before: Summary, after: Summary) -> str:
 
 
 def unequal_footing(before: Facts, after: Facts) -> str:
-    """In which facts the runs differ; what neither states is as it was, since a cell is compared with itself."""
+    """Return in which facts the runs differ; what neither states is as it was, since a cell is compared with itself."""
     names = [name for name in Facts.__struct_fields__ if getattr(before, name) != getattr(after, name)]
     return "; ".join(f"{name} {_said(after, name)} against {_said(before, name)}" for name in names)
 
@@ -237,7 +237,7 @@ def _memory(before: int | None, after: int | None, threshold: float) -> int:
 
 
 def warnings(before: Run, after: Run) -> list[str]:
-    """What a reader must know before believing any of it."""
+    """Return what a reader must know before believing any of it."""
     torn = [run for run in (before, after) if run.unreadable]
     found = [f"{run.unreadable} lines of {run.path} are no records and were left out" for run in torn]
     was, now = (sorted({each.machine for each in run.cells.values() if each.machine}) for run in (before, after))
@@ -252,7 +252,7 @@ def warnings(before: Run, after: Run) -> list[str]:
 
 
 def unmeasured(changes: Sequence[Change]) -> list[str]:
-    """Where nobody measured what whole runs differ by, and what to type."""
+    """Return a line where nobody measured what whole runs differ by, and what to type."""
     lacking = [
         each.cell
         for each in changes

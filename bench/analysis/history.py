@@ -85,7 +85,7 @@ def series(cell: Cell, measured: Sequence[tuple[str, summary.Summary]]) -> Serie
 
 
 def steps(names: Sequence[str], step_s: Sequence[float], floor: float) -> list[Step]:
-    """Where the level changes by more than the noise floor; none of fewer than four runs."""
+    """Find where the level changes by more than the noise floor; nothing in fewer than four runs."""
     if len(names) < FEWEST_RUNS:
         return []
     import numpy as np

@@ -44,7 +44,7 @@ def best(rates: Mapping[int, float]) -> int | None:
 
 
 def end(status: Status, size: int, most: int) -> str:
-    """What ended a sweep whose last record, of batch `size`, has this status."""
+    """Return what ended a sweep whose last record, of batch `size`, has this status."""
     if status == "ok":
         return f"--most {most}" if 2 * size > most else "not finished"
     return f"{ENDS.get(status, status)} at {size}"

@@ -37,7 +37,7 @@ def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
 
 def rows_of(sides: Collection[Side], reference: str, run: str = "") -> list[Row]:
     """One row a side, in order."""
-    references = {each.group: each for each in sides if each.record.cell.backend == reference}
+    references = {each.group: each for each in sides if each.record.cell.is_reference(reference)}
     bests = best_of_camps(sides, references)
     named = (str(each.record.environment.get("machine", "")) for each in sides)
     machine = next(filter(None, named), "")
@@ -45,7 +45,7 @@ def rows_of(sides: Collection[Side], reference: str, run: str = "") -> list[Row]
 
 
 def best_of_camps(sides: Iterable[Side], references: Mapping[Group, Side]) -> dict[Group, Side]:
-    """Of each group the right side with the shortest step in the reference's camp; none where records name no camp."""
+    """Pick, in each group, the fastest right side of the reference's camp; none where records name no camp."""
     found: dict[Group, Side] = {}
     for each in sides:
         reference, best = references.get(each.group), found.get(each.group)
@@ -166,7 +166,7 @@ NO_BEST = Best()
 
 def beside_best(this: Side, reference: Side, best: Side, found: Compared) -> Best:
     """The ratio to the best row of the reference's camp, which is the first ratio where that is the reference."""
-    name = best.record.cell.backend
+    name = best.record.cell.executor
     if this is best:
         return Best(name, 1.0)
     if best is reference:
@@ -196,7 +196,7 @@ def judged(this: Turns, that: Turns, paired: bool, floor: float, spread: float) 
 
 
 def spread_of(this: Side, that: Side) -> float:
-    """What the ratio of both differs by between whole runs, as far as that was measured: the larger of both."""
+    """Return what the ratio of both differs by between whole runs, as far as that was measured: the larger of both."""
     noises = [side.record.noise for side in (this, that) if side.record.noise]
     return max((noise.ratio_spread or 0.0 for noise in noises), default=0.0)
 
@@ -316,19 +316,19 @@ def why_no_ratio(this: Side, that: Side | None, passed: bool) -> str:
 
 
 def other_processor(record: Record, reference: Record) -> str:
-    """On which processors two cells of one run were measured, as a resumed run's may be; empty where on one."""
+    """Return on which processors two cells of one run were measured, as a resumed run's may be; empty where on one."""
     ours, theirs = record.environment, reference.environment
     alike = all(not (ours.get(name) and theirs.get(name)) or ours[name] == theirs[name] for name in PROCESSOR)
     return "" if alike else f"measured on {processor(ours)}, the reference on {processor(theirs)}"
 
 
 def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
-    """In what two cells were not treated alike; empty where in nothing."""
+    """Return in what two cells were not treated alike; empty where in nothing."""
     pairs = [(name, _stated(ours, name), _stated(theirs, name)) for name in FOOTING]
     return "; ".join(f"{name} {our} against {their}" for name, our, their in pairs if our != their or our is UNSTATED)
 
 
 def _stated(facts: Mapping[str, Any], name: str) -> Any:
-    """What is not known is not stated."""
+    """Return a fact; what is not known is not stated."""
     value = facts.get(name)
     return UNSTATED if value is None else value

@@ -94,37 +94,37 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def steps(self) -> int:
-        """How many were timed."""
+        """Count the timed steps."""
         return len(self.record.step_s)
 
     @property
     def bounds(self) -> Bounds:
-        """Of `ratio`."""
+        """Return the ends of `ratio`'s interval."""
         return self.interval or NOTHING
 
     @property
     def best_bounds(self) -> Bounds:
-        """Of `best_ratio`."""
+        """Return the ends of `best_ratio`'s interval."""
         return self.best_interval or NOTHING
 
     @property
     def rate_bounds(self) -> Bounds:
-        """Of `rate`."""
+        """Return the ends of `rate`'s interval."""
         return self.rate_interval or NOTHING
 
     @property
     def rate_ratio_bounds(self) -> Bounds:
-        """Of `rate_ratio`."""
+        """Return the ends of `rate_ratio`'s interval."""
         return self.rate_ratio_interval or NOTHING
 
     @property
     def cold_calls(self) -> BreakEven:
-        """As `break_even_calls`, with nothing in it where there is none."""
+        """Return `break_even_calls`, or one with nothing in it."""
         return self.break_even_calls or NO_CALLS
 
     @property
     def warm_calls(self) -> BreakEven:
-        """As `warm_break_even_calls`, with nothing in it where there is none."""
+        """Return `warm_break_even_calls`, or one with nothing in it."""
         return self.warm_break_even_calls or NO_CALLS
 
     @property
@@ -166,12 +166,12 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def processor(self) -> str:
-        """What it was measured on, for people; empty where the record does not say."""
+        """Return what it was measured on, for people; empty where the record does not say."""
         return processor(self.record.environment)
 
     @property
     def processes(self) -> int:
-        """How many processes were timed."""
+        """Count the timed processes."""
         return sum(map(bool, self.record.blocks))
 
 

@@ -1,8 +1,8 @@
 """Whether a cell is slower than it was: two whole runs, held to what whole runs of identical code differ by. Pure.
 
 Two runs never took turns. The absolute step decides, beyond the larger of the threshold and the spread that was
-measured between runs. The ratio to the reference, whose turns cancel the machine's mood, takes a word back where both
-moved alike; and it finds what the mood hides, where its own spread between runs is known: docs/design/008-the-gate.md.
+measured between runs. The ratio to the reference, whose turns cancel what the machine does, takes a word back where
+both moved alike; and it finds what that hides, where its own spread between runs is known: docs/design/008-the-gate.md.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ class Judged(msgspec.Struct, frozen=True):
 
 
 def between_runs(before: Summary, after: Summary) -> float | None:
-    """How far whole runs of this cell's kind differ, where either side knows."""
+    """Return how far whole runs of this cell's kind differ, where either side knows."""
     known = [each.between_runs for each in (before, after) if each.between_runs is not None]
     return max(known, default=None)
 
 
 def limit(before: Summary, after: Summary, threshold: float) -> float:
-    """What a difference must exceed: the threshold, and what identical code differs by."""
+    """Return what a difference must exceed: the threshold, and what identical code differs by."""
     spread = between_runs(before, after)
     return max(threshold, before.floor, after.floor, DEFAULT_BETWEEN_RUNS if spread is None else spread)
 
@@ -85,7 +85,7 @@ def by_ratios(before: Summary, after: Summary, threshold: float, witnesses: Sequ
 
 
 def by_ratio(before: Summary, after: Summary, threshold: float, witness: Pair) -> Judged | None:
-    """FASTER or SLOWER by the ratio to a cell that took turns with this one, which the machine's mood does not reach.
+    """FASTER or SLOWER by the ratio to a cell that took turns with this one, which is free of what the machine does.
 
     The ratio must have moved for sure, and further than the threshold and than it moves between whole runs. Which of
     the two changed it cannot tell: that is put down to the one whose own step moved further.
@@ -103,12 +103,12 @@ def by_ratio(before: Summary, after: Summary, threshold: float, witness: Pair) -
 
 
 def ratio_spread(*summaries: Summary) -> float:
-    """How far ratios between cells differ from run to run, the largest that any of them knows; 0 where none does."""
+    """Return how far ratios between cells differ from run to run, the largest that any knows; 0 where none does."""
     return max(each.ratio_spread or 0.0 for each in summaries)
 
 
 def further(before: Summary, after: Summary, way: int) -> float:
-    """How far a step moved towards faster (1) or slower (-1), in logarithms."""
+    """Return how far a step moved towards faster (1) or slower (-1), in logarithms."""
     return way * math.log(speed(before, after).value)
 
 

@@ -20,7 +20,7 @@ from bench.core.errors import WeighbridgeError
 from bench.core.record import DEFAULT_FLOOR, SCHEMA, steady_peak, until_the_last_timed
 from bench.measure import statistics
 from bench.measure.sides import blocks_of
-from bench.run.alongside import WORTH_BYTES, beside
+from bench.run.alongside import WORTH_BYTES, alongside
 from bench.storage import migrations
 
 
@@ -146,7 +146,7 @@ def facts(text: bytes) -> Facts:
 
 @lru_cache(maxsize=4096)
 def target_of(text: bytes) -> Target | None:
-    """What the score is held to; None where its weights are random, or it has no source."""
+    """Return what the score is held to; None where its weights are random, or it has no source."""
     about = msgspec.json.decode(text, type=About | None)
     return about.target if about and about.weights != "seeded" else None
 
@@ -223,7 +223,7 @@ def read_both(before: Path, after: Path) -> tuple[Run, Run]:
     """Two journals, each by a process of its own where they are large."""
     if after.stat().st_size < WORTH_BYTES:
         return read(before), read(after)
-    with beside(packed, str(after), returns=tuple[list[Summary], int]) as other:
+    with alongside(packed, str(after), returns=tuple[list[Summary], int]) as other:
         ours = read(before)
         summaries, unreadable = other()
     return ours, Run(path=after, cells={each.cell: each for each in summaries}, unreadable=unreadable)

@@ -69,7 +69,7 @@ def reference_of(journal: Path) -> str:
 
 
 def show(outcome: gate.Outcome, json: bool, markdown: bool) -> None:
-    """In the form that was asked for."""
+    """Print the outcome in the form that was asked for."""
     if json:
         return print_json(changes.as_json(outcome))
     if markdown:

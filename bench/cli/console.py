@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench.core.errors import WeighbridgeError
+from bench.core.settings import typed as typed_pairs
+from bench.report.sections.section import Grid, Section
 from bench.run.plan import Filters
 from bench.storage.request import Request
 
@@ -29,10 +31,18 @@ AllocatorName = Annotated[
     str,
     typer.Option("--allocator", help="Of all workers: keep (their pages), stock, huge, jemalloc or tcmalloc."),
 ]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("-S", "--setting", metavar="KEY=VALUE", help="Of a scenario, as -S bound_s=0.5; may be repeated."),
+]
+Option = Annotated[
+    list[str] | None,
+    typer.Option("-O", "--option", metavar="KEY=VALUE", help="Of a backend, as -O mode=max-autotune; may be repeated."),
+]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
-UNASKED = ("out", "resume", "retry-failed", "time-limit", "passes", "plan", "json")
+UNASKED = ("out", "resume", "retry-failed", "time-limit", "plan", "json")
 """Options that change nothing of what was measured."""
 
 
@@ -72,8 +82,33 @@ def filters(asked: Request, **fixed: Any) -> Filters:
         batch_sizes=sizes(chosen.get("batch-sizes", "")),
         presets=words(chosen.get("preset", "")),
         device=chosen["device"],
+        settings=typed_pairs("-S", chosen.get("setting") or ()),
+        options=typed_pairs("-O", chosen.get("option") or ()),
     )
     return msgspec.structs.replace(found, **fixed)
+
+
+def print_section(found: Section) -> None:
+    """Print what a scenario says of its rows; text is shown as it is."""
+    for grid in found.grids:
+        if grid.title:
+            out.print(Text(grid.title, style="bold"))
+        if grid.sentence:
+            out.print(Text(f"  {grid.sentence}"))
+        if grid.narrow:
+            at = [list(grid.headings).index(heading) for heading in grid.narrow]
+            print_table(grid.narrow, [[line[place] for place in at] for line in grid.lines], whole=[0])
+        else:
+            _print_lists(grid)
+        for told in grid.below:
+            out.print(Text(f"  {told}"))
+
+
+def _print_lists(grid: Grid) -> None:
+    for name, *texts in grid.lines:
+        out.print(Text(name, style="bold"))
+        told = [(f"  {heading} ", text) for heading, text in zip(grid.headings[1:], texts, strict=True) if text]
+        print_table(["", ""], told, whole=[0])
 
 
 def print_table(

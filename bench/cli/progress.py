@@ -44,12 +44,12 @@ class Display:
         self._draw()
 
     def phase(self, name: str) -> None:
-        """What it does now."""
+        """Show what it does now."""
         self.doing, self.fraction = name, None
         self._draw()
 
     def progress(self, fraction: float) -> None:
-        """How far that is; drawn by whole percents only."""
+        """Show how far that is; drawn by whole percents only."""
         if self.fraction is None or fraction - self.fraction >= 0.01:
             self.fraction = fraction
             self._draw()

@@ -171,7 +171,7 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
             time_limit_s=float(_option(config, "--weighbridge-time-limit")),
             tier=tier(_option(config, "--weighbridge-tier")),
         )
-        records = runner.run(planned, cells, folder / "records.jsonl", Quiet(), options)
+        records = runner.run(planned, folder / "records.jsonl", Quiet(), options)
         rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.reference)})
     return rows[cell.id]
 
@@ -186,7 +186,7 @@ def _at_least(request: pytest.FixtureRequest) -> float:
 
 
 def _require_speed(row: Row, at_least: float) -> None:
-    """By threshold and by significance: a ratio that may be noise, or of too few processes, fails nothing."""
+    """Fail by threshold and significance: a ratio that may be noise, or of too few processes, fails nothing."""
     if row.interval is not None and too_slow(row.interval, row.floor, _sure(row), at_least):
         pytest.fail(f"{texts.ratio(row)} the speed of the reference, at least {at_least:g}× wanted", pytrace=False)
 

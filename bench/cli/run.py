@@ -1,27 +1,55 @@
-"""What `weighbridge run` does, without its words: names -> plan -> folder -> records -> reports."""
+"""What every command that weighs a plan does: folder -> records -> reports -> words on the terminal."""
 
 from __future__ import annotations
 
+import typer
 from rich.console import Console
+from rich.text import Text
 
+from bench.analysis import ratios, runs
+from bench.cli import console
 from bench.cli.progress import Display
-from bench.report.write import write_run
-from bench.run.folders import Done, Options, note, run_folder, to_do
+from bench.report import terminal, write
+from bench.report.overview import Overview
+from bench.run import planners
+from bench.run.folders import Done, Options, known, note, run_folder
 from bench.run.jobs import Planned
 from bench.run.runner import run
 from bench.storage import journals
 
 
-def weigh(planned: Planned, options: Options, console: Console) -> Done:
+def weigh_and_show(planned: Planned, options: Options, json: bool, table: bool = True) -> None:
+    """Weighs a plan and tells of it, in the table of all or in what its scenarios say alone.
+
+    Ends the command with exit code 1 where a cell failed, with 130 where it was interrupted.
+    """
+    with console.interruptible(console.SAME_COMMAND):
+        done = weigh(planned, options, console.err)
+    overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
+    console.print_json(done.records) if json else print_overview(overview, table)
+    console.err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))
+    if runs.failed(done.records, planned.asked):
+        raise typer.Exit(1)
+
+
+def print_overview(overview: Overview, table: bool = True) -> None:
+    """Prints the table, and what scenarios say of their own rows."""
+    if table or not overview.sections:
+        console.out.print(terminal.render(overview))
+    for section in overview.sections:
+        console.print_section(section)
+
+
+def weigh(planned: Planned, options: Options, err: Console) -> Done:
     """Weighs what is not done yet and writes the reports; they are written after an interrupt, too."""
-    folder = run_folder(options)
+    folder, planner = run_folder(options), planners.of_plan(planned.cells)
     with journals.writing(folder) as journal:
         note(options, journal)
-        todo = to_do(journal, planned.cells, options, console)
-        with Display(console, done=len(planned.cells) - len(todo), total=len(planned.cells)) as display:
+        before = known(journal, planner, options, err)
+        done = sum(cell in before for cell in planner(before))
+        with Display(err, done=done, total=max(done, len(planned.cells))) as display:
             try:
-                records = run(planned, todo, journal, display, options)
+                records = run(planned, journal, display, options, before)
             finally:
-                write_run(folder, planned.reference)
-    wanted = {cell.id for cell in planned.cells}
-    return Done(folder=folder, records=[record for record in records if record.cell.id in wanted])
+                write.write_run(folder, planned.reference)
+    return Done(folder=folder, records=records)

@@ -37,11 +37,11 @@ from bench.measure import environment
 from bench.report import write
 from bench.report.overview import Overview
 from bench.report.sections import sweep as section
-from bench.run import folders, jobs, planners
+from bench.run import folders, jobs, planners, runner
 from bench.run.folders import Done, Options
 from bench.run.jobs import Planned
 from bench.storage.files import write_whole
-from bench.storage.journals import JOURNAL, load, writing
+from bench.storage.journals import load, writing
 
 UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 LEAST_LIMIT = 2**26
@@ -84,13 +84,13 @@ def sweep_command(
     asked, resume = console.request(context), resume or retry_failed
     options = Options(out=out_folder, resume=resume, retry_failed=retry_failed, time_limit_s=time_limit)
     if not plan or resume:
-        options = folders.asked(options, JOURNAL, asked, console.typed(context))
+        options = folders.asked(options, asked, console.typed(context))
         asked = options.request or asked
     most, limit = asked.options["most"], limit_bytes(asked.options["memory-limit"])
     planned = jobs.prepare(asked.options["suite"], console.filters(asked, batch_sizes=[1]))
     options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
     if plan:
-        cells = planners.planned(planned.cells, most)
+        cells = planners.every_size(planned.cells, most)
         return print_json(cells) if json else print_table(["cell"], [[str(cell)] for cell in cells])
     with console.interruptible(console.SAME_COMMAND):
         done = weigh(planned, options, most, limit)
@@ -118,23 +118,25 @@ def limit_bytes(text: str) -> int | None:
 def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> Done:
     """Sweeps what is not done yet and writes the reports; they are written after an interrupt, too."""
     folder = folders.run_folder(options)
-    every = planners.planned(planned.cells, most)
+    every, planner = planners.every_size(planned.cells, most), planners.doubling(planned.cells, most)
     with writing(folder) as journal:
         folders.note(options, journal)
-        todo = set(folders.to_do(journal, every, options, err))
-        records = load(journal) if journal.exists() else []
-        known = {record.cell: record for record in records if record.cell in set(every) - todo}
-        with Display(err, done=len(known), total=len(every)) as display:
-            job = jobs.job(planned, options.time_limit_s, options.tier)
-            if limit is None and all(cell.device == "cpu" for cell in planned.cells):
-                limit = environment.free_bytes()
-            job = msgspec.structs.replace(job, host_limit_bytes=limit)
-            walk = planners.Sweep(job, journal, display, most, display.left_out)
+        before = folders.known(journal, planner, options, err)
+        with Display(err, done=sum(cell in before for cell in every), total=len(every)) as display:
+            walk = runner.Run(job_of(planned, options, limit), journal, display)
             try:
-                known |= {record.cell: record for record in walk.weigh(planned.cells, known)}
+                records = runner.walked(walk, planner, before)
             finally:
                 _report(folder, journal, planned.reference, most)
-    return Done(folder=folder, records=[known[cell] for cell in every if cell in known])
+    return Done(folder=folder, records=records)
+
+
+def job_of(planned: Planned, options: Options, limit: int | None) -> jobs.Job:
+    """Return a job that leaves out what does not hang on the batch size: score, operations, doubts; parity it shows."""
+    job = jobs.job(planned, options.time_limit_s, msgspec.structs.replace(options.tier, thorough=False))
+    if limit is None and all(cell.device == "cpu" for cell in planned.cells):
+        limit = environment.free_bytes()
+    return msgspec.structs.replace(job, host_limit_bytes=limit)
 
 
 def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
@@ -145,7 +147,7 @@ def _report(folder: Path, journal: Path, reference: str, most: int) -> None:
 
 
 def summaries(curves: Sequence[Curve]) -> list[dict[str, object]]:
-    """For `--json`."""
+    """Return curves for `--json`."""
     return [
         {
             "cell": msgspec.structs.replace(each.first, batch_size=1),

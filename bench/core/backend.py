@@ -15,8 +15,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from bench.core import settings
 from bench.core.arrays import Arrays, Facts, Files
 from bench.core.cell import Cell, Device, Precision, Way
+from bench.core.settings import Settings
 from bench.core.task import Examples, ModelSpec, Recipe
 
 
@@ -45,7 +47,7 @@ class Session(ABC):
     """A model that is loaded and ready, in one scenario. Lives in a worker process of its own."""
 
     @abstractmethod
-    def put(self, batch: Arrays) -> Any:
+    def to_device(self, batch: Arrays) -> Any:
         """Host -> device, in this backend's natural layout. Untimed.
 
         A `generate` batch holds `input_ids` int (B, S) and `new_tokens` int (): how many tokens to produce. It may hold
@@ -62,15 +64,15 @@ class Session(ABC):
         """Returns only when the work that produces `y` is done."""
 
     @abstractmethod
-    def get(self, y: Any) -> Arrays:
+    def to_host(self, y: Any) -> Arrays:
         """Device -> host. Outputs keep the names the model gives them, in the reference's layout, at least float32."""
 
-    def forget_peaks(self) -> bool:
+    def reset_peak_memory(self) -> bool:
         """Starts the device's peaks anew from what lives now; False where this backend cannot."""
         return False
 
     def device_peak_bytes(self) -> int | None:
-        """Peak of live device memory since `forget_peaks` where that can be, else since opening; None is "n/a"."""
+        """Peak of live device memory since `reset_peak_memory` where that can be, else since opening; None is "n/a"."""
         return None
 
     def device_reserved_bytes(self) -> int | None:
@@ -82,11 +84,11 @@ class Session(ABC):
         return None
 
     def programs(self) -> int | None:
-        """How many programs were compiled since opening; None where nothing is compiled."""
+        """Count the programs that were compiled since opening; None where nothing is compiled."""
         return None
 
     def facts(self) -> Facts:
-        """What was effective, not what was asked for, read back from what ran. JSON-able.
+        """Return what was effective, not what was asked for, read back from what ran. JSON-able.
 
         `threads`, `precision` and `scope` are footing: a backend that does not state one of them gets no ratio.
         `prepacked` lists what was done once to the weights at `open` and changes speed: laid anew, joined, frozen.
@@ -124,6 +126,8 @@ class Backend(ABC):
     the others are held against, beside the reference itself. Empty: a camp of its own."""
     hidden: ClassVar[bool] = False
     """Whether listings leave it out: it serves tests and calibration."""
+    Options: ClassVar[type[Settings]] = Settings
+    """What `-O key=value` can change, with defaults."""
     oom_signs: ClassVar[tuple[str, ...]] = ()
     """Texts by which this backend's exceptions say that memory ran out."""
     import_fixes: ClassVar[Mapping[str, str]] = {}
@@ -144,8 +148,12 @@ class Backend(ABC):
         return {}
 
     def imports(self, model: ModelSpec) -> tuple[str, ...]:
-        """What a worker imports before it opens `model`: what that takes is the libraries', not the model's."""
+        """Return what a worker imports before it opens `model`: what that takes is the libraries', not the model's."""
         return self.requires
+
+    def options(self, cell: Cell) -> Any:
+        """The `Options` of a cell."""
+        return settings.of(self.Options, cell.options)
 
     @abstractmethod
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
@@ -154,7 +162,7 @@ class Backend(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What the reference needs to train a model's weights, and the ear it reports progress to."""
+    """What the reference needs to train a model's weights, and a progress callback."""
 
     loss: str
     recipe: Recipe

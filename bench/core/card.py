@@ -33,6 +33,8 @@ class BackendCard(msgspec.Struct, frozen=True, kw_only=True):
     camp: str = ""
     hidden: bool = False
     import_fixes: dict[str, str] = {}
+    options: tuple[str, ...] = ()
+    """Names of what `-O` can change."""
 
 
 class TaskCard(msgspec.Struct, frozen=True, kw_only=True):

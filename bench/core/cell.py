@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from bench.core.arrays import content_hash
+from bench.core.settings import Pairs, words
 
 Preset = str
 """`small` or `base`; a task with several models of one size adds a suffix, as in `base-vit`."""
@@ -18,7 +19,7 @@ Device = Literal["cpu", "cuda", "tpu"]
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing to weigh. Two cells that differ only in `backend` are measured against each other."""
+    """One thing to weigh. Cells that differ only in `backend` and its `options` are measured against each other."""
 
     task: str
     preset: Preset
@@ -29,20 +30,33 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     batch_size: int
     device: Device
     seed: int = 0
+    settings: Pairs = ()
+    """Of its scenario."""
+    options: Pairs = ()
+    """Of its backend."""
 
     @property
     def id(self) -> str:
         """Hash of the content: equal cells have equal ids on every machine."""
-        return content_hash(self)
+        return content_hash({name: value for name, value in msgspec.structs.asdict(self).items() if value != ()})
 
     @property
     def group(self) -> str:
-        """The id that the cell shares with those that differ only in backend."""
-        return content_hash(msgspec.structs.replace(self, backend=""))
+        """The id that the cell shares with those that differ only in backend and options."""
+        return msgspec.structs.replace(self, backend="", options=()).id
+
+    def is_reference(self, backend: str) -> bool:
+        """Whether ratios of its group are to this cell: it is that backend's, without options."""
+        return self.backend == backend and not self.options
+
+    @property
+    def executor(self) -> str:
+        """The backend, and its options where there are any."""
+        return f"{self.backend}({', '.join(words(self.options))})" if self.options else self.backend
 
     def __str__(self) -> str:
-        driven = f"{self.scenario} {self.precision} b{self.batch_size} {self.device}"
-        return f"{self.task}[{self.preset}] {self.backend} {driven}"
+        driven = " ".join([self.scenario, self.precision, f"b{self.batch_size}", self.device, *words(self.settings)])
+        return f"{self.task}[{self.preset}] {self.executor} {driven}"
 
 
 Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed", "implausible"]

@@ -86,7 +86,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def provenance(task: TaskCard, preset: Preset, contenders: Sequence[str] = ()) -> Provenance:
-    """What a record says of a task, and of who could have been weighed on it."""
+    """Return what a record says of a task, and of who could have been weighed on it."""
     weights = str(task.models[preset].weights.__struct_config__.tag)
     return Provenance(
         source=task.source,
@@ -146,7 +146,7 @@ P = TypeVar("P", bound=HasBlocks)
 
 
 def until_the_last_timed(processes: Sequence[P]) -> list[P]:
-    """Without those at the end that were not timed: one that failed early must not count as a process."""
+    """Drop those at the end that were not timed: one that failed early must not count as a process."""
     last = len(processes)
     while last and not processes[last - 1].blocks:
         last -= 1
@@ -203,17 +203,17 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def blocks(self) -> list[list[int]]:
-        """Of each timed process, how many steps each block took."""
+        """Return how many steps each block took, for each timed process."""
         return [each.blocks for each in self.timed]
 
     @property
     def crowded(self) -> list[list[bool]]:
-        """Of each timed process, whether each block had a busy neighbour."""
+        """Return whether each block had a busy neighbour, for each timed process."""
         return [each.crowded for each in self.timed]
 
     @property
     def minor_faults(self) -> list[list[float]]:
-        """Of each timed process, page faults a step of each block."""
+        """Return page faults a step of each block, for each timed process."""
         return [each.minor_faults for each in self.timed]
 
     @cached_property
@@ -223,7 +223,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def queued_blocks(self) -> list[int]:
-        """How many queued blocks each timed process took; empty where they were no part of the turns."""
+        """Return how many queued blocks each timed process took; empty where they were no part of the turns."""
         in_turns = all(each.queued_in_turns for each in self.processes)
         return [len(each.queued_step_s) for each in self.timed] if in_turns else []
 
@@ -261,7 +261,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def host_peak_bytes(self) -> int | None:
-        """Of the steady state."""
+        """Return the host's peak in the steady state."""
         return steady_peak([each.host_peak_bytes for each in self.processes])
 
     @property
@@ -271,12 +271,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def device_reserved_bytes(self) -> int | None:
-        """What the device's allocator held in the steady state."""
+        """Return what the device's allocator held in the steady state."""
         return steady_peak([each.device_reserved_bytes for each in self.processes])
 
     @property
     def device_process_bytes(self) -> int | None:
-        """What the driver books on the process."""
+        """Return what the driver books on the process."""
         return steady_peak([each.device_process_bytes for each in self.processes])
 
     @property

@@ -62,7 +62,7 @@ def variables(name: str) -> dict[str, str]:
 
 
 def effective(maps: Path = Path("/proc/self/maps")) -> str:
-    """What this process allocates with: the library that is loaded, or the libc and whether it keeps its pages."""
+    """Return what this process allocates with: the library that is loaded, or the libc and whether it keeps pages."""
     loaded = _text(maps)
     for name, (file, _, _) in PRELOADED.items():
         if f"lib{file}" in loaded:

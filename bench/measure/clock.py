@@ -63,7 +63,7 @@ def clock_cost_s(session: Session) -> float:
 
 
 def repeats_for(step_s: float, clock_cost_s: float) -> int:
-    """How many steps go between two readings so that the clock stays under 1 % of what it reads."""
+    """Return how many steps go between two readings so that the clock stays under 1 % of what it reads."""
     shortest = SHORTEST_STEP_IN_CLOCK_COSTS * clock_cost_s
     return 1 if step_s <= 0 or step_s >= shortest else int(np.ceil(shortest / step_s))
 

@@ -92,7 +92,7 @@ SOURCES: dict[Device, Callable[[], list[Counter]]] = {"cpu": rapl, "cuda": nvml}
 
 
 def counters(device: Device) -> list[Counter]:
-    """What counts the energy of a device; empty where nothing does."""
+    """Find what counts the energy of a device; empty where nothing does."""
     return SOURCES[device]() if device in SOURCES else []
 
 

@@ -43,7 +43,7 @@ OWN_DISTRIBUTIONS = ("weighbridge", "numpy", "safetensors", "msgspec", "tokenize
 
 @cache
 def cpu_info(path: Path = Path("/proc/cpuinfo")) -> dict[str, str]:
-    """What the system tells of the first processor; empty where it tells nothing."""
+    """Return what the system tells of the first processor; empty where it tells nothing."""
     try:
         lines = path.read_text().split("\n\n")[0].splitlines()
     except OSError:
@@ -213,7 +213,7 @@ def module_file(thing: Any) -> Path:
 
 
 def package_files(thing: Any) -> list[Path]:
-    """All source files of the package, at the top of the module path, that a function or class comes from."""
+    """Return all source files of the package, at the top of the module path, that a function or class comes from."""
     package = sys.modules[thing.__module__.partition(".")[0]]
     found = [path for folder in getattr(package, "__path__", ()) for path in Path(folder).rglob("*.py")]
     return sorted(found) or [module_file(thing)]

@@ -133,7 +133,7 @@ def wait_for_quiet(at_most_s: float) -> float:
 
 
 def identity() -> dict[str, str | int]:
-    """What a calibration holds for: it is void where one of these changes."""
+    """Return what a calibration holds for: it is void where one of these changes."""
     described = environment.describe()
     names = ("machine", "cpu", "memory_bytes", "system")
     return {**{name: described[name] for name in names}, "cpus": len(described["cpus"])}
@@ -196,7 +196,7 @@ def doubts(kind: Kind | None, cell: Cell) -> list[str]:
 
 
 def warnings(calibration: Calibration) -> list[str]:
-    """In what the machine differs from the one that was calibrated, or why nothing is known of it, a line each."""
+    """Return in what the machine differs from the calibrated one, or why nothing is known of it, a line each."""
     if calibration.note:
         return [calibration.note]
     found = [

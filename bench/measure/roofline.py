@@ -54,7 +54,7 @@ def beyond(cost: Cost, step_s: float, peaks: Peaks, precision: Precision) -> str
 
 
 def roofline(cost: Cost, step_s: float, token_s: float | None, peaks: Peaks, precision: Precision) -> Roofline | None:
-    """None where the peak of this precision was not measured, or nothing was counted."""
+    """Return achieved rates and their roofs; None where this precision has no measured peak, or nothing was counted."""
     peak = peaks.flops_per_s.get(precision)
     if not peak or step_s <= 0 or cost.flops <= 0 or cost.bytes <= 0:
         return None

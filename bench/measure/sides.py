@@ -14,7 +14,7 @@ from bench.measure import statistics
 
 
 def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
-    """Of blocks that took turns: their ratio, how many there were, and whether a verdict may be given of it.
+    """Return the ratio of blocks that took turns, how many there were, and whether a verdict may be given of it.
 
     Turns in which either side had a busy neighbour are left out; where that leaves none, all are shown. Of too few, or
     of crowded ones, there is no verdict.
@@ -25,7 +25,7 @@ def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
 
 
 def medians(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
-    """Of medians that were taken one after the other, as `turns`."""
+    """Return the same of medians that were taken one after the other."""
     quiet = [statistics.known(side.quiet) for side in (that, this)]
     sure = all(map(statistics.enough, quiet))
     over, under = quiet if all(map(any, quiet)) else (that.every, this.every)
@@ -67,7 +67,7 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def side(record: Record) -> Side:
-    """Of one record."""
+    """Reduce a record to what ratios need."""
     steps = record.step_s
     return Side(
         record=record,
@@ -94,8 +94,10 @@ def _marked(blocks: Blocks, crowded: Sequence[Sequence[bool]]) -> Turns:
 
 
 def group(cell: Cell) -> Group:
-    """As `Cell.group`, without its hash, of which a hundred thousand take a second."""
-    return (cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed)
+    """Return `Cell.group` without its hash, of which a hundred thousand take a second."""
+    return (
+        cell.task, cell.preset, cell.scenario, cell.precision, cell.batch_size, cell.device, cell.seed, cell.settings,
+    )  # fmt: skip
 
 
 class HasTimes(Protocol):

@@ -1,7 +1,7 @@
 """Statistics of raw samples: medians, intervals over processes, verdicts. Pure.
 
-The unit is never a step: steps of one process share its memory layout, and steps of one block share the machine's
-mood. Of several processes the interval is Student's over the logarithms of their medians, since a process is the
+The unit is never a step: steps of one process share its memory layout, and steps of one block are
+correlated. Of several processes the interval is Student's over the logarithms of their medians, since a process is the
 sample that varies most (measuring rules 5 and 29) and three of them are too few for a bootstrap: docs/design/007.
 """
 
@@ -44,7 +44,7 @@ class Interval(msgspec.Struct, frozen=True):
 
     @property
     def inverse(self) -> Interval:
-        """Of a ratio's inverse."""
+        """Return the interval of a ratio's inverse."""
         return Interval(1 / self.value, 1 / self.high, 1 / self.low)
 
 
@@ -79,7 +79,7 @@ def block_medians(samples: Sequence[float], sizes: Sequence[int]) -> list[float]
 
 
 def interval(processes: Processes) -> Interval:
-    """What the processes have in common, and its 95 % interval. NaN and infinity in, nothing out.
+    """Return what the processes have in common, and its 95 % interval. NaN and infinity in, nothing out.
 
     Of several: the geometric mean of their medians, and Student's interval around it; it is never narrower than what
     the blocks inside of the processes leave open. Of one process: the median of its blocks and the percentile interval
@@ -112,7 +112,7 @@ NORMAL = 1.96
 
 
 def _of_one(ordered: Sequence[float]) -> Interval:
-    """Of one process, whose blocks come in order of size."""
+    """Return the interval of one process, whose blocks come in order of size."""
     low, high = _ranks(len(ordered))
     return Interval(_middle(ordered), ordered[low], ordered[high])
 
@@ -167,7 +167,7 @@ def paired_ratios(over: Processes, under: Processes) -> list[list[float]]:
 
 
 def without(processes: Processes, left_out: Sequence[Sequence[bool]]) -> list[list[float]]:
-    """The same blocks, NaN where they are to be left out."""
+    """Return the same blocks, NaN where they are to be left out."""
     marks = chain(left_out, repeat(()))
     return [
         [math.nan if out else value for value, out in zip(process, chain(marked, repeat(False)), strict=False)]
@@ -176,7 +176,7 @@ def without(processes: Processes, left_out: Sequence[Sequence[bool]]) -> list[li
 
 
 def known(processes: Processes) -> list[list[float]]:
-    """Without what is NaN."""
+    """Drop what is NaN."""
     return [[value for value in process if not math.isnan(value)] for process in processes]
 
 
@@ -211,7 +211,7 @@ def verdict(ratio: Interval, floor: float, enough: bool) -> Verdict:
 
 
 def lean(ratio: Interval, floor: float) -> Lean:
-    """Where a ratio without a verdict points: the side of the noise floor that its value lies on; empty inside."""
+    """Return where a ratio without a verdict points: the side of the noise floor on which it lies; empty inside."""
     return "FASTER" if ratio.value > 1 + floor else "SLOWER" if ratio.value < 1 / (1 + floor) else ""
 
 

@@ -44,7 +44,7 @@ def sample(outputs: Arrays) -> Arrays:
 
 
 def difference(timed: Arrays, checked: Arrays, precision: Precision) -> str:
-    """In words, where what was timed is not what was checked; half types may differ in a token, and in all after it."""
+    """Say where what was timed is not what was checked; half types may differ in a token, and in all after it."""
     decided = any(np.issubdtype(array.dtype, np.integer) for array in checked.values())
     if decided and precision not in EXACT_DECISIONS:
         timed, checked = ({name: array[:1] for name, array in each.items()} for each in (timed, checked))
@@ -80,17 +80,17 @@ def reason(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> 
 
 
 def remembers(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) -> str:
-    """By how much a batch over and over is faster than new ones, in words; empty where by little.
+    """Say by how much a batch over and over is faster than new ones; empty where by little.
 
     The shortest of as many of each are compared, in turns: a neighbour only ever makes a step longer. Beside one that
     is always busy few steps are undisturbed, so that a suspicion must stand while they become ever more.
     """
-    if step_s > SECONDS and _step_s(session, session.put(next(fresh))) <= FASTEST_REPEAT * step_s:
+    if step_s > SECONDS and _step_s(session, session.to_device(next(fresh))) <= FASTEST_REPEAT * step_s:
         return ""  # a new batch that takes no longer than what was timed is enough, where a step is as long
     few = max(1, min(MOST_FRESH, int(SECONDS / max(step_s, 1e-9))))
     begin, varied, same = session.clock(), math.inf, math.inf
     for again in count():
-        for batch in [session.put(batch) for batch in islice(fresh, few * 2**again)]:
+        for batch in [session.to_device(batch) for batch in islice(fresh, few * 2**again)]:
             varied = min(varied, _step_s(session, batch))
             _step_s(session, x)
             same = min(same, _step_s(session, x))
@@ -109,7 +109,7 @@ def _step_s(session: Session, x: Any) -> float:
 
 
 def returns_early(session: Session, x: Any, step_s: float) -> str:
-    """How much work is left when a step is said to be done, in words; empty where none is.
+    """Say how much work is left when a step is said to be done; empty where none is.
 
     Reading at once takes longer than reading after a while, or than any copy takes.
     """
@@ -131,5 +131,5 @@ def _read_s(session: Session, x: Any, wait_s: float) -> tuple[float, int]:
     session.sync(y)
     time.sleep(wait_s)
     begin = session.clock()
-    outputs = session.get(y)
+    outputs = session.to_host(y)
     return session.clock() - begin, sum(array.nbytes for array in outputs.values())

@@ -63,7 +63,7 @@ def _on(tasks: list[str], groups: int) -> str:
 
 
 def _short(clauses: list[str]) -> str:
-    """As many as fit, and how many more."""
+    """Return as many as fit, and how many more."""
     kept = clauses[:1]
     for clause in clauses[1:]:
         if len("; ".join([*kept, clause])) > MOST_CHARACTERS:

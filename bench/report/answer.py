@@ -12,6 +12,8 @@ from itertools import islice
 import msgspec
 
 from bench.analysis.row import Row
+from bench.core.settings import words
+from bench.measure import sides
 from bench.report.texts import host_peak, rate, ratio, score, verdict
 from bench.report.units import seconds, size, times, word
 
@@ -34,7 +36,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """In one line of text."""
+        """Return it in one line of text."""
         details = ", ".join(f"{name} {value}" for name, value in self.figures)
         return f"{self.question}: {self.backend or 'no answer'}: {self.claim}" + (f" ({details})" if details else "")
 
@@ -86,56 +88,51 @@ def answer(question: str, rows: list[Row], reference: str) -> Answer:
     if not right:
         return Answer(question=question, backend="", claim="nothing that is right was measured")
     top = max(right, key=lambda row: row.rate or 0.0).record.cell
-    group = [row for row in right if _settings(row) == (top.precision, top.batch_size, top.seed)]
+    group = [row for row in right if sides.group(row.record.cell) == sides.group(top)]
     best = fastest(group, reference)
     others = [row for row in group if row is not best]
     return Answer(
-        question=f"{question}, {top.precision}, batch {top.batch_size}",
-        backend=best.record.cell.backend,
+        question=", ".join([question, top.precision, f"batch {top.batch_size}", *words(top.settings)]),
+        backend=best.record.cell.executor,
         claim=claim(best, reference) + not_told_apart(best, others),
         figures=figures(best),
-        others=[f"{row.record.cell.backend} {standing(row, reference)}" for row in others],
+        others=[f"{row.record.cell.executor} {standing(row, reference)}" for row in others],
     )
 
 
-def _settings(row: Row) -> tuple[str, int, int]:
-    cell = row.record.cell
-    return cell.precision, cell.batch_size, cell.seed
-
-
 def fastest(group: Sequence[Row], reference: str) -> Row:
-    """Of right rows of one group."""
+    """Pick the fastest correct backend of a group."""
     faster = [row for row in group if row.verdict == "FASTER"]
     unbeaten = [row for row in faster if row.best_verdict != "SLOWER" or row.best == row.reference]
     if faster:
         return max(unbeaten or faster, key=lambda row: row.ratio or 0.0)
-    ours = [row for row in group if row.record.cell.backend == reference]
+    ours = [row for row in group if row.record.cell.is_reference(reference)]
     return ours[0] if ours else min(group, key=lambda row: row.step_s or 0.0)
 
 
 def not_told_apart(best: Row, others: Iterable[Row]) -> str:
-    """Who may be as fast: by the verdict of one on the other where there is one, else by the interval of the best.
+    """Name who may be as fast: by the verdict of one on the other where there is one, else by the interval of the best.
 
     Beside a reference that nobody is shown to beat, who leans that way.
     """
-    leaning = [row.record.cell.backend for row in others if row.lean == "FASTER"]
-    equal = [row.record.cell.backend for row in others if row.verdict and _may_equal(best, row)]
+    leaning = [row.record.cell.executor for row in others if row.lean == "FASTER"]
+    equal = [row.record.cell.executor for row in others if row.verdict and _may_equal(best, row)]
     if best.verdict == "FASTER":
         return f"; not told apart from {', '.join(equal)}" if equal else ""
     return f"; {', '.join(leaning)} {'lean' if leaning[1:] else 'leans'} FASTER" if leaning else ""
 
 
 def _may_equal(best: Row, row: Row) -> bool:
-    if best.best == row.record.cell.backend:
+    if best.best == row.record.cell.executor:
         return best.best_verdict in ("SAME", "UNSURE")
-    if row.best == best.record.cell.backend:
+    if row.best == best.record.cell.executor:
         return row.best_verdict in ("SAME", "UNSURE")
     return best.interval is not None and (row.ratio or 0.0) >= best.interval.low
 
 
 def claim(best: Row, reference: str) -> str:
     """Why it is the answer."""
-    if best.record.cell.backend == reference:
+    if best.record.cell.is_reference(reference):
         return f"the reference; nothing that is right is shown to be faster{beside_best(best)}"
     if best.verdict == "FASTER":
         return f"{ratio(best)} FASTER than {reference}{beside_best(best)}"
@@ -144,7 +141,7 @@ def claim(best: Row, reference: str) -> str:
 
 def standing(row: Row, reference: str) -> str:
     """A row against the reference, and against the best of that one's camp."""
-    if row.record.cell.backend == reference:
+    if row.record.cell.is_reference(reference):
         return f"{seconds(row.step_s)} a step (the reference){beside_best(row)}"
     return f"{ratio(row)} {verdict(row)}{beside_best(row)}" if row.verdict else f"not compared: {row.no_ratio}"
 
@@ -153,14 +150,14 @@ def beside_best(row: Row) -> str:
     """`, 0.98× [0.96, 1.01] UNSURE against torch-compile, the best torch row`; empty where that says nothing new."""
     if row.best_ratio is None or row.best == row.reference:
         return ""
-    if row.record.cell.backend == row.best:
+    if row.record.cell.executor == row.best:
         return f", the best {row.camp} row"
     found = f"{times(row.best_ratio, row.best_interval)} {word(row.best_verdict, row.best_lean)}"
     return f", {found} against {row.best}, the best {row.camp} row"
 
 
 def figures(row: Row) -> list[tuple[str, str]]:
-    """What a decision needs beside the ratio."""
+    """Return what a decision needs beside the ratio."""
     found = [("step", seconds(row.step_s)), ("throughput", rate(row)), ("host peak", host_peak(row))]
     if row.record.device_peak_bytes is not None:
         found.append(("device peak", size(row.record.device_peak_bytes)))
@@ -171,7 +168,7 @@ def figures(row: Row) -> list[tuple[str, str]]:
 
 
 def gaps(rows: Sequence[Row]) -> list[Gap]:
-    """What was skipped, failed or may not be compared, and why; the reasons that concern most cells come first."""
+    """Return what was skipped, failed or may not be compared, and why; the reasons of most cells come first."""
     several: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
         if row.no_ratio:

@@ -9,7 +9,7 @@ import msgspec
 from bench.analysis.gate import Change, Kind, Metric, Outcome
 from bench.analysis.summary import Summary
 from bench.measure import statistics
-from bench.report.markdown import escape, grid
+from bench.report.markup import escape, grid
 from bench.report.units import percent, seconds, size
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)
@@ -108,7 +108,7 @@ def limits(outcome: Outcome) -> str:
 
 
 def markdown(outcome: Outcome) -> str:
-    """For a pull request: the verdict, what changed, what it was held against."""
+    """Render for a pull request: the verdict, what changed, what it was held against."""
     rows, more = shown(outcome, MOST_ROWS)
     parts = [
         f"## Weighbridge: {escape(headline(outcome))}",

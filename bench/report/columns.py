@@ -51,7 +51,7 @@ class Column(NamedTuple):
     """It is shown only where this holds of some row."""
 
     def key(self, row: Row) -> float | str | None:
-        """What rows are sorted by; None, which comes last, where there is nothing."""
+        """Return what rows are sorted by; None, which comes last, where there is nothing."""
         return self.value(row) if self.value else self.text(row)
 
 
@@ -71,7 +71,7 @@ ARRANGED = [
     Column("task", "the problem; its preset where that is not `small`", task, rank=0),
     Column("family", "the kind of problem", lambda row: row.family or "–", rank=2, varies=True),
     Column("scenario", "how the model is driven, precision, batch size and device", driven, rank=0),
-    Column("backend", "what executes the model", lambda row: row.record.cell.backend, rank=0),
+    Column("backend", "what executes the model, and its options", lambda row: row.record.cell.executor, rank=0),
     Column("status", "`ok`, or why there is no figure; `not settled`: no verdict, the time cap came first", status),
     Column("step", "median latency of one synchronised step", lambda row: seconds(row.step_s), lambda row: row.step_s),
     Column(

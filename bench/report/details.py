@@ -11,6 +11,7 @@ import msgspec
 
 from bench.analysis.ratios import FOOTING
 from bench.analysis.row import Row
+from bench.core.settings import words
 from bench.measure import statistics
 from bench.report.columns import NOTHING, Column
 from bench.report.plots.bars import MEMORY
@@ -49,7 +50,7 @@ class Detail(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def detail(row: Row, reference: str, columns: list[Column], most_samples: int) -> Detail:
-    """Of one row."""
+    """Return what a page shows of one row when it is opened."""
     record = row.record
     figures = [(column.title, column.text(row)) for column in columns if column.rank]
     lists = [
@@ -70,7 +71,7 @@ def detail(row: Row, reference: str, columns: list[Column], most_samples: int) -
 
 
 def command(row: Row, reference: str) -> str:
-    """What to type to weigh this row again, beside the reference. Quoted: names come from outside."""
+    """Return what to type to weigh this row again, beside the reference. Quoted: names come from outside."""
     cell = row.record.cell
     backends = ",".join(dict.fromkeys((reference, cell.backend)))
     options = {
@@ -78,13 +79,13 @@ def command(row: Row, reference: str) -> str:
         "precisions": cell.precision, "batch-sizes": str(cell.batch_size), "device": cell.device,
         "tier": row.record.tier,
     }  # fmt: skip
-    return shlex.join(
-        ["weighbridge", "run", *(word for name, value in options.items() for word in (f"--{name}", value))]
-    )
+    typed = [word for name, value in options.items() for word in (f"--{name}", value)]
+    typed += [each for word in words(cell.settings) for each in ("-S", word)]
+    return shlex.join(["weighbridge", "run", *typed, *(each for word in words(cell.options) for each in ("-O", word))])
 
 
 def footing(facts: Mapping[str, object]) -> list[tuple[str, str]]:
-    """What must agree with the reference first, then what is disclosed."""
+    """Return what must agree with the reference first, then what is disclosed."""
     ordered = [name for name in FOOTING if name in facts] + sorted(name for name in facts if name not in FOOTING)
     return [(name.replace("_", " "), text(facts[name])) for name in ordered]
 

@@ -32,6 +32,8 @@ ASSETS = Path(__file__).parent / "assets"
 PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"
 COLOURS = 8
 MOST_GAPS = 60
+MOST_LINES = 1000
+"""Of a scenario's own grid."""
 FILTERS: list[tuple[str, Callable[[Row], str]]] = [
     ("machine", lambda row: row.machine),
     ("run", lambda row: row.run),
@@ -96,6 +98,8 @@ def render(overview: Overview) -> str:
         columns=columns,
         rows=[_line(row, columns, filters, colours) for row in shown.rows],
         processors=overview.processors,
+        sections=overview.sections,
+        most_lines=MOST_LINES,
         chapters=plots,
         bar_charts=bars.charts(shown.rows),
         colours=colours,
@@ -123,7 +127,7 @@ def _asset(*names: str) -> Markup:
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names an inline script or style."""
+    """Return a hash as a content security policy names an inline script or style."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
@@ -168,13 +172,13 @@ def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, object
         "key": key(column.key(row)),
         "rank": column.rank,
         "mark": mark + (" wrap" if column.title in WRAPPED else ""),
-        "colour": colours[text] if column.title == "backend" else None,
+        "colour": colours[row.record.cell.backend] if column.title == "backend" else None,
         "struck": bool(column.rank) and row.struck and column.title != "status",
     }
 
 
 def key(value: float | str | None) -> str:
-    """What a script sorts by; empty where there is nothing."""
+    """Return what a script sorts by; empty where there is nothing."""
     if value is None or value in ("–", "n/a") or (isinstance(value, float) and math.isnan(value)):
         return ""
     return value if isinstance(value, str) else repr(float(value)).replace("inf", "1e999")

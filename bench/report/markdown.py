@@ -7,30 +7,20 @@ from collections.abc import Iterable, Sequence
 from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.report.columns import Column, floors, notes, used
+from bench.report.markup import escape, grid
 from bench.report.overview import Overview
 from bench.report.processors import Processors
+from bench.report.sections.section import Section
 from bench.report.units import number
 
 MOST_ROWS = 200
 MOST_NOTES = 60
-SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
-
-
-def escape(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: names in records come from outside."""
-    return " ".join(text.translate(SPECIAL).split())
 
 
 def table(rows: Sequence[Row]) -> str:
     """The Markdown table alone. A row that fails the quality gate, or is implausible, has its figures struck out."""
     columns = used(list(rows))
     return grid([column.title for column in columns], [[_cell(row, column) for column in columns] for row in rows])
-
-
-def grid(headings: Sequence[str], lines: Iterable[Iterable[str]]) -> str:
-    """A Markdown table of texts that are Markdown already: see `escape`."""
-    rows = [headings, ["---"] * len(headings), *lines]
-    return "\n".join(f"| {' | '.join(texts)} |" for texts in rows)
 
 
 def _cell(row: Row, column: Column) -> str:
@@ -53,6 +43,7 @@ def render(overview: Overview) -> str:
         by_processor(overview.processors) if overview.processors else "",
         f"## Every row\n\n{table(shown)}" if shown else "",
         more,
+        *map(by_scenario, overview.sections),
         _list("Notes", _limited(told[:MOST_NOTES], len(told) - MOST_NOTES)),
         _list("Columns", (f"{column.title}: {column.meaning}" for column in used(shown)), raw=True),
         _list("Data", sources(records)),
@@ -66,6 +57,18 @@ def by_processor(found: Processors) -> str:
     more = f"\n\n… and {found.left_out:,} more; report.csv has them." if found.left_out else ""
     drawn = grid([*map(escape, found.columns)], [map(escape, texts) for texts in found.lines])
     return f"## {found.title}\n\n{escape(found.sentence)}\n\n{drawn}{more}"
+
+
+def by_scenario(found: Section) -> str:
+    """Render what a scenario says of its own rows."""
+    parts = [f"## {escape(found.title)}"]
+    for each in found.grids:
+        parts += [f"### {escape(each.title)}"] if each.title else []
+        parts += [f"{escape(each.sentence)}."] if each.sentence else []
+        lines = grid(map(escape, each.headings), [map(escape, line) for line in each.lines[:MOST_ROWS]])
+        left = len(each.lines) - MOST_ROWS
+        parts += [lines, f"… and {left:,} more"] if left > 0 else [lines]
+    return "\n\n".join([*parts, "\n".join(f"- {escape(note)}" for note in found.notes)])
 
 
 def _limited(lines: list[str], left_out: int) -> list[str]:
@@ -88,7 +91,7 @@ def environment(records: Iterable[Record]) -> list[str]:
 
 
 def sources(records: Iterable[Record]) -> list[str]:
-    """Where each task's data come from, their licence, and the figures that scores are held to."""
+    """Return where each task's data come from, their licence, and the figures that scores are held to."""
     return sorted({_source(record) for record in records if record.about})
 
 

@@ -12,6 +12,8 @@ from bench.report.absent import absent
 from bench.report.answer import Answers, Gap, answers, gaps
 from bench.report.processors import Processors, processors
 from bench.report.sampling import Shown, thin
+from bench.report.sections import sections
+from bench.report.sections.section import Section
 
 MOST_ANSWERS = 60
 MOST_NAMED = 5
@@ -25,7 +27,7 @@ class Overview:
 
     @cached_property
     def counts(self) -> Counter[str]:
-        """How many rows ended in which status."""
+        """Count how many rows ended in which status."""
         return Counter(row.record.status for row in self.rows)
 
     @property
@@ -35,7 +37,7 @@ class Overview:
 
     @cached_property
     def headline(self) -> str:
-        """What was weighed, where, when, in one sentence."""
+        """Say what was weighed, where, when, in one sentence."""
         if not self.rows:
             return "Nothing was weighed."
         cells = [row.record.cell for row in self.rows]
@@ -58,13 +60,18 @@ class Overview:
 
     @cached_property
     def gaps(self) -> list[Gap]:
-        """What was skipped, failed or not compared."""
+        """Return what was skipped, failed or not compared."""
         return gaps(self.rows)
 
     @cached_property
     def processors(self) -> Processors | None:
         """Ratios on each processor, where there are several."""
         return processors(self.rows)
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """Return what scenarios say of their own rows."""
+        return sections(self.rows)
 
     @cached_property
     def shown(self) -> Shown:

@@ -34,7 +34,7 @@ Found = dict[str, Row]
 
 
 def processors(rows: Sequence[Row]) -> Processors | None:
-    """Of rows with a verdict; None where they come from one processor."""
+    """Return ratios on each processor, of rows with a verdict; None where they come from one processor."""
     judged = [row for row in rows if row.verdict and row.processor]
     same = _same({row.processor for row in judged})
     names = list(dict.fromkeys(same[row.processor] for row in judged))
@@ -60,7 +60,7 @@ def _same(names: Collection[str]) -> dict[str, str]:
 def _grouped(rows: Iterable[Row], same: Mapping[str, str]) -> dict[tuple[str, str, str], Found]:
     found: dict[tuple[str, str, str], Found] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row.record.started):
-        found[task(row), driven(row), row.record.cell.backend][same[row.processor]] = row
+        found[task(row), driven(row), row.record.cell.executor][same[row.processor]] = row
     return found
 
 

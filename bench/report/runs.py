@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 
+from bench.analysis import ratios
 from bench.analysis.row import Row
 from bench.analysis.runs import reference_of
 from bench.core.errors import WeighbridgeError
 from bench.report import two_readers
-from bench.storage import journals
+from bench.storage import journals, studies
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,24 +29,35 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
 
 def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     """Rows of run folders or journals, in the order given; each run's ratios are to `reference`, or to its own."""
-    files = [journals.existing(path) for path in paths]
+    files = [journals.every(path) for path in paths]
     if not files:
         raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
     found = two_readers.Read([], [])
     chosen: list[str] = []
-    for journal, name in zip(files, _names(files), strict=True):
-        chosen.append(reference or reference_of(journal))
-        read = two_readers.read(journal, chosen[-1], name)
-        found.rows.extend(read.rows)
-        found.lines.extend(read.lines)
-    folders = [journal.resolve().parent for journal in files]
+    for run, name in zip(files, _names([run[0] for run in files]), strict=True):
+        for journal in run:
+            chosen.append(reference or reference_of(journal))
+            read = _read(journal, chosen[-1], name)
+            found.rows.extend(read.rows)
+            found.lines.extend(read.lines)
+    folders = [run[0].resolve().parent for run in files]
     return Reported(rows=found.rows, lines=found.lines, reference=chosen[0], home=Path(os.path.commonpath(folders)))
 
 
+def _read(journal: Path, reference: str, name: str) -> two_readers.Read:
+    if journal.name not in studies.READERS:
+        return two_readers.read(journal, reference, name)
+    rows = ratios.rows(studies.load(journal), reference, name)
+    return two_readers.Read(rows, [""] * len(rows))
+
+
 def _names(files: Sequence[Path]) -> list[str]:
-    """What tells the runs apart: nothing where there is one, else folder or file names, numbered where they agree."""
+    """Return what tells the runs apart: nothing for one, else folder or file names, numbered where they agree."""
     if len(files) == 1:
         return [""]
-    names = [path.resolve().parent.name if path.name == journals.JOURNAL else path.stem for path in files]
+    names = [
+        path.resolve().parent.name if path.name == journals.JOURNAL or path.name in studies.READERS else path.stem
+        for path in files
+    ]
     again = Counter(names)
     return [name if again[name] == 1 else f"{name} ({at})" for at, name in enumerate(names, start=1)]

@@ -28,7 +28,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def thin(rows: Sequence[Row]) -> Shown:
-    """All rows where they fit; else whole groups at even distances, and rows without a figure at even distances."""
+    """Return all rows where they fit; else whole groups, and rows without a figure, at even distances."""
     shown = list(rows) if len(rows) <= MOST_ROWS else _chosen(rows)
     samples = max(20, min(MOST_SAMPLES, SAMPLES_IN_ALL // max(1, len(shown))))
     return Shown(rows=shown, samples=samples, words=_words(rows, shown, samples))
@@ -49,12 +49,12 @@ def _chosen(rows: Sequence[Row]) -> list[Row]:
 
 
 def group(row: Row) -> tuple[object, ...]:
-    """What the rows that are compared with each other share."""
+    """Return what the rows that are compared with each other share."""
     return (row.run, *sides.group(row.record.cell))
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:
-    """Up to `most` items at even distances, the first among them."""
+    """Return up to `most` items at even distances, the first among them."""
     if len(items) <= most:
         return list(items)
     return [items[index * len(items) // most] for index in range(most)]

@@ -83,7 +83,7 @@ def fit(columns: list[Column], rows: Sequence[Row], room: int) -> tuple[list[Col
 
 
 def width(column: Column, rows: Sequence[Row]) -> int:
-    """In character cells."""
+    """Return a column's width in character cells."""
     return max((cell_len(text) for text in (column.title, *(column.text(row) for row in rows))), default=0)
 
 
@@ -94,7 +94,7 @@ def line(texts: list[str], widths: list[int], style: str) -> Text:
 
 
 def one_line(text: str) -> str:
-    """Without line breaks, tabs and other control characters, which would move the cursor."""
+    """Drop line breaks, tabs and other control characters, which would move the cursor."""
     return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.analysis.row import Row
+from bench.core.settings import words
 from bench.measure import statistics
 from bench.report.units import number, scaled, size, times, word
 
@@ -19,7 +20,7 @@ def verdict(row: Row) -> str:
 
 def best(row: Row) -> str:
     """The ratio to the best row of the reference's camp, which is named unless it is this one."""
-    name = row.record.cell.backend
+    name = row.record.cell.executor
     if row.best_ratio is None:
         return "–"
     if name == row.best:
@@ -52,7 +53,7 @@ def parity(row: Row) -> str:
 
 
 def status(row: Row) -> str:
-    """What became of it; `not settled` only where that is why there is no verdict."""
+    """Return what became of it; `not settled` only where that is why there is no verdict."""
     cut_short = row.record.settled is False and row.verdict == "UNSURE" and row.processes >= statistics.FEWEST_PROCESSES
     return row.record.status + (", not settled" if cut_short else "")
 
@@ -68,7 +69,7 @@ def rate(row: Row) -> str:
 
 
 def rate_ratio(row: Row) -> str:
-    """As the ratio of latencies, with its word."""
+    """Return the ratio of rates, with its word."""
     found = times(row.rate_ratio, row.rate_ratio_interval)
     return f"{found} {word(row.rate_verdict, row.rate_lean)}".rstrip()
 
@@ -110,6 +111,6 @@ def task(row: Row) -> str:
 
 
 def driven(row: Row) -> str:
-    """Scenario, precision, batch size and device."""
+    """Scenario, precision, batch size, device and settings."""
     cell = row.record.cell
-    return f"{cell.scenario} {cell.precision} b{cell.batch_size} {cell.device}"
+    return " ".join([cell.scenario, cell.precision, f"b{cell.batch_size}", cell.device, *words(cell.settings)])

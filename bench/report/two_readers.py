@@ -12,7 +12,7 @@ from bench.analysis.row import Row
 from bench.core.record import Record
 from bench.measure import sides
 from bench.report import csv
-from bench.run.alongside import WORTH_BYTES, beside
+from bench.run.alongside import WORTH_BYTES, alongside
 from bench.storage import journals
 
 OURS = 0.65
@@ -36,12 +36,12 @@ class Part(msgspec.Struct, frozen=True):
 
 
 def read(path: Path, reference: str, run: str = "") -> Read:
-    """As `compare.rows(store.load(path), reference, run)`, by two processes where the journal is large."""
+    """Return the rows of a journal, by two processes where it is large."""
     size = path.stat().st_size
     if size < WORTH_BYTES:
         return _unwritten(ratios.rows(journals.load(path), reference, run))
     middle = int(size * OURS)
-    with beside(packed, str(path), reference, run, str(middle), str(size), returns=Part) as other:
+    with alongside(packed, str(path), reference, run, str(middle), str(size), returns=Part) as other:
         ours = part(path, reference, run, 0, middle)
         theirs = unpacked(other())
     return joined(_unwritten(ours), theirs, reference, run)
@@ -59,7 +59,7 @@ def part(path: Path, reference: str, run: str, begin: int, end: int) -> list[Row
 
 
 def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> Read:
-    """Both parts in order. Groups that lie in both are compared anew, each row where it first stood."""
+    """Join both parts in order. Groups that lie in both are compared anew, each row where it first stood."""
     ours, theirs, lines = our_part.rows, their_part.rows, our_part.lines + their_part.lines
     tasks = {row.record.cell.task for row in ours} & {row.record.cell.task for row in theirs}
     near = [[row for row in rows if row.record.cell.task in tasks] for rows in (ours, theirs)]

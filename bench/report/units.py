@@ -17,7 +17,7 @@ def number(value: float | None, unit: str = "", digits: int = 3) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """In the unit that a reader expects."""
+    """Return a time in the unit that a reader expects."""
     if value is None:
         return "–"
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
@@ -72,7 +72,7 @@ def _whole(value: float | None) -> str:
 
 
 def scaled(value: float, unit: str) -> str:
-    """With the prefix that leaves up to three digits before the point."""
+    """Return a number with the prefix that leaves up to three digits before the point."""
     for scale, prefix in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= scale:
             return number(value / scale, prefix + unit)

@@ -28,7 +28,7 @@ WORTH_BYTES = 32 * 2**20
 
 
 @contextmanager
-def beside(
+def alongside(
     function: Callable[..., T], *arguments: str, returns: Any, variables: Mapping[str, str] | None = None
 ) -> Generator[Callable[[], T]]:
     """Starts `function(*arguments)` in a process of its own; call what is yielded to wait for its result.

@@ -30,7 +30,7 @@ from bench.measure.statistics import Interval, Verdict
 from bench.run import jobs
 from bench.run.group import Group
 from bench.run.jobs import NOTHING_MORE, Planned
-from bench.run.member import Entrant
+from bench.run.member import Member
 from bench.run.process import WorkerFailed
 from bench.run.runner import Run
 from bench.run.watcher import Watcher
@@ -64,12 +64,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
         return statistics.enough(self.ratios)
 
     def verdict(self, floor: float) -> Verdict:
-        """As a report would give it."""
+        """Return the verdict that a report would give."""
         return statistics.verdict(self.ratio, floor, self.sure)
 
 
 def distance(ratio: Interval) -> float:
-    """How far 1 lies outside an interval, relative; 0 inside."""
+    """Return how far 1 lies outside an interval, relative; 0 inside."""
     return max(0.0, ratio.low - 1, 1 / ratio.high - 1)
 
 
@@ -89,9 +89,9 @@ def conformal(distances: Sequence[float]) -> float:
 
 
 def between_runs(runs: Sequence[Sequence[float]]) -> float | None:
-    """How far steps of identical code differ, relative, all but one time in twenty; None of fewer than five runs.
+    """Return how far steps of identical code differ, relative, but one time in twenty; None of fewer than five runs.
 
-    Steps that were taken together, which share the machine's mood, are not held against each other.
+    Steps that were taken together, which are correlated, are not held against each other.
     """
     if len(runs) < FEWEST_RUNS:
         return None
@@ -131,11 +131,11 @@ def compare_programs(
         run = Run(job, Path(folder) / "records.jsonl", watcher)
         made = run.prepare(planned.cells)
         for cell in islice(cycle(planned.cells), count):
-            artefacts = made[cell.group]
-            if isinstance(artefacts, WorkerFailed):
-                raise WeighbridgeError(f"{cell}: {artefacts.reason}")
-            group = Group(job, [cell], artefacts, watcher, run.logs)
-            found = pair(group.compete([Entrant(cell, job, watcher), Entrant(cell, job, watcher, changed)]))
+            prepared = made[cell.group]
+            if isinstance(prepared, WorkerFailed):
+                raise WeighbridgeError(f"{cell}: {prepared.reason}")
+            group = Group(job, [cell], prepared, watcher, run.logs)
+            found = pair(group.compete([Member(cell, job, watcher), Member(cell, job, watcher, changed)]))
             pairs.append(found)
             tell(found)
     return pairs
@@ -149,12 +149,12 @@ def of_the_reference(planned: Planned) -> Planned:
     return Planned(cells=cells, reference=planned.reference)
 
 
-def pair(entrants: Sequence[Entrant]) -> Pair:
-    """What two entrants that took turns gave."""
-    for entrant in entrants:
-        if entrant.failed():
-            raise WeighbridgeError(f"{entrant.cell}: {entrant.status}, {entrant.reason}")
-    first, second = (sides.side(entrant.record()) for entrant in entrants)
+def pair(members: Sequence[Member]) -> Pair:
+    """Return what two members that took turns gave."""
+    for member in members:
+        if member.failed():
+            raise WeighbridgeError(f"{member.cell}: {member.status}, {member.reason}")
+    first, second = (sides.side(member.record()) for member in members)
     found = first.record.noise or Noise()
     return Pair(
         cell=first.record.cell,
@@ -176,7 +176,7 @@ def _faults(side: Side) -> float:
 
 
 def kind(cell: Cell, pairs: Sequence[Pair]) -> Kind:
-    """What a cell's own A/A pairs say; those that can give no verdict say nothing of verdicts, unless all are such."""
+    """Return what a cell's own A/A pairs say; those without a verdict say nothing of verdicts, unless all are such."""
     sure = [each for each in pairs if each.sure] or pairs
     elsewhere = [each.cpus_elsewhere for each in pairs if each.cpus_elsewhere is not None]
     return Kind(
@@ -197,7 +197,7 @@ def now() -> str:
 
 
 def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = noise.ALLOCATOR) -> list[Kind]:
-    """What A/A pairs say of each kind, saved where `run` finds it; what `repeat` measured of whole runs stays."""
+    """Save what A/A pairs say of each kind where `run` finds it; what `repeat` measured of whole runs stays."""
     root = packages.cache_folder()
     old = calibration.so_far(root, tier.name, allocator).kinds
     cells = dict.fromkeys(each.cell for each in pairs)

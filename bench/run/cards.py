@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -18,9 +18,10 @@ import msgspec
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError, unknown
+from bench.core.settings import Pairs, Value
 from bench.measure import environment
 from bench.run import registry
-from bench.run.describe import Describe, Told, Variables, WhyNot
+from bench.run.describe import Describe, Parse, Told, Variables, WhyNot
 from bench.run.process import Worker, WorkerFailed, living
 from bench.run.registry import BACKENDS, TASKS, Folder
 from bench.scenarios.base import A, Request
@@ -193,12 +194,23 @@ def _asked(card: BackendCard, question: WhyNot) -> str | None:
 
 
 def not_installed(card: BackendCard) -> str | None:
-    """What a backend lacks, and what to type; None where it lacks nothing."""
+    """Return what a backend lacks, and what to type; None where it lacks nothing."""
     absent = environment.missing(card.requires)
     if not absent:
         return None
     wanted = f"'weighbridge[{card.extra}]'" if card.extra else " ".join(absent)
     return f"{card.name} needs {', '.join(absent)}; type: python -m pip install {wanted}"
+
+
+def options(card: BackendCard, given: Mapping[str, Value]) -> Pairs:
+    """Those of `given` that this backend has, as a cell holds them; raises WeighbridgeError where a value is wrong."""
+    own = {name: value for name, value in given.items() if name in card.options}
+    if not own:
+        return ()
+    found = describer.ask(Parse(module=card.module, backend=card.name, given=own))
+    if found.problem:
+        raise WeighbridgeError(f"{card.name}: {found.problem}")
+    return found.options
 
 
 def variables(card: BackendCard, cell: Cell, cache: Path) -> dict[str, str]:

@@ -7,15 +7,18 @@ a parent that plans and records knows their cards alone (`bench.run.cards`).
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from bench.core import settings
 from bench.core.backend import Backend, Reference
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
+from bench.core.errors import WeighbridgeError
+from bench.core.settings import Pairs
 from bench.core.task import Task
 from bench.measure.environment import module_file, package_files
 from bench.run import registry, serving
@@ -54,7 +57,22 @@ class Variables(Request[dict[str, str]], frozen=True, tag="variables"):
     cache: Path
 
 
-Question = Describe | WhyNot | Variables
+class Parsed(msgspec.Struct, frozen=True):
+    """Options, or what is wrong with a text."""
+
+    options: Pairs = ()
+    problem: str = ""
+
+
+class Parse(Request[Parsed], frozen=True, tag="parse"):
+    """Tell a backend's options as a cell holds them, of the texts that a user typed."""
+
+    module: str
+    backend: str
+    given: dict[str, settings.Value]
+
+
+Question = Describe | WhyNot | Variables | Parse
 Card = TypeVar("Card", BackendCard, TaskCard)
 decoder: msgspec.json.Decoder[Question] = msgspec.json.Decoder(Question, dec_hook=path_from)
 
@@ -68,6 +86,8 @@ def answer(question: Question) -> object:
             return why_not(registry.backend(module, cell.backend), cell)
         case Variables(module=module, cell=cell, cache=cache):
             return registry.backend(module, cell.backend).env(cell, cache)
+        case Parse(module=module, backend=name, given=given):
+            return parsed(registry.backend(module, name), given)
 
 
 def described(folder: Folder, module: str) -> Told:
@@ -78,6 +98,14 @@ def described(folder: Folder, module: str) -> Told:
         return Told(tasks=[task_card(each, module) for each in registry.tasks_of(module)])
     except (Exception, SystemExit) as error:  # noqa: BLE001 -- whatever a module does is its own problem
         return Told(problem=serving.one_line(error))
+
+
+def parsed(backend: Backend, given: Mapping[str, settings.Value]) -> Parsed:
+    """The options of a backend that differ from its defaults, or what is wrong with one."""
+    try:
+        return Parsed(settings.pairs(settings.parse(backend.Options, given, "-O")))
+    except WeighbridgeError as error:
+        return Parsed(problem=str(error))
 
 
 def why_not(backend: Backend, cell: Cell) -> str | None:
@@ -91,7 +119,8 @@ def why_not(backend: Backend, cell: Cell) -> str | None:
 def backend_card(backend: Backend, module: str) -> BackendCard:
     """Describe a backend; raises msgspec.ValidationError where a class variable is not what it should be."""
     code = package_files(type(backend))
-    return _card(BackendCard, backend, module, code, reference=isinstance(backend, Reference))
+    more = {"reference": isinstance(backend, Reference), "options": settings.names(backend.Options)}
+    return _card(BackendCard, backend, module, code, **more)
 
 
 def task_card(task: Task, module: str) -> TaskCard:
@@ -99,7 +128,7 @@ def task_card(task: Task, module: str) -> TaskCard:
     return _card(TaskCard, task, module, [module_file(task.data)], varies=task.varying is not None)
 
 
-def _card(kind: type[Card], of: Backend | Task, module: str, code: Iterable[Path], **more: bool) -> Card:
+def _card(kind: type[Card], of: Backend | Task, module: str, code: Iterable[Path], **more: object) -> Card:
     own = {"module", "code", "problem", *more}
     fields = {name: getattr(of, name) for name in kind.__struct_fields__ if name not in own}
     told = msgspec.to_builtins({**fields, **more, "module": module, "code": list(code)}, enc_hook=str)

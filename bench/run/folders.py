@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from bench.core.cell import Cell
 from bench.core.effort import QUICK, Tier
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
-from bench.core.trial import T
 from bench.measure import environment
 from bench.measure.allocator import Allocator
-from bench.storage import journals, studies
+from bench.run.planners import Planner
+from bench.storage import journals
 from bench.storage.request import Request, resumed
 
 
@@ -56,13 +55,13 @@ def run_folder(options: Options) -> Path:
     return runs[-1]
 
 
-def asked(options: Options, name: str, request: Request, typed: Collection[str]) -> Options:
+def asked(options: Options, request: Request, typed: Collection[str]) -> Options:
     """Return `options` with a folder and a request: of a run that is resumed its own, which `typed` may not contradict.
 
-    `name` is the journal's. Raises WeighbridgeError where there is no run to resume, or the folder holds one.
+    Raises WeighbridgeError where there is no run to resume, or the folder holds one.
     """
-    folder = run_folder(options) if name == journals.JOURNAL else study_folder(options, name)
-    agreed = resumed(folder / name, request, typed) if options.resume else request
+    folder = run_folder(options)
+    agreed = resumed(folder / journals.JOURNAL, request, typed) if options.resume else request
     return msgspec.structs.replace(options, out=folder, request=agreed)
 
 
@@ -72,34 +71,14 @@ def note(options: Options, journal: Path) -> None:
         options.request.write(journal)
 
 
-def study_folder(options: Options, name: str) -> Path:
-    """A study's journal may lie in the folder of a run."""
-    if options.out and not options.resume and (options.out / name).exists():
-        raise WeighbridgeError(f"{options.out} holds a {name} already; add --resume to go on with it")
-    return options.out or run_folder(options)
-
-
-@contextmanager
-def study_journal(options: Options, name: str, kind: type[T], console: Console) -> Generator[tuple[Path, list[T]]]:
-    """A study's journal, which is held for one writer, and the trials that it holds."""
-    folder = study_folder(options, name)
-    with journals.writing(folder):
-        note(options, folder / name)
-        trials, aside = studies.mend(folder / name, kind)
-        if aside:
-            console.print(f"a damaged line of {name} was set aside in {aside}", markup=False)
-        yield folder / name, trials
-
-
-def to_do(journal: Path, cells: Sequence[Cell], options: Options, console: Console) -> list[Cell]:
-    """The cells without a record; with `--retry-failed`, those that failed or were skipped, too."""
+def known(journal: Path, planner: Planner, options: Options, console: Console) -> dict[Cell, Record]:
+    """Return the records of a journal; with `--retry-failed` without those of the plan that failed or were skipped."""
     records, aside = journals.mend(journal)
     if aside:
         console.print(f"a damaged line of {journal.name} was set aside in {aside}", markup=False)
-    wanted = {cell.id for cell in cells}
-    again = [record for record in records if record.status != "ok" and record.cell.id in wanted]
+    found = {record.cell: record for record in records}
+    again = [found[cell] for cell in planner(found) if cell in found and found[cell].status != "ok"]
     if options.retry_failed and again:
         journals.supersede(journal, again)
-        records = [record for record in records if record not in again]
-    done = {record.cell.id for record in records}
-    return [cell for cell in cells if cell.id not in done]
+        return {cell: record for cell, record in found.items() if record not in again}
+    return found

@@ -22,7 +22,7 @@ from bench.run.process import thread_variables
 from bench.run.protocol import Open
 from bench.run.registry import BACKENDS, TASKS
 from bench.storage import calibration, known_peaks, packages
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,7 @@ def prepare(suite_name: str, filters: Filters) -> Planned:
     filters = msgspec.structs.replace(
         filters, tasks=cards.named(filters.tasks, TASKS), backends=cards.named(filters.backends, BACKENDS)
     )
-    cells = plan(suite, filters, cards.task, cards.backend)
+    cells = plan(suite, filters, cards.task, cards.backend, cards.options)
     if not cells:
         raise WeighbridgeError("no cell fits this request; `weighbridge list` shows what each task can do")
     devices: set[Device] = {cell.device for cell in cells}
@@ -102,7 +102,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """The backends that a listing shows, whether they are asked for or not."""
     time_limit_s: float
     root: Path
-    """The cache that holds artefacts and compiled programs."""
+    """The cache that holds prepared files and compiled programs."""
     backends: Mapping[str, BackendCard]
     """By name, the reference's among them."""
     tasks: Mapping[str, TaskCard]
@@ -118,11 +118,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     peaks: Mapping[Device, Peaks] = {}
 
     def backend(self, cell: Cell) -> BackendCard:
-        """Of a cell."""
+        """Return a cell's backend."""
         return self.backends[cell.backend]
 
     def task(self, cell: Cell) -> TaskCard:
-        """Of a cell."""
+        """Return a cell's task."""
         return self.tasks[cell.task]
 
     def variables(self, cell: Cell, cache: Path) -> dict[str, str]:
@@ -133,10 +133,10 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
         alike = {**thread_variables(), **allocator.variables(self.allocator)}
         return {**alike, **cards.variables(self.backend(cell), cell, cache)}
 
-    def opening(self, cell: Cell, made: Artefacts) -> Open:
-        """What a cell's worker is asked first."""
+    def opening(self, cell: Cell, made: Prepared) -> Open:
+        """Return what a cell's worker is asked first."""
         task, backend = self.task(cell).module, self.backend(cell).module
-        return Open(cell=cell, task=task, backend=backend, artefacts=made, files=self.files(cell.task))
+        return Open(cell=cell, task=task, backend=backend, prepared=made, files=self.files(cell.task))
 
 
 NOTHING_MORE: Mapping[str, str] = {}

@@ -17,7 +17,7 @@ from bench.scenarios import catalog
 from bench.scenarios.base import ImplausibleError, ParityError
 
 
-class Entrant:
+class Member:
     """One cell on its way through the group: its weighing, its worker of the moment, and how it ended."""
 
     def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
@@ -76,13 +76,13 @@ class Entrant:
         return self.weighing.crowded()
 
     def medians(self) -> list[float]:
-        """Of this process's blocks."""
+        """Return each block's median step in the current process."""
         return self.weighing.block_medians()
 
     def samples(self) -> list[float]:
-        """Of all processes."""
+        """Return the steps of all processes."""
         return self.weighing.step_s()
 
     def record(self) -> Record:
-        """What was learned."""
+        """Return what was learned."""
         return self.weighing.record(status=self.status, reason=self.reason, wall_s=self.wall_s, **self.booked)

@@ -21,7 +21,7 @@ from bench.core.record import Peaks
 from bench.measure import allocator, environment
 from bench.measure.peaks import best
 from bench.run import cards, peaks, registry
-from bench.run.alongside import beside
+from bench.run.alongside import alongside
 from bench.run.process import thread_variables
 from bench.storage import known_peaks, packages
 
@@ -54,7 +54,7 @@ def measured(card: BackendCard, cell: Cell, precisions: Sequence[Precision]) -> 
     """Measures in a process of its own, with the environment that a worker of `cell` would have."""
     variables = {**thread_variables(), **allocator.variables("keep"), **cards.variables(card, cell, Path())}
     words = (card.module, card.name, cell.device, ",".join(precisions))
-    with beside(in_process, *words, returns=Peaks, variables=variables) as wait:
+    with alongside(in_process, *words, returns=Peaks, variables=variables) as wait:
         return wait()
 
 

@@ -12,14 +12,17 @@ A suite is a TOML file:
     precisions = ["fp32"]        # optional
     presets = ["small"]          # optional
     batch_sizes = [8]            # optional; the task's own where left out
+    settings = { bound_s = 0.5 } # optional; of the scenarios that have them
+    options = { mode = "..." }   # optional; of the backends that have them
 
-Filters of the command line narrow a suite. What is asked for by name and stands in none of its products is
-added, so that `--tasks x --backends y` always means what it says and nothing that was asked for vanishes.
+Filters of the command line narrow a suite; a scenario that none of its products names goes where its way does. What
+is asked for by name and stands in none of its products is added, so that `--tasks x --backends y` always means what it
+says and nothing that was asked for vanishes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import product
 from typing import get_args
 
@@ -27,7 +30,8 @@ import msgspec
 
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell, Device, Precision
-from bench.core.errors import unknown
+from bench.core.errors import WeighbridgeError, unknown
+from bench.core.settings import Pairs, Value, names
 from bench.scenarios import catalog
 
 
@@ -42,10 +46,14 @@ class Filters(msgspec.Struct, frozen=True, kw_only=True):
     presets: Sequence[str] = ()
     device: str = ""
     seed: int = 0
+    settings: Mapping[str, Value] = {}
+    """Of scenarios, as they were typed: each goes to those that have it."""
+    options: Mapping[str, Value] = {}
+    """Of backends, alike."""
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One product of a suite."""
+    """Lists whose combinations are cells."""
 
     tasks: tuple[str, ...]
     backends: tuple[str, ...]
@@ -53,6 +61,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     precisions: tuple[str, ...] = ("fp32",)
     presets: tuple[str, ...] = ("small",)
     batch_sizes: tuple[int, ...] = ()
+    settings: dict[str, Value] = {}
+    options: dict[str, Value] = {}
 
 
 class Suite(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -68,15 +78,19 @@ Tasks = Callable[[str], TaskCard]
 """Looks a task up; raises WeighbridgeError, with a did-you-mean, where there is none."""
 Backends = Callable[[str], BackendCard]
 """The same of backends."""
+Options = Callable[[BackendCard, Mapping[str, Value]], Pairs]
+"""Those of some options that a backend has, as a cell holds them; raises WeighbridgeError where a value is wrong."""
 
 
-def plan(suite: Suite, filters: Filters, task: Tasks, backend: Backends) -> list[Cell]:
+def plan(suite: Suite, filters: Filters, task: Tasks, backend: Backends, options: Options) -> list[Cell]:
     """The cells, the reference's first in each group, without doubles, in the suite's order."""
     _check_words(filters, task, backend)
     tables = _tables(suite, filters)
-    cells = list(dict.fromkeys(cell for table in tables for cell in _cells(suite, table, filters, task)))
+    _check_keys(tables, filters, backend)
+    made = (_cells(suite, table, filters, task, lambda name, given: options(backend(name), given)) for table in tables)
+    cells = list(dict.fromkeys(cell for each in made for cell in each))
     groups = {group: index for index, group in enumerate(dict.fromkeys(cell.group for cell in cells))}
-    return sorted(cells, key=lambda cell: (groups[cell.group], cell.backend != suite.reference))
+    return sorted(cells, key=lambda cell: (groups[cell.group], not cell.is_reference(suite.reference)))
 
 
 def _check_words(filters: Filters, task: Tasks, backend: Backends) -> None:
@@ -95,6 +109,22 @@ def _check_words(filters: Filters, task: Tasks, backend: Backends) -> None:
         for value in values:
             if value not in known:
                 raise unknown(kind, value, known)
+
+
+def _check_keys(tables: Sequence[Table], filters: Filters, backend: Backends) -> None:
+    """Raise WeighbridgeError where nothing of the plan has a setting or an option."""
+    driven = {name for table in tables for name in table.scenarios}
+    weighed = {name for table in tables for name in table.backends}
+    settings = {key for name in driven for key in names(catalog.scenario(name).Settings)}
+    options = {key for name in weighed for key in backend(name).options}
+    for kind, given, known, of in (
+        ("setting", filters.settings, settings, driven), ("option", filters.options, options, weighed),
+    ):  # fmt: skip
+        for key in given:
+            if not known:
+                raise WeighbridgeError(f"no {kind} {key!r}: {', '.join(sorted(of))} can be set nothing")
+            if key not in known:
+                raise unknown(kind, key, known)
 
 
 def _tables(suite: Suite, filters: Filters) -> list[Table]:
@@ -116,12 +146,24 @@ def _narrow(table: Table, filters: Filters) -> Table | None:
         table,
         tasks=tuple(name for name in table.tasks if not filters.tasks or name in filters.tasks),
         backends=tuple(name for name in table.backends if not filters.backends or name in filters.backends),
-        scenarios=tuple(name for name in table.scenarios if not filters.scenarios or name in filters.scenarios),
+        scenarios=_driven(table, filters),
         precisions=tuple(filters.precisions) or table.precisions,
         presets=tuple(filters.presets) or table.presets,
         batch_sizes=tuple(filters.batch_sizes) or table.batch_sizes,
     )
     return kept if kept.tasks and kept.backends and kept.scenarios else None
+
+
+def _driven(table: Table, filters: Filters) -> tuple[str, ...]:
+    """The scenarios of a product that were asked for, and those that drive a way which one of its own drives."""
+    ways = {catalog.scenario(name).way for name in table.scenarios if catalog.scenario(name).is_plain}
+    wanted = filters.scenarios or table.scenarios
+    return tuple(name for name in wanted if name in table.scenarios or _follows(name, ways))
+
+
+def _follows(name: str, ways: Collection[str]) -> bool:
+    found = catalog.scenario(name)
+    return not found.is_plain and found.way in ways
 
 
 def _widened(suite: Suite, filters: Filters) -> Table:
@@ -140,20 +182,34 @@ def _widened(suite: Suite, filters: Filters) -> Table:
     )
 
 
-def _cells(suite: Suite, table: Table, filters: Filters, task: Tasks) -> list[Cell]:
-    combinations: list[Mapping[str, str | int]] = []
+def _cells(
+    suite: Suite, table: Table, filters: Filters, task: Tasks, options: Callable[[str, Mapping[str, Value]], Pairs]
+) -> list[Cell]:
+    combinations: list[Mapping[str, object]] = []
     for name, preset, driven in product(table.tasks, table.presets, table.scenarios):
         known, scenario = task(name), catalog.scenario(driven)
         if not scenario.fits(known) or preset not in known.models:
             continue
         sizes = table.batch_sizes or [known.default_batch_size(preset, scenario.way)]
+        given = {**table.settings, **filters.settings}
+        own = {key: value for key, value in given.items() if key in names(scenario.Settings)}
         combinations += [
-            {"task": name, "preset": preset, "scenario": driven, "batch_size": size, "precision": precision}
-            for precision, size in product(table.precisions, sizes)
-        ]
-    device = filters.device or suite.device
+            {"task": name, "preset": preset, "scenario": driven, "batch_size": size, "precision": precision,
+             "settings": settings}
+            for precision, size, settings in product(table.precisions, sizes, scenario.variants(known, own))
+        ]  # fmt: skip
+    device, chosen = filters.device or suite.device, {**table.options, **filters.options}
+    backends = {name: options(name, chosen) for name in table.backends}
     raw: Sequence[Mapping[str, object]] = [
-        {**combination, "backend": backend, "device": device, "seed": filters.seed}
-        for combination, backend in product(combinations, table.backends)
+        {**combination, "backend": name, "options": pairs, "device": device, "seed": filters.seed}
+        for combination, (name, pairs) in product(combinations, backends.items())
     ]
     return msgspec.convert(raw, list[Cell])
+
+
+def grouped(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Return group -> its cells, both in the order of the plan."""
+    groups: dict[str, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(cell.group, []).append(cell)
+    return groups

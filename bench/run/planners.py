@@ -1,65 +1,64 @@
-"""Batch sweeps: the same cells at batch 1, 2, 4, ... until a backend ends other than ok, or the largest was weighed.
+"""Which cells come next, by the records so far: a planner is asked again and again, until nothing is new.
 
-Every batch size is a cell of its own, weighed in its group like any other (measuring rule 16: never is a batch
-halved silently); a backend that ran out of memory or time leaves, and the others go on without it. What does not hang
-on the batch size (score, operations, compilation from a filled cache) is left out, parity is not.
+One loop serves all of them (`bench.run.runner.Run.follow`), and a run that is resumed asks as one that never ended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from bench.core.cell import Cell
 from bench.core.record import Record
-from bench.run import planners
-from bench.run.jobs import Job
-from bench.run.runner import Run, grouped
-from bench.run.watcher import Watcher
+from bench.run.plan import grouped
+from bench.scenarios import catalog
+
+Planner = Callable[[Mapping[Cell, Record]], Sequence[Cell]]
+"""From the records so far to the cells of a plan that can be weighed by now, those that have a record among them."""
+
+
+def of_plan(cells: Sequence[Cell]) -> Planner:
+    """Return the planner of cells that were named beforehand: each scenario says which of its own are ready."""
+
+    def ready(found: Mapping[Cell, Record]) -> list[Cell]:
+        several: dict[str, list[Cell]] = {}
+        for cell in cells:
+            several.setdefault(cell.scenario, []).append(cell)
+        able = {cell: None for name, own in several.items() for cell in catalog.scenario(name).ready(own, found)}
+        return [*(cell for cell in cells if cell in able), *(cell for cell in able if cell not in set(cells))]
+
+    return ready
+
+
+def doubling(cells: Sequence[Cell], most: int) -> Planner:
+    """Return the planner of a batch sweep: 1, 2, 4, ... until a backend ends other than ok, or the largest was weighed.
+
+    Every batch size is a cell of its own, weighed in its group like any other (measuring rule 16: never is a batch
+    halved silently); a backend that ran out of memory or time leaves, and the others go on without it.
+    """
+
+    def until_its_end(cell: Cell, found: Mapping[Cell, Record]) -> Iterator[Cell]:
+        for size in doubled(most):
+            now = sized(cell, size)
+            yield now
+            if now not in found or found[now].status != "ok":
+                return
+
+    return lambda found: [each for cell in cells for each in until_its_end(cell, found)]
 
 
 def doubled(most: int) -> list[int]:
-    """1, 2, 4, ... up to `most`."""
+    """Return 1, 2, 4, ... up to `most`."""
     return [1 << power for power in range(most.bit_length())]
 
 
-Left = Callable[[int], None]
-"""Is told how many cells will not be weighed after all."""
-
-
-class Sweep:
-    """One walk up the batch sizes, appending to one journal."""
-
-    def __init__(self, job: Job, journal: Path, watcher: Watcher, most: int, left: Left = lambda cells: None) -> None:
-        tier = msgspec.structs.replace(job.tier, thorough=False)
-        self.run = Run(msgspec.structs.replace(job, tier=tier), journal, watcher)
-        self.sizes, self.left = planners.doubled(most), left
-
-    def weigh(self, cells: Sequence[Cell], known: Mapping[Cell, Record]) -> Iterator[Record]:
-        """Every cell at every size until its end, group by group; `known` are not weighed again. Yields new records."""
-        for alike in grouped([sized(cell, 1) for cell in cells]).values():
-            yield from self._up(alike, known)
-
-    def _up(self, cells: Sequence[Cell], known: Mapping[Cell, Record]) -> Iterator[Record]:
-        found = dict(known)
-        for index, size in enumerate(self.sizes):
-            now = [sized(cell, size) for cell in cells]
-            for record in self.run.weigh([cell for cell in now if cell not in found]):
-                found[record.cell] = record
-                yield record
-            ended = [cell for cell in now if found[cell].status != "ok"]
-            self.left(len(ended) * (len(self.sizes) - index - 1))
-            cells = [cell for cell in now if cell not in ended]
-
-
 def sized(cell: Cell, batch_size: int) -> Cell:
-    """The same at another batch size."""
+    """Return the same at another batch size."""
     return msgspec.structs.replace(cell, batch_size=batch_size)
 
 
-def planned(cells: Sequence[Cell], most: int) -> list[Cell]:
-    """Every cell that a sweep may come to, in its order."""
+def every_size(cells: Sequence[Cell], most: int) -> list[Cell]:
+    """Return every cell that a sweep may come to."""
     groups = grouped([sized(cell, 1) for cell in cells]).values()
-    return [sized(cell, size) for alike in groups for size in planners.doubled(most) for cell in alike]
+    return [sized(cell, size) for alike in groups for size in doubled(most) for cell in alike]

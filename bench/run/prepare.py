@@ -15,7 +15,7 @@ from bench.core.cell import Cell
 from bench.core.task import Examples, Task, Trained
 from bench.scenarios.catalog import as_opened, scenario
 from bench.scenarios.steps.batches import BATCHES
-from bench.storage.prepared import Artefacts, file_hash, save_whole
+from bench.storage.prepared import Prepared, file_hash, save_whole
 
 
 def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
@@ -55,8 +55,8 @@ def _training(task: Task, cell: Cell, files: Files, progress: Callable[[float], 
 
 def ensure(
     root: Path, task: Task, cell: Cell, files: Files, reference: Reference, progress: Callable[[float], None]
-) -> Artefacts:
-    """All artefacts of a cell's group; what the cache does not hold is made now, by the reference, on the CPU."""
+) -> Prepared:
+    """Make what the cache lacks of a cell's group, by the reference, on the CPU; return where all of it lies."""
     weights = ensure_weights(root, task, cell, files, reference, progress)
     weights_hash = file_hash(weights)
     batch = make_rows(task, cell, files)
@@ -75,7 +75,7 @@ def ensure(
             save_whole(outputs_of(session, asked, most_rows), folder / f"{name}.safetensors")
     if not (folder / "batch.safetensors").exists():
         save_whole(batch, folder / "batch.safetensors")
-    return Artefacts(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
+    return Prepared(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
 
 
 FORM = "the oracle's tokens followed; the reference by batches of the cell's size"
@@ -100,6 +100,6 @@ def outputs_of(session: Session, batch: Arrays, most_rows: int = ORACLE_ROWS) ->
 
 
 def _outputs(session: Session, batch: Arrays) -> Arrays:
-    y = session.step(session.put(batch))
+    y = session.step(session.to_device(batch))
     session.sync(y)
-    return session.get(y)
+    return session.to_host(y)

@@ -156,7 +156,7 @@ class Worker:
             self.pause()
 
     def _signal(self, number: signal.Signals) -> None:
-        """To the whole group, which is gone only once everything in it is."""
+        """Signal the whole group, which is gone only once everything in it is."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
 
@@ -175,7 +175,7 @@ class Worker:
 
 
 def oom_kills() -> int:
-    """How many processes this system's kernel has killed for memory since it started."""
+    """Count the processes that this system's kernel has killed for memory since it started."""
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()
     except OSError:
@@ -184,6 +184,6 @@ def oom_kills() -> int:
 
 
 def thread_variables() -> dict[str, str]:
-    """The same thread counts for every worker: one a usable processor, unless the user chose (rule 12)."""
+    """Return equal thread counts for every worker: one a usable processor, unless the user chose (rule 12)."""
     count = str(len(environment.usable_cpus()))
     return {name: os.environ.get(name, count) for name in THREAD_VARIABLES}

@@ -11,14 +11,12 @@ from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
 from bench.scenarios import catalog
 from bench.scenarios.base import Request
-from bench.scenarios.serve.requests import LoadRequest
 from bench.scenarios.steps.requests import Opened
-from bench.scenarios.varying_shapes.requests import Churn
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
 
 
-class Prepare(Request[Artefacts], frozen=True, tag="prepare"):
-    """Make sure that the artefacts of a cell's group are in the cache. Sent to the reference's worker."""
+class Prepare(Request[Prepared], frozen=True, tag="prepare"):
+    """Make sure that what a cell's group needs is in the cache. Sent to the reference's worker."""
 
     cell: Cell
     root: Path
@@ -35,12 +33,12 @@ class Open(Request[Opened], frozen=True, tag="open"):
     """The module that defines it."""
     backend: str
     """The module that defines it."""
-    artefacts: Artefacts
+    prepared: Prepared
     files: dict[str, Path]
 
 
-WorkerRequest: Any = Prepare | Open | Churn | LoadRequest | catalog.requests()
-"""Its own, those of studies, and those of every scenario."""
+WorkerRequest: Any = Prepare | Open | catalog.requests()
+"""Its own, and those of every scenario."""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):

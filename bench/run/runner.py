@@ -6,7 +6,7 @@ record is on the disk before the next is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,24 +16,34 @@ from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record, provenance
 from bench.measure import memory
-from bench.run import cards
+from bench.run import cards, planners
 from bench.run.folders import Options
 from bench.run.group import Group
 from bench.run.jobs import Job, Planned, job
+from bench.run.plan import grouped
+from bench.run.planners import Planner
 from bench.run.process import Worker, WorkerFailed, living
 from bench.run.protocol import Prepare
 from bench.run.watcher import Watcher
-from bench.storage import journals, prepared
+from bench.storage import prepared
 from bench.storage.journals import append
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
+
+NOTHING: Mapping[Cell, Record] = {}
 
 
-def run(planned: Planned, todo: Sequence[Cell], journal: Path, watcher: Watcher, options: Options) -> list[Record]:
-    """Weighs `todo` into `journal`; returns every record that the journal then holds."""
+def run(
+    planned: Planned, journal: Path, watcher: Watcher, options: Options, known: Mapping[Cell, Record] = NOTHING
+) -> list[Record]:
+    """Weigh a plan into `journal`, but for what is `known`; return the records of the plan's cells."""
     nouns = job(planned, options.time_limit_s, options.tier, options.allocator)
-    for _ in Run(nouns, journal, watcher).weigh(todo):
-        pass
-    return journals.load(journal) if journal.exists() else []
+    return walked(Run(nouns, journal, watcher), planners.of_plan(planned.cells), known)
+
+
+def walked(walk: Run, planner: Planner, known: Mapping[Cell, Record]) -> list[Record]:
+    """Follow a planner to its end; return the records of its cells, in its order."""
+    found = {**known, **{record.cell: record for record in walk.follow(planner, known)}}
+    return [found[cell] for cell in planner(found) if cell in found]
 
 
 class Run:
@@ -42,6 +52,14 @@ class Run:
     def __init__(self, job: Job, journal: Path, watcher: Watcher) -> None:
         self.job, self.journal, self.watcher = job, journal, watcher
         self.logs = journal.parent / "logs"
+
+    def follow(self, planner: Planner, known: Mapping[Cell, Record]) -> Iterator[Record]:
+        """Weighs what a planner asks for and nobody knows, until it asks for nothing new. Yields new records."""
+        found = dict(known)
+        while todo := [cell for cell in planner(found) if cell not in found]:
+            for record in self.weigh(todo):
+                found[record.cell] = record
+                yield record
 
     def weigh(self, cells: Sequence[Cell]) -> Iterator[Record]:
         """Weighs each cell; yields each record after it is on the disk."""
@@ -64,12 +82,12 @@ class Run:
         return record
 
     def contenders(self, cell: Cell) -> list[str]:
-        """Who could be weighed here on the same: a reader must know who was not."""
+        """Return who could be weighed here on the same: a reader must know who was not."""
         others = (msgspec.structs.replace(cell, backend=each.name) for each in self.job.visible)
         able = (cards.why_not(each, cell) is None for each, cell in zip(self.job.visible, others, strict=True))
         return [each.name for each, can in zip(self.job.visible, able, strict=True) if can]
 
-    def _weigh(self, cells: Sequence[Cell], made: Artefacts | WorkerFailed) -> Iterator[Record]:
+    def _weigh(self, cells: Sequence[Cell], made: Prepared | WorkerFailed) -> Iterator[Record]:
         if isinstance(made, WorkerFailed):
             return (Record(cell=cell, status=made.status, reason=made.reason) for cell in cells)
         return Group(self.job, cells, made, self.watcher, self.logs).weigh()
@@ -83,14 +101,14 @@ class Run:
         reference = self.job.backends[self.job.reference]
         return cards.why_not(self.job.backend(cell), cell) or cards.not_installed(reference)
 
-    def prepare(self, cells: Sequence[Cell]) -> dict[str, Artefacts | WorkerFailed]:
-        """Every group's artefacts, from the reference, before anything is timed.
+    def prepare(self, cells: Sequence[Cell]) -> dict[str, Prepared | WorkerFailed]:
+        """Every group's prepared files, from the reference, before anything is timed.
 
-        In a process of its own, since its peaks are nobody's; in one for all groups, since starting a framework
+        In a process of its own, since its memory counts for no cell; in one for all groups, since starting a framework
         takes seconds; in a new one after a failure, which is that group's and no other's.
         """
         groups = {group: self._on_reference(members[0]) for group, members in grouped(cells).items()}
-        made: dict[str, Artefacts | WorkerFailed] = {
+        made: dict[str, Prepared | WorkerFailed] = {
             group: known for group, cell in groups.items() if (known := self._remembered(cell))
         }
         while left := {group: cell for group, cell in groups.items() if group not in made}:
@@ -100,11 +118,11 @@ class Run:
     def _on_reference(self, cell: Cell) -> Cell:
         return msgspec.structs.replace(cell, backend=self.job.reference, device="cpu")
 
-    def _remembered(self, cell: Cell) -> Artefacts | None:
+    def _remembered(self, cell: Cell) -> Prepared | None:
         files, reference = self.job.files(cell.task), self.job.backends[self.job.reference]
         return prepared.remembered(self.job.root, self.job.task(cell), cell, files, reference)
 
-    def _prepare_some(self, groups: dict[str, Cell], made: dict[str, Artefacts | WorkerFailed]) -> None:
+    def _prepare_some(self, groups: dict[str, Cell], made: dict[str, Prepared | WorkerFailed]) -> None:
         """Prepares groups in one process, in order, until the first failure."""
         reference = self.job.backends[self.job.reference]
         first = next(iter(groups.values()))
@@ -130,14 +148,6 @@ class Run:
                     made[group] = WorkerFailed(failure.status, f"preparing the reference: {failure.reason}")
                     worker.kept = True
                     return
-
-
-def grouped(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    """Group -> its cells, both in the order of the plan."""
-    groups: dict[str, list[Cell]] = {}
-    for cell in cells:
-        groups.setdefault(cell.group, []).append(cell)
-    return groups
 
 
 def _now() -> str:

@@ -2,7 +2,7 @@
 
 What disturbs one block most likely disturbs its neighbours, so the ratio of two blocks of one turn is free of it
 (measuring rule 4: medians of sequential runs of the same program differed by up to 18 %, paired ratios by 0.3 %).
-Pure but for the entrants: whoever takes part knows how to wake and stop a process, or is a test's.
+Pure but for the participants: whoever takes part knows how to wake and stop a process, or is a test's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bench.core.effort import Tier
 from bench.measure import statistics
 
 
-class Entrant(Protocol):
+class Participant(Protocol):
     """One process of one cell, ready to be timed."""
 
     def turn(self) -> float:
@@ -41,28 +41,28 @@ class Entrant(Protocol):
 
 
 def no_waiting(at_most_s: float) -> float:
-    """Of a test, or where nobody can tell who else is busy."""
+    """Wait for nobody: of a test, or where nobody can tell who else is busy."""
     return at_most_s
 
 
 def take_turns(
-    entrants: Sequence[Entrant],
+    participants: Sequence[Participant],
     tier: Tier,
     rng: random.Random,
     tell: Callable[[int], None],
     wait: Callable[[float], float] = no_waiting,
 ) -> StoppedBy:
-    """Turns until every ratio to the first entrant is known to the tier's bound, or its caps; `tell` hears of each.
+    """Turns until every ratio to the first participant is known to the tier's bound, or its caps; `tell` hears of each.
 
     A turn in which anyone had a busy neighbour is taken again, once that one is gone: `wait` waits for it so many
     seconds at most, and returns how many it did. When all patience is used up, turns are taken as they come.
     """
     timed_s, quiet, patience_s = 0.0, 0, tier.patience_s
     for turn in range(1, tier.most_turns + 1):
-        taking_part = [entrant for entrant in entrants if not entrant.failed()]
+        taking_part = [participant for participant in participants if not participant.failed()]
         tell(turn)
-        turn_s = sum(entrant.turn() for entrant in rng.sample(taking_part, len(taking_part)))
-        if any(entrant.crowded() for entrant in taking_part if not entrant.failed()) and patience_s > 0:
+        turn_s = sum(participant.turn() for participant in rng.sample(taking_part, len(taking_part)))
+        if any(participant.crowded() for participant in taking_part if not participant.failed()) and patience_s > 0:
             patience_s -= turn_s + wait(patience_s)
             continue
         timed_s, quiet = timed_s + turn_s, quiet + 1
@@ -73,13 +73,15 @@ def take_turns(
     return "time cap"
 
 
-def converged(entrants: Sequence[Entrant], bound: float) -> bool:
-    """Whether all ratios to the first entrant are settled; where it is alone, its own median."""
-    left = [entrant for entrant in entrants if not entrant.failed()]
+def converged(participants: Sequence[Participant], bound: float) -> bool:
+    """Whether all ratios to the first participant are settled; where it is alone, its own median."""
+    left = [participant for participant in participants if not participant.failed()]
     if not left:
         return True
     if len(left) == 1:
         return statistics.has_settled(left[0].samples(), bound)
     over = left[0].medians()
-    ratios = (statistics.interval(statistics.paired_ratios([over], [entrant.medians()])) for entrant in left[1:])
+    ratios = (
+        statistics.interval(statistics.paired_ratios([over], [participant.medians()])) for participant in left[1:]
+    )
     return all(ratio.relative_error <= bound for ratio in ratios)

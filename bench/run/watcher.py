@@ -15,10 +15,10 @@ class Watcher(Protocol):
         """A cell's turn has come."""
 
     def phase(self, name: str) -> None:
-        """What its worker does now."""
+        """Hear what its worker does now."""
 
     def progress(self, fraction: float) -> None:
-        """How far that is, 0 to 1, where it can tell."""
+        """Hear how far that is, 0 to 1, where it can tell."""
 
     def finished(self, record: Record) -> None:
         """A cell's record is on the disk."""

@@ -22,14 +22,10 @@ from bench.measure import memory
 from bench.run import prepare, registry, serving
 from bench.run.protocol import Answer, Open, Prepare, answered, request_decoder
 from bench.scenarios.catalog import as_opened, scenario
-from bench.scenarios.serve.answer import Service
-from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
 from bench.scenarios.steps.answer import Measured, StepsAnswers
 from bench.scenarios.steps.requests import Close, Opened, Scored
-from bench.scenarios.varying_shapes.answer import Churning
-from bench.scenarios.varying_shapes.requests import Churn
 from bench.storage import prepared, score_cache
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
 
 
 class Worker:
@@ -42,11 +38,10 @@ class Worker:
         self.task: Task
         self.backend: Backend
         self.session: Session
-        self.artefacts: Artefacts
+        self.prepared: Prepared
         self.files: dict[str, Path]
         self.rows: Arrays = {}
         self.answers: StepsAnswers
-        self.service: Service
 
     def answer(self, request: Any) -> object:
         """Dispatch on the request's type."""
@@ -55,19 +50,11 @@ class Worker:
                 return self.prepare(request)
             case Open():
                 return self.open(request)
-            case Stage():
-                self.service = Service(self.cell, self.backend, self.task, self.session, self.examples())
-                return self.service.reply(request)
-            case Churn():
-                rows = self.task.varying(self.files, self.cell.preset) if self.task.varying else []
-                return Churning(self.cell, self.session, rows).churn(request)
-            case Stream() | Offline() | Serve() | Audit():
-                return self.service.reply(request)
             case _:
                 return self.answers.answer(request)
 
-    def prepare(self, request: Prepare) -> Artefacts:
-        """Make the group's artefacts; progress is that of training, where there is any."""
+    def prepare(self, request: Prepare) -> Prepared:
+        """Make the group's prepared files; progress is that of training, where there is any."""
         reference = registry.reference(request.reference.module, request.reference.name)
         task = registry.task(request.task.module, request.task.name)
         self.oom_signs = reference.oom_signs
@@ -77,7 +64,7 @@ class Worker:
 
     def open(self, request: Open) -> Opened:
         """Load, stage, and tell the environment."""
-        self.cell, self.files, self.artefacts = request.cell, request.files, request.artefacts
+        self.cell, self.files, self.prepared = request.cell, request.files, request.prepared
         self.task = registry.task(request.task, self.cell.task)
         self.backend = registry.backend(request.backend, self.cell.backend)
         self.oom_signs = self.backend.oom_signs
@@ -85,26 +72,30 @@ class Worker:
         for name in self.backend.imports(model):
             importlib.import_module(name)
         imported = memory.resident_bytes()
-        self.session = self.backend.open(model, self.artefacts.weights, as_opened(self.cell))
-        self.rows = self.artefacts.rows()
+        self.session = self.backend.open(model, self.prepared.weights, as_opened(self.cell))
+        self.rows = self.prepared.rows()
         self.answers = scenario(self.cell.scenario).answering(self)
         return self.answers.opened(imported)
 
     def reference(self) -> Arrays:
         """The reference's outputs on the fixed rows at the cell's precision."""
-        return self.artefacts.reference()
+        return self.prepared.reference()
 
     def oracle(self) -> Arrays:
         """The reference's outputs on the fixed rows in float64."""
-        return self.artefacts.oracle()
+        return self.prepared.oracle()
 
     def examples(self) -> Examples:
         """The eval split."""
         return self.task.data(self.files, "eval", self.cell.preset)
 
+    def varying(self) -> list[Arrays]:
+        """The task's examples in their natural lengths; none where all have one shape."""
+        return self.task.varying(self.files, self.cell.preset) if self.task.varying else []
+
     def remembered(self, measure: Measured) -> Scored:
         """A score that was measured before, or now."""
-        return score_cache.remembered(self.cell, self.task, self.backend, self.artefacts.folder, measure)
+        return score_cache.remembered(self.cell, self.task, self.backend, self.prepared.folder, measure)
 
     def progress(self, fraction: float) -> None:
         """Tells the parent how far this is, 0 to 1."""

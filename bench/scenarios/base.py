@@ -7,9 +7,21 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
-from bench.core.record import Parity
+from bench.core.record import Parity, Process
 
 A = TypeVar("A")
+VERSION = 1
+"""Of every result of a process so far; a scenario whose result changes its form counts its own."""
+
+
+class Result(Protocol):
+    """What only a scenario knows of a process: a tagged struct."""
+
+    @property
+    def version(self) -> int: ...
+
+
+R = TypeVar("R", bound=Result)
 
 
 class Request(msgspec.Struct, Generic[A], frozen=True):
@@ -29,6 +41,15 @@ class Ask(Protocol):
 
 
 Phase = Callable[[str], None]
+
+
+def result_of(process: Process, kind: type[R]) -> R | None:
+    """Return a process's result where it is one of this kind and version; journals come from outside."""
+    try:
+        found = msgspec.convert(process.result, kind)
+    except msgspec.ValidationError:
+        return None
+    return found if found.version == VERSION else None
 
 
 def padded(count: int, most: int) -> int:

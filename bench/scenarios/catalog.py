@@ -1,4 +1,4 @@
-"""The scenarios by name. The folder is the list: a new file is a new scenario."""
+"""The scenarios by name. The folder is the list: a new file, or a folder with a `scenario.py`, is a new scenario."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from bench.scenarios.steps.scenario import Scenario
 @cache
 def scenarios() -> dict[str, Scenario]:
     """Every scenario, by name."""
-    names = (info.name for info in pkgutil.iter_modules(folder.__path__) if not info.ispkg and info.name != "catalog")
+    files = (info for info in pkgutil.iter_modules(folder.__path__) if info.name != "catalog")
+    names = (f"{info.name}.scenario" if info.ispkg else info.name for info in files)
     modules = [importlib.import_module(f"{folder.__name__}.{name}") for name in names]
-    found = [
-        kind()
+    kinds = [
+        kind
         for module in modules
         for _, kind in inspect.getmembers(module, inspect.isclass)
-        if issubclass(kind, Scenario) and kind.__module__ == module.__name__
+        if issubclass(kind, Scenario) and kind.__module__ == module.__name__ and "name" in vars(kind)
     ]
-    return {each.name: each for each in sorted(found, key=lambda each: each.name)}
+    return {each.name: each for each in sorted((kind() for kind in kinds), key=lambda each: each.name)}
 
 
 def scenario(name: str) -> Scenario:
@@ -40,7 +41,7 @@ def scenario(name: str) -> Scenario:
 
 def as_opened(cell: Cell) -> Cell:
     """A cell as backends see it: they know ways to open a model, not scenarios."""
-    return msgspec.structs.replace(cell, scenario=scenario(cell.scenario).way)
+    return msgspec.structs.replace(cell, scenario=scenario(cell.scenario).way, settings=())
 
 
 def requests() -> Any:

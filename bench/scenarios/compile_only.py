@@ -51,7 +51,7 @@ class Answers(StepsAnswers):
 
     def compile_at(self, size: int) -> Compiled:
         """A first step of so many rows."""
-        x = self.session.put(turned(self.host.rows, size)[0])
+        x = self.session.to_device(turned(self.host.rows, size)[0])
         memory.reset_host_peak()
         first_s, _ = clock.first_step(self.session, x)
         return Compiled(batch_size=size, first_s=first_s, host_peak_bytes=memory.host_peak_bytes())
@@ -61,7 +61,7 @@ class Compiling(Weighing):
     """The parent's end: a first step of every size, then parity."""
 
     def get_ready(self) -> None:
-        """All there is to it."""
+        """Take every first step; there is nothing else."""
         self.first()
         self.items = 0  # of which a rate would be made
         now, size = self.now, self.cell.batch_size

@@ -25,21 +25,21 @@ class Answers(StepsAnswers):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self.xs_first_token = [self.session.put({**batch, "new_tokens": np.array(1)}) for batch in self.batches]
+        self.xs_first_token = [self.session.to_device({**batch, "new_tokens": np.array(1)}) for batch in self.batches]
 
     def items(self) -> int:
         """Tokens."""
         return self.cell.batch_size * int(self.batches[0]["new_tokens"])
 
     def decision(self) -> str:
-        """None: tokens are compared as outputs."""
+        """Return none: tokens are compared as outputs."""
         return ""
 
     def comparable(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
-        """Where the text parts from the oracle's: what was timed up to there, and then what follows its text."""
+        """Compare what was timed up to where the text parts from the oracle's, and then what follows its text."""
         if np.array_equal(outputs.get("tokens", ()), oracle["tokens"]):
             return outputs
-        return parity.one_text(outputs, self.outputs(self.session.put(followed(batch, oracle))), oracle["tokens"])
+        return parity.one_text(outputs, self.outputs(self.session.to_device(followed(batch, oracle))), oracle["tokens"])
 
     def timed_xs(self, mode: str) -> list[Any]:
         """Generations of one token have batches of their own."""
@@ -50,7 +50,7 @@ class Generation(Weighing):
     """The parent's end: no score, but times to the first token."""
 
     def take_score(self) -> None:
-        """None."""
+        """Take none."""
 
     def finish(self) -> None:
         """First tokens go before what all steps are asked."""

@@ -14,7 +14,7 @@ HOME = Path("results/baselines")
 
 
 def path(machine: str = "") -> Path:
-    """Where the baseline of a machine is kept; of this one where none is named."""
+    """Return where the baseline of a machine is kept; of this one where none is named."""
     name = machine or environment.machine_name()
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise WeighbridgeError(f"a machine's name is letters, digits, dots and dashes, not {name!r}")

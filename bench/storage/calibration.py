@@ -13,7 +13,7 @@ from bench.storage.files import write_whole
 
 
 def path(root: Path, tier: str, allocator: str = ALLOCATOR) -> Path:
-    """Where this machine's calibration for a tier and a host allocator lies."""
+    """Return where this machine's calibration for a tier and a host allocator lies."""
     suffix = "" if allocator == ALLOCATOR else f".{allocator}"
     return root / "calibration" / f"{environment.machine_name()}.{tier}{suffix}.json"
 
@@ -47,7 +47,7 @@ def every(root: Path) -> list[Calibration]:
 
 
 def so_far(root: Path, tier: str, allocator: str = ALLOCATOR) -> Calibration:
-    """What is to be added to: this machine's kinds of before, none of another machine's."""
+    """Return what is to be added to: this machine's kinds of before, none of another machine's."""
     here, old = identity(), load(root, tier, allocator)
     same = old is not None and all(getattr(old, name) == value for name, value in here.items())
     return Calibration(

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 
 from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.record import SCHEMA, Noise, Provenance, Record
+from bench.storage import studies
 from bench.storage.migrations import migrated
 
 JOURNAL = "records.jsonl"
 BUFFER_BYTES = 2**18
 """Python's own reads three records at a time, which takes three times as long as a hundred at a time."""
 encoder = msgspec.json.Encoder(order="deterministic")
-R = TypeVar("R")
 SHARED: dict[str, Any] = {
     "facts": dict[str, Any],
     "environment": dict[str, Any],
@@ -152,31 +152,21 @@ def cells(path: Path) -> Generator[Cell]:
 
 def read(path: Path) -> tuple[list[Record], list[bytes]]:
     """Every record, and the lines that are none."""
-    return read_by(path, parse)
-
-
-def read_by(path: Path, parse_line: Callable[[bytes], R | None]) -> tuple[list[R], list[bytes]]:
-    """The same of any journal: what `parse_line` makes of each line, and the lines of which it makes nothing."""
-    records: list[R] = []
+    records: list[Record] = []
     others: list[bytes] = []
     for line in lines(path):
-        record = parse_line(line)
+        record = parse(line)
         records.append(record) if record else others.append(line)
     return records, others
 
 
 def mend(path: Path) -> tuple[list[Record], Path | None]:
-    """Reads a journal that may have been cut short, and sets aside what is damaged: see `mend_by`."""
-    return mend_by(path, parse)
-
-
-def mend_by(path: Path, parse_line: Callable[[bytes], R | None]) -> tuple[list[R], Path | None]:
-    """Reads any journal that may have been cut short, and sets aside what is damaged.
+    """Reads a journal that may have been cut short, and sets aside what is damaged.
 
     Returns the records and the file that now holds the damaged lines, or None where there were none. The
     journal is replaced whole, so that dying in between loses nothing; it ends in a newline afterwards.
     """
-    records, damaged = read_by(path, parse_line)
+    records, damaged = read(path)
     return records, set_aside(path, damaged, ".damaged") if damaged else _end_line(path)
 
 
@@ -239,9 +229,20 @@ def _write_synced(path: Path, some: list[bytes], mode: str) -> None:
 def existing(folder: Path) -> Path:
     """The journal of a run folder, or a journal file; raises WeighbridgeError where there is none."""
     path = journal(folder)
-    if not path.is_file():
+    if path.name in studies.READERS or not path.is_file():
         raise WeighbridgeError(f"no {JOURNAL} in {folder}; give a folder that `weighbridge run` wrote")
     return path
+
+
+def every(folder: Path) -> list[Path]:
+    """The journals of a run folder, those of before a scenario was part of every cell among them; a file is itself.
+
+    Raises WeighbridgeError where there is none.
+    """
+    if folder.name in studies.READERS and folder.is_file():
+        return [folder]
+    older = studies.journals_in(folder)
+    return older if older and not journal(folder).is_file() else [existing(folder), *older]
 
 
 def load(folder: Path) -> list[Record]:

@@ -13,7 +13,7 @@ from bench.storage.files import write_whole
 
 
 def path(root: Path, device: Device) -> Path:
-    """Where this machine's peaks lie."""
+    """Return where this machine's peaks lie."""
     return root / "peaks" / f"{environment.machine_name()}.{device}.json"
 
 

@@ -65,7 +65,7 @@ class Package(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     @property
     def folder(self) -> Path:
-        """Where its files lie once unpacked. Another pin is another folder."""
+        """Return where its files lie once unpacked. Another pin is another folder."""
         return cache_folder() / "packages" / f"{self.name}-{self.version}-{self.sha256[:8]}"
 
     def error(self, what: str) -> WeighbridgeError:

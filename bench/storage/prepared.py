@@ -26,8 +26,8 @@ from bench.measure import environment
 from bench.storage.files import write_whole
 
 
-class Artefacts(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the artefacts of a group lie, and the hashes by which a record names them."""
+class Prepared(msgspec.Struct, frozen=True, kw_only=True):
+    """Where what a group was prepared lies, and the hashes by which a record names them."""
 
     weights: Path
     weights_hash: str
@@ -70,9 +70,9 @@ def compile_cache(root: Path) -> Generator[Path]:
 
 
 class Memo(msgspec.Struct, frozen=True, kw_only=True):
-    """Artefacts that were made before, and the size and time of change of their weights file."""
+    """What was made before, and the size and time of change of their weights file."""
 
-    artefacts: Artefacts
+    prepared: Prepared
     weights_stamp: tuple[int, int]
 
 
@@ -89,22 +89,22 @@ def _memo_path(root: Path, task: TaskCard, cell: Cell, files: Files, reference: 
     return root / "prepared" / f"{content_hash([group, recipe])}.json"
 
 
-def remembered(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Artefacts | None:
-    """A group's artefacts where this very code has made them before, found without starting a framework."""
+def remembered(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Prepared | None:
+    """A group's prepared files where this very code has made them before, found without starting a framework."""
     try:
         memo = msgspec.json.decode(
             _memo_path(root, task, cell, files, reference).read_bytes(), type=Memo, dec_hook=_path
         )
-        there = memo.artefacts.complete() and _stamp(memo.artefacts.weights) == memo.weights_stamp
+        there = memo.prepared.complete() and _stamp(memo.prepared.weights) == memo.weights_stamp
     except (OSError, msgspec.DecodeError):
         return None
-    return memo.artefacts if there else None
+    return memo.prepared if there else None
 
 
-def remember(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard, made: Artefacts) -> None:
-    """Notes a group's artefacts for `remembered`."""
+def remember(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard, made: Prepared) -> None:
+    """Notes a group's prepared files for `remembered`."""
     path = _memo_path(root, task, cell, files, reference)
-    memo = Memo(artefacts=made, weights_stamp=_stamp(made.weights))
+    memo = Memo(prepared=made, weights_stamp=_stamp(made.weights))
     write_whole(path, msgspec.json.encode(memo, enc_hook=str))
 
 

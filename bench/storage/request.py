@@ -63,4 +63,6 @@ def resumed(journal: Path, asked: Request, typed: Collection[str]) -> Request:
 
 def shown(name: str, value: Any) -> str:
     """Return an option as a user types it."""
-    return f"no --{name}" if value in ("", None, False) else f"--{name} {value}"
+    if isinstance(value, list) and value:
+        return " ".join(f"--{name} {each}" for each in value)
+    return f"no --{name}" if value in ("", None, False, []) else f"--{name} {value}"

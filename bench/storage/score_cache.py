@@ -1,7 +1,7 @@
 """Scores that are remembered: the same code, weights, data, versions and processor give the same score again.
 
 A score takes a pass over the whole eval split, which for a sentence encoder on two cores is twenty times longer than
-its timing. It is measured once for each of these and kept beside the group's artefacts; a record says when.
+its timing. It is measured once for each of these and kept beside the group's prepared files; a record says when.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def remembered(
     """The score and when it was measured; from `folder`, which the weights and the data name, or by measuring now."""
     threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
     code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(backend)))
-    path = folder / "scores" / f"{content_hash([cell, code, threads])}.json"
+    path = folder / "scores" / f"{content_hash([msgspec.structs.replace(cell, settings=()), code, threads])}.json"
     if path.exists():
         return msgspec.json.decode(path.read_bytes(), type=Scored)
     found = Scored(score=dict(measure()), measured=datetime.now(UTC).isoformat(timespec="seconds"))

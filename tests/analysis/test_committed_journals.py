@@ -2,7 +2,7 @@
 
 tests/golden/journals.json was written by the code of commit 16f1f01: of each row its status, ratio and verdict, and a
 hash of all values of report.csv but the run's name; of each run and the next of the same request, what the gate says;
-of load.jsonl and churn.jsonl, a hash of their Markdown.
+of load.jsonl and churn.jsonl, what their tables said.
 """
 
 from __future__ import annotations
@@ -11,16 +11,21 @@ import hashlib
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from bench.analysis import gate, ratios, summary
 from bench.analysis.row import Row
+from bench.cli.main import app
 from bench.core import child
 from bench.report import csv
+from bench.report.runs import rows_of
 from bench.report.sections import serve, varying_shapes
-from bench.scenarios.serve.result import Loaded
-from bench.scenarios.varying_shapes.result import Churned
+from bench.report.write import REPORTS
+from bench.scenarios.varying_shapes.result import outcome
 from bench.storage import journals, studies
+from weighbridge import frame
 
 BEFORE = json.loads((Path(__file__).parents[1] / "golden" / "journals.json").read_text(encoding="utf-8"))
 PASSES = 20
@@ -62,9 +67,23 @@ def test_the_gate_says_what_it_said(pair: str) -> None:
 
 
 def test_studies_tell_what_they_told() -> None:
+    """As rows of the scenarios that they are now: the same texts in the same order."""
     load, churn = (child.ROOT / path for path in BEFORE["studies"])
-    texts = (
-        serve.markdown(studies.load(load, Loaded), "torch"),
-        varying_shapes.markdown(studies.load(churn, Churned), PASSES),
-    )
-    assert [short_hash(text) for text in texts] == list(BEFORE["studies"].values())
+    told = serve.section(rows_of([load], "torch").rows)
+    assert told is not None
+    assert told.grids[0].lines == BEFORE["studies"][str(load.relative_to(child.ROOT))]
+    records = studies.load(churn)
+    cells = dict.fromkeys(msgspec.structs.replace(record.cell, settings=()) for record in records)
+    several = [[outcome(each) for each in records if msgspec.structs.replace(each.cell, settings=()) == cell]
+               for cell in cells]  # fmt: skip
+    found = [varying_shapes.grid(alike, PASSES) for alike in several]
+    texts = [[each.title.replace(" varying_shapes", ""), each.sentence, each.lines] for each in found]
+    assert texts == BEFORE["studies"][str(churn.relative_to(child.ROOT))]
+
+
+@pytest.mark.parametrize("path", BEFORE["studies"])
+def test_folders_of_studies_are_reported(path: str, tmp_path: Path) -> None:
+    ended = CliRunner().invoke(app, ["report", str((child.ROOT / path).parent), "--out", str(tmp_path)])
+    assert ended.exit_code == 0, ended.output
+    assert {name.name for name in tmp_path.iterdir()} == set(REPORTS)
+    assert len(frame((child.ROOT / path).parent)) > 8

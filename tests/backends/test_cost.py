@@ -38,7 +38,7 @@ def test_counts_are_within_two_percent_of_published_ones(
     """
     cell = make_cell("torch", task="image-classification", preset=preset, batch_size=2)
     session = opened("image-classification", preset, cell, tmp_path)
-    x = session.put({"image": np.zeros((2, 224, 224, 3), np.float32)})
+    x = session.to_device({"image": np.zeros((2, 224, 224, 3), np.float32)})
     found = session.cost(x)
     assert found
     assert found.flops / 2 / 2 / 1e9 == pytest.approx(gmacs, rel=0.02)
@@ -49,7 +49,7 @@ def decoding(folder: Path, new_tokens: int) -> Cost:
     cell = make_cell("torch", task="text-generation", scenario="generate", batch_size=1)
     session = opened("text-generation", "small", cell, folder)
     ids = np.ones((1, 16), np.int64)
-    found = session.cost(session.put({"input_ids": ids, "new_tokens": np.int64(new_tokens)}))
+    found = session.cost(session.to_device({"input_ids": ids, "new_tokens": np.int64(new_tokens)}))
     assert found
     return found
 
@@ -66,7 +66,7 @@ def test_a_long_generation_is_counted_from_three_short_ones(tmp_path: Path) -> N
     """Exactly as counting all of it, operation by operation, would give it."""
     cell = make_cell("torch", task="text-generation", scenario="generate", batch_size=2)
     session = opened("text-generation", "small", cell, tmp_path)
-    x = session.put({"input_ids": np.ones((2, 5), np.int64), "new_tokens": np.int64(7)})
+    x = session.to_device({"input_ids": np.ones((2, 5), np.int64), "new_tokens": np.int64(7)})
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         session.step(x)
     found = session.cost(x)

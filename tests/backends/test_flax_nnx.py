@@ -61,9 +61,9 @@ def opened(model: ModelSpec, folder: Path, scenario: Way = "infer", precision: P
 
 
 def result(session: FlaxSession, batch: Arrays) -> Arrays:
-    y = session.step(session.put(batch))
+    y = session.step(session.to_device(batch))
     session.sync(y)
-    return session.get(y)
+    return session.to_host(y)
 
 
 def request(count: int) -> Arrays:
@@ -162,7 +162,7 @@ def test_a_batch_in_another_order_is_the_same_program(tmp_path: Path) -> None:
     session, rng = opened(BERT, tmp_path), np.random.default_rng(0)
     batch = {"input_ids": rng.integers(0, 60, (2, 7)), "attention_mask": np.ones((2, 7), np.int64)}
     for names in (list(batch), list(reversed(batch))):
-        x = session.put({name: batch[name] for name in names})
+        x = session.to_device({name: batch[name] for name in names})
         session.sync(session.step(x))
         cost = session.cost(x)
         assert cost is not None
@@ -172,7 +172,7 @@ def test_a_batch_in_another_order_is_the_same_program(tmp_path: Path) -> None:
 
 def test_cost_is_that_of_the_batch_it_is_asked_of(tmp_path: Path) -> None:
     session = opened(MLP, tmp_path)
-    asked = [session.put({"features": FEATURES["features"][:rows]}) for rows in (1, 4)]
+    asked = [session.to_device({"features": FEATURES["features"][:rows]}) for rows in (1, 4)]
     for x in asked:
         session.sync(session.step(x))
     few, many = (session.cost(x) for x in asked)
@@ -201,9 +201,9 @@ def test_weights_are_placed_once_and_narrow(
 
 def test_what_need_not_be_copied_is_not(tmp_path: Path) -> None:
     session = opened(MLP, tmp_path)
-    x = session.to_device(FEATURES["features"])
-    assert np.shares_memory(session.get({"prediction": x})["prediction"], np.asarray(x))
-    counted = session.get({"label": session.to_device(np.array([3, 4]))})["label"]
+    x = session.placed(FEATURES["features"])
+    assert np.shares_memory(session.to_host({"prediction": x})["prediction"], np.asarray(x))
+    counted = session.to_host({"label": session.placed(np.array([3, 4]))})["label"]
     assert counted.dtype == np.int32
 
 

@@ -43,7 +43,7 @@ def test_backends_that_run_torch_are_one_camp() -> None:
 def facts(backend: Backend, weights: Path) -> dict[str, Any]:
     session = backend.open(MLP, weights, make_cell(backend.name))
     assert session.facts()["prepacked"] == []  # nothing has been compiled yet
-    session.step(session.put(FEATURES))
+    session.step(session.to_device(FEATURES))
     found = session.facts()
     session.close()
     return found
@@ -67,7 +67,7 @@ from tests.backends.test_torch_compile import FEATURES, MLP
 session = TorchCompile().open(MLP, Path(sys.argv[1]), make_cell("torch-compile"))
 early = "torch._inductor.compile_fx" in sys.modules and "torch._dynamo" in sys.modules
 begin = time.perf_counter()
-session.step(session.put(FEATURES))
+session.step(session.to_device(FEATURES))
 print(json.dumps({"early": early, "first_s": time.perf_counter() - begin, **session.facts()}))
 """
 

@@ -49,7 +49,7 @@ def opened(model: ModelSpec, folder: Path, **cell: Any) -> Session:
 
 
 def prediction(session: Session) -> np.ndarray:
-    return session.get(session.step(session.put(FEATURES)))["prediction"].astype(np.float64)
+    return session.to_host(session.step(session.to_device(FEATURES)))["prediction"].astype(np.float64)
 
 
 class Event:
@@ -81,7 +81,7 @@ class Cuda:
 def test_torch_forgets_its_peaks_at_the_steady_state_and_waits_before(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = Cuda(monkeypatch)
     session = TorchSession(nn.Linear(1, 1), make_cell("torch", device="cuda"), lambda module, x: x)
-    assert session.forget_peaks()
+    assert session.reset_peak_memory()
     assert cuda.calls == ["synchronize", "empty_cache", "reset_peak_memory_stats"]
     assert session.device_peak_bytes() is None  # 0 is not a figure
     assert session.device_reserved_bytes() == 4096
@@ -96,7 +96,7 @@ def test_a_torch_step_on_a_device_is_waited_for_and_what_is_queued_behind_it_is_
     session.sync(first)
     session.sync(second)
     assert cuda.calls == ["record 0", "record 1", "wait for 0", "wait for 1"]
-    assert session.get(first)["y"].tolist() == [1]
+    assert session.to_host(first)["y"].tolist() == [1]
 
 
 def test_a_torch_step_on_a_host_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +104,14 @@ def test_a_torch_step_on_a_host_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     host = TorchSession(nn.Linear(1, 1), make_cell("torch"), lambda module, x: x)
     host.sync(host.step({"y": torch.ones(1)}))
     assert cuda.calls == []
-    assert (host.forget_peaks(), host.device_peak_bytes(), host.device_reserved_bytes()) == (False, None, None)
+    assert (host.reset_peak_memory(), host.device_peak_bytes(), host.device_reserved_bytes()) == (False, None, None)
 
 
 def test_torch_tells_which_attention_it_dispatched_to(tmp_path: Path) -> None:
     session = opened(BERT, tmp_path)
     assert isinstance(session, TorchSession)
     assert session.attention() == []
-    session.step(session.put({"input_ids": IDS, "attention_mask": np.ones_like(IDS)}))
+    session.step(session.to_device({"input_ids": IDS, "attention_mask": np.ones_like(IDS)}))
     assert session.facts()["attention"] == ["flash_attention_for_cpu"]
 
 
@@ -184,7 +184,7 @@ def test_reduce_overhead_is_for_cuda_alone_and_says_why() -> None:
     backend = TorchCompileReduceOverhead()
     assert backend.why_not(make_cell(backend.name)) == f"{backend.name} does not run on cpu; it runs on cuda"
     assert backend.why_not(make_cell(backend.name, device="cuda")) is None
-    assert backend.options["mode"] == "reduce-overhead"
+    assert backend.arguments["mode"] == "reduce-overhead"
     assert TorchCompile().why_not(make_cell("torch-compile")) is None
 
 
@@ -221,25 +221,25 @@ def test_generation_is_compiled_once_by_the_backend_and_a_fact_says_where_it_is_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = generating(tmp_path)
-    x = session.put({"input_ids": IDS, "new_tokens": np.asarray(3)})
-    tokens = session.get(session.step(x))["tokens"]
+    x = session.to_device({"input_ids": IDS, "new_tokens": np.asarray(3)})
+    tokens = session.to_host(session.step(x))["tokens"]
     assert session.facts()["compiled_by"] == "the backend"
     ours = session.generate_options
     monkeypatch.setattr(session, "generate_options", lambda x: {**ours(x), "disable_compile": False})
-    assert session.get(session.step(x))["tokens"].tolist() == tokens.tolist()
+    assert session.to_host(session.step(x))["tokens"].tolist() == tokens.tolist()
     assert session.facts()["compiled_by"] == "transformers"
 
 
 def test_a_static_cache_is_kept_across_calls_emptied_and_replaced_by_a_larger_one(tmp_path: Path) -> None:
     session = generating(tmp_path)
-    x = session.put({"input_ids": IDS, "new_tokens": np.asarray(4)})
-    expected = session.get(session.step(x))
+    x = session.to_device({"input_ids": IDS, "new_tokens": np.asarray(4)})
+    expected = session.to_host(session.step(x))
     (cache,) = session.caches.held.values()
     keys = cache.layers[0].keys
     address = keys.data_ptr()
     assert keys.shape[2] == 12
     for tokens in (1, 4):
-        found = session.get(session.step({**x, "new_tokens": tokens}))
+        found = session.to_host(session.step({**x, "new_tokens": tokens}))
         assert np.array_equal(found["logit"], expected["logit"][:, :tokens])
         assert session.caches.held[2].layers[0].keys.data_ptr() == address
     session.step({**x, "new_tokens": 5})

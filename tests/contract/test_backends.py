@@ -58,9 +58,9 @@ def closing() -> Iterator[None]:
 
 
 def outputs(session: Session, batch: Arrays) -> Arrays:
-    y = session.step(session.put(batch))
+    y = session.step(session.to_device(batch))
     session.sync(y)
-    return session.get(y)
+    return session.to_host(y)
 
 
 def opened(backend: Backend, weights: dict[str, Path], model: ModelSpec = MLP, **cell: Any) -> Session:
@@ -90,7 +90,7 @@ class TestEveryBackend:
         self, backend: Backend, weights: dict[str, Path]
     ) -> None:
         session = opened(backend, weights)
-        x = session.put(BATCH)
+        x = session.to_device(BATCH)
         session.sync(session.step(x))
         found = session.cost(x)
         parameters = 5 * 7 + 7 * 6 + 6

@@ -32,7 +32,7 @@ from bench.run.protocol import path_from
 from bench.run.runner import Run
 from bench.scenarios.steps.batches import turned
 from bench.storage import journals
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
 from tests import nouns
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row
@@ -65,13 +65,13 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True):
 def opened(cell_text: str, made_text: str) -> Callable[[], None]:
     """In the fresh process: the backend's own session, and a step that returns when its work is done."""
     cell = msgspec.json.decode(cell_text, type=Cell)
-    made = msgspec.json.decode(made_text, type=Artefacts, dec_hook=path_from)
+    made = msgspec.json.decode(made_text, type=Prepared, dec_hook=path_from)
     session = nouns.backend(cell.backend).open(nouns.task(cell.task).models[cell.preset], made.weights, cell)
-    x = session.put(turned(made.rows(), cell.batch_size)[0])
+    x = session.to_device(turned(made.rows(), cell.batch_size)[0])
     return lambda: session.sync(session.step(x))
 
 
-def prepared(task: str, backends: Sequence[str]) -> tuple[list[Cell], Artefacts]:
+def prepared(task: str, backends: Sequence[str]) -> tuple[list[Cell], Prepared]:
     """The pair, the reference first, and what it is made of."""
     planned = jobs.prepare("quick", Filters(tasks=[task], backends=backends, scenarios=["infer"]))
     if len(planned.cells) != 2:
@@ -84,7 +84,7 @@ def prepared(task: str, backends: Sequence[str]) -> tuple[list[Cell], Artefacts]
     return planned.cells, made
 
 
-def steps(way: others.Way, cell: Cell, made: Artefacts) -> list[float]:
+def steps(way: others.Way, cell: Cell, made: Prepared) -> list[float]:
     """Seconds of a cell's steps in a fresh process."""
     texts = {"cell": msgspec.json.encode(cell).decode(), "made": msgspec.json.encode(made, enc_hook=str).decode()}
     with tempfile.TemporaryDirectory() as cache:

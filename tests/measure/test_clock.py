@@ -19,7 +19,7 @@ class Scripted(Session):
         self.now, self.pending, self.syncs, self.collecting = 0.0, 0.0, 0, False
         self.met: list[Any] = []
 
-    def put(self, batch: Arrays) -> Any:
+    def to_device(self, batch: Arrays) -> Any:
         return batch
 
     def step(self, x: Any) -> Any:
@@ -33,7 +33,7 @@ class Scripted(Session):
         self.now += self.pending
         self.pending, self.syncs = 0.0, self.syncs + 1
 
-    def get(self, y: Any) -> Arrays:
+    def to_host(self, y: Any) -> Arrays:
         return y
 
     def clock(self) -> float:

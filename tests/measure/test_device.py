@@ -67,7 +67,7 @@ class Careless(DeviceSession):
 
 
 def test_a_session_that_does_not_wait_would_look_fifty_times_as_fast(session: DeviceSession) -> None:
-    right = clock.latency_block(session, [session.put(batch())], 20).samples
+    right = clock.latency_block(session, [session.to_device(batch())], 20).samples
     careless = Careless(session.weights, CONFIG, "")
     wrong = clock.latency_block(careless, [careless.put(batch())], 20).samples
     assert min(right) > STEP_S
@@ -75,15 +75,15 @@ def test_a_session_that_does_not_wait_would_look_fifty_times_as_fast(session: De
 
 
 def test_what_was_not_waited_for_cannot_be_read(session: DeviceSession) -> None:
-    y = session.step(session.put(batch()))
+    y = session.step(session.to_device(batch()))
     with pytest.raises(RuntimeError, match="before it was done"):
-        session.get(y)
+        session.to_host(y)
     session.sync(y)
-    assert session.get(y)["prediction"].shape == (8,)
+    assert session.to_host(y)["prediction"].shape == (8,)
 
 
 def test_a_queue_hides_handing_in_and_the_device_works_without_a_pause(session: DeviceSession) -> None:
-    x = session.put(batch())
+    x = session.to_device(batch())
     clock.first_step(session, x)
     latency = np.mean(clock.latency_block(session, [x], 50).samples)
     queued = clock.queued_block(session, [x], 50).samples[0]
@@ -92,12 +92,12 @@ def test_a_queue_hides_handing_in_and_the_device_works_without_a_pause(session: 
 
 
 def test_peaks_are_of_what_lives_and_of_the_blocks_that_hold_it(session: DeviceSession) -> None:
-    x = session.put(batch(100))
+    x = session.to_device(batch(100))
     session.sync(session.step(x))
     assert session.device_peak_bytes() == WEIGHT_BYTES + 100 * (ROW_BYTES + ACTIVATION_BYTES)
     assert session.device_reserved_bytes() % fake.BLOCK_BYTES == 0
     assert 0 <= session.device_reserved_bytes() - session.device_peak_bytes() < fake.BLOCK_BYTES
-    assert session.forget_peaks()
+    assert session.reset_peak_memory()
     assert session.device_peak_bytes() == WEIGHT_BYTES + 100 * ROW_BYTES
 
 

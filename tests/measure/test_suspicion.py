@@ -66,7 +66,7 @@ class Unfinished(Session):
     def __init__(self) -> None:
         self.now = self.done_at = 0.0
 
-    def put(self, batch: Arrays) -> Any:
+    def to_device(self, batch: Arrays) -> Any:
         return batch
 
     def step(self, x: Any) -> Any:
@@ -77,7 +77,7 @@ class Unfinished(Session):
     def sync(self, y: Any) -> None:
         pass
 
-    def get(self, y: Any) -> Arrays:
+    def to_host(self, y: Any) -> Arrays:
         self.now = max(self.now, self.done_at)
         return {"y": np.zeros(1)}
 
@@ -97,7 +97,7 @@ class Copying(Unfinished):
     def sync(self, y: Any) -> None:
         self.now = self.done_at
 
-    def get(self, y: Any) -> Arrays:
+    def to_host(self, y: Any) -> Arrays:
         self.now += self.size / 2e9
         return {"y": np.zeros(self.size, np.int8)}
 

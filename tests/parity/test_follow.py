@@ -50,9 +50,9 @@ def opened(backend: Backend, weights: Path, precision: Precision = "fp32") -> Se
 
 
 def generated(session: Session, batch: Arrays) -> Arrays:
-    y = session.step(session.put(batch))
+    y = session.step(session.to_device(batch))
     session.sync(y)
-    return session.get(y)
+    return session.to_host(y)
 
 
 def following(tokens: np.ndarray, count: int = TOKENS) -> Arrays:

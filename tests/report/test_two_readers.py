@@ -61,7 +61,7 @@ def test_the_second_journal_of_a_comparison_is_read_beside_the_first(
 
 def test_a_reading_process_that_fails_is_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    with alongside.beside(summary.packed, missing, returns=object) as wait, pytest.raises(WeighbridgeError) as error:
+    with alongside.alongside(summary.packed, missing, returns=object) as wait, pytest.raises(WeighbridgeError) as error:
         wait()
     assert "FileNotFoundError" in str(error.value)
     assert "\n" not in str(error.value)

@@ -21,13 +21,14 @@ from bench.core.effort import QUICK, STANDARD, STRICT, Tier
 from bench.core.record import Peaks, Record
 from bench.measure import noise
 from bench.measure.allocator import KEPT
-from bench.run import cards, jobs, member
+from bench.run import cards, jobs
 from bench.run.group import COPIES, FRAMEWORK_BYTES, Group
 from bench.run.jobs import Job, Planned
+from bench.run.member import Member
 from bench.run.plan import Filters
 from bench.run.process import Worker
 from bench.run.runner import Run
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
 from tests.conftest import make_cell, workers_of
 
 
@@ -151,10 +152,10 @@ def test_the_order_of_turns_is_drawn_by_the_group(planned: Planned, tmp_path: Pa
     assert drawn() == drawn()
 
 
-def _made(folder: Path, size: int = 0) -> Artefacts:
+def _made(folder: Path, size: int = 0) -> Prepared:
     weights = folder / "weights"
     weights.write_bytes(bytes(size))
-    return Artefacts(weights=weights, weights_hash="w", folder=folder, batch_hash="b")
+    return Prepared(weights=weights, weights_hash="w", folder=folder, batch_hash="b")
 
 
 @pytest.mark.parametrize(("fault", "status"), [("raise", "crashed"), ("kill", "crashed"), ("oom", "oom")])
@@ -311,13 +312,13 @@ def test_one_that_runs_out_of_memory_alone_too_is_an_oom(
 
 
 def test_the_time_limit_is_of_a_cell_and_all_its_processes(planned: Planned, tmp_path: Path) -> None:
-    entrant = member.Entrant(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher())
+    member = Member(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher())
     for _ in range(2):
-        entrant.worker = Worker({}, tmp_path / "log", entrant.left_s, lambda fraction: None)
-        before = entrant.left_s
-        entrant.attempt(lambda: setattr(entrant.worker, "left_s", entrant.worker.left_s - 1.0))
-        entrant.worker.kill()
-        assert entrant.left_s == before - 1.0
+        member.worker = Worker({}, tmp_path / "log", member.left_s, lambda fraction: None)
+        before = member.left_s
+        member.attempt(lambda: setattr(member.worker, "left_s", member.worker.left_s - 1.0))
+        member.worker.kill()
+        assert member.left_s == before - 1.0
 
 
 def test_a_compiling_backend_that_cannot_be_opened_says_so_once(
@@ -325,7 +326,7 @@ def test_a_compiling_backend_that_cannot_be_opened_says_so_once(
 ) -> None:
     job = job_of(planned, QUICK)
     made = Run(job, tmp_path / "records.jsonl", Watcher()).prepare(planned.cells)[planned.cells[0].group]
-    assert isinstance(made, Artefacts)
+    assert isinstance(made, Prepared)
     cell = msgspec.structs.replace(planned.cells[1], backend="null")
     broken = msgspec.structs.replace(made, weights=tmp_path / "nothing", folder=made.folder)
     (tmp_path / "nothing").write_bytes(b"")

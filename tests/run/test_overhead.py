@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
     planned = jobs.prepare(suite, Filters(**filters))  # type: ignore[arg-type]
-    records = runner.run(planned, planned.cells, tmp_path / "records.jsonl", Quiet(), folders.Options())
+    records = runner.run(planned, tmp_path / "records.jsonl", Quiet(), folders.Options())
     return records[0]
 
 

@@ -24,7 +24,7 @@ SUITE = Suite(
 
 
 def cells(**filters: Any) -> list[Cell]:
-    return plan(SUITE, Filters(**filters), cards.task, cards.backend)
+    return plan(SUITE, Filters(**filters), cards.task, cards.backend, cards.options)
 
 
 def named(found: list[Cell]) -> set[tuple[str, str, str]]:
@@ -86,3 +86,59 @@ def test_ids_tell_cells_apart_and_groups_join_backends(sizes: list[int], seed: i
     found = cells(tasks=["tabular-regression"], backends=["torch", "flax"], batch_sizes=sizes, seed=seed)
     assert len({cell.id for cell in found}) == len(found) == 2 * len(set(sizes))
     assert len({cell.group for cell in found}) == len(set(sizes))
+
+
+def test_a_scenario_that_no_product_names_goes_where_its_way_does() -> None:
+    found = cells(tasks=[], scenarios=["single_stream"])
+    assert named(found) == {
+        ("tabular-regression", "torch", "single_stream"), ("tabular-regression", "flax", "single_stream"),
+        ("tabular-regression", "torch-compile", "single_stream"), ("text-generation", "torch", "single_stream"),
+        ("text-generation", "flax", "single_stream"),
+    }  # fmt: skip
+
+
+def test_a_setting_goes_to_the_scenarios_that_have_it_and_into_the_cell() -> None:
+    found = cells(scenarios=["infer", "server"], settings={"queue": "7", "bound_s": "0.5"})
+    assert {cell.settings for cell in found if cell.scenario == "infer"} == {()}
+    assert {cell.settings for cell in found if cell.scenario == "server"} == {(("bound_s", 0.5), ("queue", 7))}
+    assert len({cell.id for cell in found}) == len(found)
+
+
+def test_the_bound_of_a_server_is_the_tasks_where_none_is_given() -> None:
+    found = cells(scenarios=["server"])
+    assert {(cell.task, cell.settings) for cell in found} == {
+        ("tabular-regression", (("bound_s", 0.1),)), ("text-generation", (("bound_s", 2.0),)),
+    }  # fmt: skip
+
+
+def test_cells_that_differ_in_settings_are_no_group_and_in_options_are_one() -> None:
+    (torch,) = cells(tasks=["tabular-regression"], backends=["torch"], scenarios=["infer"])
+    compiled = {
+        mode: cells(tasks=["tabular-regression"], backends=["torch-compile"], scenarios=["infer"], options=options)[0]
+        for mode, options in (("", {}), ("max-autotune", {"mode": "max-autotune"}), ("default", {"mode": "default"}))
+    }
+    assert {cell.group for cell in compiled.values()} == {torch.group}
+    assert compiled["max-autotune"].options == (("mode", "max-autotune"),)
+    assert compiled["default"] == compiled[""]
+    assert str(compiled["max-autotune"]).split()[1] == "torch-compile(mode=max-autotune)"
+    short, long = (cells(scenarios=["server"], settings={"bound_s": text})[0] for text in ("0.1", "0.2"))
+    assert short.group != long.group
+
+
+@pytest.mark.parametrize(
+    ("filters", "hint"),
+    [
+        ({"settings": {"bound": "1"}}, "can be set nothing"),
+        ({"settings": {"bound": "1"}, "scenarios": ["server"]}, "did you mean 'bound_s'?"),
+        ({"settings": {"bound_s": "soon"}, "scenarios": ["server"]}, "-S bound_s=soon: expected `float | null`"),
+        ({"settings": {"bound_s": "-1"}, "scenarios": ["server"]}, "-S bound_s=-1: expected `float` > 0"),
+        ({"options": {"mode": "fast"}}, "torch-compile: -O mode=fast: invalid enum value 'fast'"),
+        ({"options": {"mod": "default"}}, "did you mean 'mode'?"),
+        ({"options": {"mode": "default"}, "backends": ["flax"]}, "can be set nothing"),
+    ],
+)
+def test_what_cannot_be_set_is_one_line(filters: dict[str, Any], hint: str) -> None:
+    with pytest.raises(WeighbridgeError) as error:
+        cells(**filters)
+    assert hint in str(error.value)
+    assert "\n" not in str(error.value)

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from bench.analysis import knee, ratios
-from bench.cli.sweep import limit_bytes, weigh
-from bench.core import WeighbridgeError
+from bench.cli.sweep import job_of, limit_bytes, weigh
+from bench.core import Cell, WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
 from bench.report.sections.sweep import sentence
@@ -20,9 +20,10 @@ from bench.run import jobs, planners
 from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
+from bench.run.runner import Run
 from bench.storage import journals
 from tests.cli.test_main import weighbridge
-from tests.conftest import Silent, make_cell
+from tests.conftest import Silent, make_cell, make_record
 
 MIB = 2**20
 
@@ -42,12 +43,10 @@ def test_a_backend_leaves_at_its_first_failure_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: str
 ) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", f"{fault}@2")
-    asked, gone = planned("fake", "work"), list[int]()
-    job = jobs.job(asked, 60.0)
-    walk = planners.Sweep(job, tmp_path / "records.jsonl", Silent(), 4, gone.append)
-    records = list(walk.weigh(asked.cells, {}))
+    asked = planned("fake", "work")
+    walk = Run(job_of(asked, Options(), None), tmp_path / "records.jsonl", Silent())
+    records = list(walk.follow(planners.doubling(asked.cells, 4), {}))
     assert {entry for entry in statuses(records) if entry[0] == "fake"} == {("fake", 1, "ok"), ("fake", 2, status)}
-    assert sum(gone) >= 1
     assert journals.load(tmp_path / "records.jsonl") == records
     for record in records:
         assert record.score == {}
@@ -138,8 +137,24 @@ def test_a_size_is_refused_in_one_line() -> None:
 
 def test_plans_keep_groups_together() -> None:
     cells = [make_cell("a", batch_size=1), make_cell("b", batch_size=1)]
-    found = planners.planned(cells, 2)
+    found = planners.every_size(cells, 2)
     assert [(cell.backend, cell.batch_size) for cell in found] == [("a", 1), ("b", 1), ("a", 2), ("b", 2)]
+
+
+def test_what_is_asked_for_next_hangs_on_the_records_so_far_and_ends() -> None:
+    cells, found = [make_cell("a", batch_size=1), make_cell("b", batch_size=1)], dict[Cell, Record]()
+    planner, order = planners.doubling(cells, 4), list[tuple[str, int]]()
+    while todo := [cell for cell in planner(found) if cell not in found]:
+        for cell in todo:
+            ended = cell.backend == "a" and cell.batch_size == 2
+            found[cell] = make_record(cell=cell, status="oom" if ended else "ok")
+            order.append((cell.backend, cell.batch_size))
+    assert order == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("b", 4)]
+
+
+def test_a_plan_of_ready_cells_is_asked_for_once_and_in_its_order() -> None:
+    cells = [make_cell("b"), make_cell("a", scenario="compile_only"), make_cell("c")]
+    assert planners.of_plan(cells)({}) == cells
 
 
 BOUNDED = """
@@ -168,8 +183,7 @@ def test_a_bounded_process_fails_where_it_would_have_taken_more() -> None:
 def test_workers_that_are_open_together_share_what_is_free(tmp_path: Path) -> None:
     asked = planned("fake", "work")
     free = environment.free_bytes() // 8
-    job = jobs.job(asked, 60.0)
-    job = msgspec.structs.replace(job, host_limit_bytes=free, free_bytes=lambda: free)
-    walk = planners.Sweep(job, tmp_path / "records.jsonl", Silent(), 1)
-    bounds = {record.facts["host_limit_bytes"] for record in walk.weigh(asked.cells, {})}
+    job = msgspec.structs.replace(job_of(asked, Options(), free), free_bytes=lambda: free)
+    walk = Run(job, tmp_path / "records.jsonl", Silent())
+    bounds = {record.facts["host_limit_bytes"] for record in walk.weigh(asked.cells)}
     assert bounds in ({free // 2}, {free})

@@ -59,7 +59,7 @@ def test_every_table_of_a_suite_plans_cells(name: str) -> None:
     assert suite.cells
     for table in suite.cells:
         alone = msgspec.structs.replace(suite, cells=[table])
-        cells = plan(alone, Filters(), cards.task, cards.backend)
+        cells = plan(alone, Filters(), cards.task, cards.backend, cards.options)
         assert {cell.backend for cell in cells} == {cards.backend(each).name for each in table.backends}
         assert {cell.task for cell in cells} == set(table.tasks)
         assert {cell.scenario for cell in cells} == set(table.scenarios)
@@ -67,7 +67,7 @@ def test_every_table_of_a_suite_plans_cells(name: str) -> None:
 
 
 def backends_of(suite: str, task: str, scenario: str) -> set[str]:
-    cells = plan(msgspec.convert(registry.suite(suite), Suite), Filters(), cards.task, cards.backend)
+    cells = plan(msgspec.convert(registry.suite(suite), Suite), Filters(), cards.task, cards.backend, cards.options)
     return {cell.backend for cell in cells if (cell.task, cell.scenario) == (task, scenario)}
 
 

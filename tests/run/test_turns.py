@@ -1,4 +1,4 @@
-"""Turns of scripted entrants: no process, no clock; the seconds are made up."""
+"""Turns of scripted members: no process, no clock; the seconds are made up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FAST, SLOW = 0.01, 0.02
 
 
 class Scripted:
-    """An entrant whose n-th block takes `step_s(n)` a step; it fails in turn `fails_at`."""
+    """A member whose n-th block takes `step_s(n)` a step; it fails in turn `fails_at`."""
 
     def __init__(self, name: str, log: list[str], step_s: Callable[[int], float], fails_at: int = 0) -> None:
         self.name, self.log, self.step_s, self.fails_at = name, log, step_s, fails_at
@@ -49,10 +49,10 @@ class Scripted:
         return [step_s for step_s in self.timed for _ in range(10)]
 
 
-def take(entrants: Sequence[Scripted], seed: int = 0, **changes: object) -> tuple[str, list[int]]:
+def take(members: Sequence[Scripted], seed: int = 0, **changes: object) -> tuple[str, list[int]]:
     told: list[int] = []
     tier = msgspec.structs.replace(TIER, **changes)
-    return turns.take_turns(entrants, tier, random.Random(seed), told.append), told
+    return turns.take_turns(members, tier, random.Random(seed), told.append), told
 
 
 def steady(log: list[str], *step_s: float) -> list[Scripted]:
@@ -68,7 +68,7 @@ def never_the_same(scale: float, seed: int) -> Callable[[int], float]:
     return lambda turn: scale * float(noise[turn])
 
 
-def test_every_entrant_is_timed_once_a_turn_in_an_order_that_changes() -> None:
+def test_every_member_is_timed_once_a_turn_in_an_order_that_changes() -> None:
     log: list[str] = []
     wild = [Scripted(name, log, never_the_same(FAST, seed)) for seed, name in enumerate("abc")]
     take(wild)
@@ -108,7 +108,7 @@ def test_a_ratio_that_is_never_known_ends_at_the_most_turns() -> None:
     assert take(wild) == ("time cap", list(range(1, TIER.most_turns + 1)))
 
 
-def test_the_cap_is_of_timed_seconds_an_entrant_and_never_under_the_fewest_turns() -> None:
+def test_the_cap_is_of_timed_seconds_a_member_and_never_under_the_fewest_turns() -> None:
     for cap_s, wanted in ((10 * 3 * FAST * 8, 8), (0.0, TIER.fewest_at_cap)):
         up_and_down = Scripted("b", [], lambda turn: FAST * (2 if turn % 2 else 4))
         stopped, told = take([*steady([], 3 * FAST), up_and_down], cap_s=cap_s)
@@ -134,10 +134,10 @@ def test_where_the_reference_fails_the_next_one_is_gone_by() -> None:
 
 def test_where_all_have_failed_nothing_is_timed_any_more() -> None:
     log: list[str] = []
-    entrants = steady(log, FAST, SLOW)
-    for entrant in entrants:
-        entrant.fails_at = 2
-    take(entrants)
+    members = steady(log, FAST, SLOW)
+    for member in members:
+        member.fails_at = 2
+    take(members)
     assert len(log) == 4
 
 

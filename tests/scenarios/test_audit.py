@@ -5,7 +5,7 @@ import pytest
 
 from bench.core import Arrays
 from bench.measure.parity import error
-from bench.scenarios.serve.audit import MOST_LOGGED, MOST_LOGGED_BYTES, Audited, Log, Repeats, audited, rows
+from bench.scenarios.serve.audit import MOST_LOGGED, MOST_LOGGED_BYTES, AuditResult, Log, Repeats, audited, rows
 
 RNG = np.random.default_rng(0)
 SAMPLES = list(range(6))
@@ -13,7 +13,7 @@ SCORED = rows(SAMPLES, {"logits": RNG.normal(size=(6, 10)).astype(np.float32)})
 EQUAL = Repeats(same_s=[1.0, 1.1, 0.9], varied_s=[1.0, 1.1, 0.9])
 
 
-def judged(change: float = 0.0, repeats: Repeats = EQUAL, decision: str = "logits") -> Audited:
+def judged(change: float = 0.0, repeats: Repeats = EQUAL, decision: str = "logits") -> AuditResult:
     loaded = [(sample, {"logits": SCORED[sample]["logits"] * (1 + change)}) for sample in SAMPLES]
     return audited(loaded, SCORED, "fp32", decision, repeats)
 

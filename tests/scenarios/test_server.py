@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench.scenarios.base import padded, sizes
 from bench.scenarios.serve import stopping
 from bench.scenarios.serve.arrivals import MOMENT, issue, schedule
-from bench.scenarios.serve.server import Policy, Served, Server
+from bench.scenarios.serve.server import Policy, Server, ServerRun
 
 STEP_S, STALL_S = 0.0005, 0.2
 
@@ -38,7 +38,7 @@ class World:
         self.now_s += self.step_s + (STALL_S if self.steps == self.stall_at else 0.0)
         self.steps += 1
 
-    def serve(self, policy: Policy, **limits: float) -> Served:
+    def serve(self, policy: Policy, **limits: float) -> ServerRun:
         return Server(self.due_s, self, lambda: self.now_s, self.answer, policy).serve(**limits)  # type: ignore[arg-type]
 
 

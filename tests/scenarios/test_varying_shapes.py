@@ -1,7 +1,7 @@
-"""Shape churn on a session of known costs, in its own time; and the real rows of the tasks that have them."""
+"""Varying shapes on a session of known costs, in its own time; and the real rows of the tasks that have them."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -10,25 +10,31 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench.cli import varying_shapes
+from bench.analysis import ratios, runs
+from bench.cli import console
 from bench.cli.main import app
-from bench.core import Arrays, Backend, Cell, Session, WeighbridgeError
-from bench.core.record import Parity
+from bench.core import Arrays, Cell, Session, WeighbridgeError
+from bench.core.effort import QUICK
+from bench.core.record import Parity, Process, Record
 from bench.measure import parity
+from bench.report import markdown
+from bench.report.overview import Overview
 from bench.report.sections import varying_shapes as told
-from bench.run import folders, jobs
-from bench.run import varying_shapes as run_varying_shapes
-from bench.run.plan import Filters
-from bench.scenarios.base import Ask
+from bench.run import cards, planners
+from bench.scenarios.base import A, ImplausibleError, Request, answer_type
+from bench.scenarios.steps.requests import Check, Checked, Memory, MemoryPeaks, Opened
 from bench.scenarios.varying_shapes import padding, result
-from bench.scenarios.varying_shapes.answer import Churning, filled, length_of
+from bench.scenarios.varying_shapes.answer import ShapesAnswers, VaryingSteps, filled, length_of
 from bench.scenarios.varying_shapes.buckets import Shape
-from bench.scenarios.varying_shapes.requests import Churn, Passed
-from bench.scenarios.varying_shapes.result import Churned, cost, total_s
-from bench.storage import packages
-from bench.storage.journals import append
+from bench.scenarios.varying_shapes.measure import Varying
+from bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
+from bench.scenarios.varying_shapes.result import Outcome, cost, total_s
+from bench.scenarios.varying_shapes.scenario import VaryingShapes
+from bench.scenarios.varying_shapes.settings import of as settings_of
+from bench.scenarios.varying_shapes.settings import strategy
+from bench.storage import journals, packages
 from tests import nouns
-from tests.conftest import Silent, make_cell
+from tests.conftest import make_cell
 
 COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001
 RNG = np.random.default_rng(0)
@@ -42,7 +48,7 @@ class Compiling(Session):
         self.compiles, self.leaks, self.any_shape = compiles, leaks, any_shape
         self.met, self.now_s = set[tuple[int, ...]](), 0.0
 
-    def put(self, batch: Arrays) -> np.ndarray:
+    def to_device(self, batch: Arrays) -> np.ndarray:
         self.now_s += 100.0  # staging is not timed
         return batch["ids"]
 
@@ -57,7 +63,7 @@ class Compiling(Session):
 
     def sync(self, y: Any) -> None: ...
 
-    def get(self, y: Arrays) -> Arrays:
+    def to_host(self, y: Arrays) -> Arrays:
         return y
 
     def clock(self) -> float:
@@ -67,10 +73,10 @@ class Compiling(Session):
         return None if not self.compiles else min(len(self.met), 2) if self.any_shape else len(self.met)
 
 
-def passed(lengths: list[int], pads_rows: bool = False, session: Session | None = None) -> Passed:
-    churning = Churning(make_cell(batch_size=4), session or Compiling(), ROWS)
-    strategy = "best" if lengths else "exact"
-    return churning.churn(Churn(strategy=strategy, lengths=lengths, pads_rows=pads_rows, batches=30))
+def passed(lengths: list[int], pads_rows: bool = False, session: Session | None = None) -> ShapesResult:
+    steps = VaryingSteps(make_cell(batch_size=4), session or Compiling(), ROWS)
+    request = StepThrough(strategy="best" if lengths else "exact", lengths=lengths, pads_rows=pads_rows, batches=30)
+    return steps.step_through(request, pads_rows)
 
 
 def test_every_new_shape_is_counted_and_its_compilation_told_apart() -> None:
@@ -94,13 +100,14 @@ def test_buckets_compile_less_and_waste_more() -> None:
 
 
 def test_without_padding_only_shorter_rows_of_a_batch_are_waste() -> None:
-    single = Churning(make_cell(batch_size=1), Compiling(), ROWS)
-    assert cost(single.churn(Churn(strategy="exact", pads_rows=False, batches=30))).waste == 0
+    single = VaryingSteps(make_cell(batch_size=1), Compiling(), ROWS)
+    request = StepThrough(strategy="exact", pads_rows=False, batches=30)
+    assert cost(single.step_through(request, False)).waste == 0
 
 
 def test_the_length_of_one_length_is_that_of_the_longest_row() -> None:
-    churning = Churning(make_cell(batch_size=4), Compiling(), ROWS)
-    found = churning.churn(Churn(strategy="one length", pads_rows=True, batches=30))
+    steps = VaryingSteps(make_cell(batch_size=4), Compiling(), ROWS)
+    found = steps.step_through(StepThrough(strategy="one_length", pads_rows=True, batches=30), True)
     longest = max(shape.length for shape in passed([]).shapes)
     assert found.lengths == [longest]
     assert {shape.length for shape in found.shapes} == {longest}
@@ -154,93 +161,158 @@ def test_rows_are_filled_with_zeros_and_batches_with_their_first_row() -> None:
     assert batch.dtype == np.int64
 
 
-class Toy(Backend):
-    """Says that it compiles a program a shape."""
+class Worker:
+    """In the place of a process: an open session that answers what a cell is asked."""
 
-    name, compiles, program_a_shape = "toy", True, True
+    def __init__(self, cell: Cell, fails_at: str, leaks: bool) -> None:
+        self.cell, self.fails_at, self.leaks = cell, fails_at, leaks
 
-    def open(self, *args: Any) -> Session:
-        raise NotImplementedError
+    def __call__(self, request: Request[A]) -> A:
+        return msgspec.convert(msgspec.to_builtins(self.told(request)), answer_type(request))
 
-
-class Studies:
-    """In the place of worker processes: every trial on a new session, some of which fail."""
-
-    fails_at = ""
-
-    def __init__(self, job: object, journal: Path, watcher: object, cold: bool) -> None:
-        assert cold
-
-    def trials(
-        self, cells: Sequence[Cell], kind: type[Churned], converse: Callable[[Cell, Ask], Any], given: Mapping[str, Any]
-    ) -> Iterator[Churned]:
-        for cell in cells:
-            if given["strategy"] == self.fails_at:
-                yield kind(cell=cell, status="oom", reason="full", **given)
-                continue
-            churning = Churning(cell, Compiling(), ROWS)
-            found = converse(cell, churning.churn)
-            yield kind(cell=cell, status="ok", parity=PARITY, **{**given, **found})
+    def told(self, request: Request[Any]) -> Any:
+        match request:
+            case StepThrough():
+                if request.strategy == self.fails_at:
+                    raise MemoryError("full")
+                steps = VaryingSteps(self.cell, Compiling(leaks=self.leaks), ROWS)
+                return steps.step_through(request, request.pads_rows is not False and request.strategy != "exact")
+            case Check():
+                return Checked(parity=PARITY)
+            case Memory():
+                return MemoryPeaks(
+                    host_peak_bytes=1, device_peak_bytes=None, device_reserved_bytes=None, device_process_bytes=None,
+                    facts={},
+                )  # fmt: skip
+            case _:
+                return None
 
 
 PARITY = Parity(ratio=1.0, limit=2.0, passed=True)
+OPENED = Opened(environment={}, items=4, clock_cost_s=1e-8)
 
 
-def trials(monkeypatch: pytest.MonkeyPatch, passes: int, known: Sequence[Churned] = ()) -> list[Churned]:
-    monkeypatch.setattr(run_varying_shapes, "Study", Studies)
-    cell = make_cell("toy", batch_size=4)
-    job = msgspec.structs.replace(jobs.job(jobs.Planned(cells=[], reference="fake"), 9.0), backends={"toy": Toy()})
-    return list(run_varying_shapes.weigh(job, Path("unused"), Silent(), [cell], 30, passes, known))
+def record_of(cell: Cell, fails_at: str = "", leaks: bool = False) -> Record:
+    weighing = Varying(cell, QUICK, lambda name: None)
+    weighing.begin(Worker(cell, fails_at, leaks), OPENED)
+    try:
+        weighing.get_ready()
+        weighing.finish()
+    except MemoryError as error:
+        return weighing.record(status="oom", reason=str(error))
+    except ImplausibleError as error:
+        return weighing.record(status="implausible", reason=str(error))
+    return weighing.record(status="ok")
+
+
+def weighed(passes: int, known: Sequence[Record] = (), fails_at: str = "") -> list[Record]:
+    """The new records of a plan of all strategies."""
+    card = cards.task("semantic-search")
+    settings = VaryingShapes().variants(card, {"batches": "30", "passes": passes})
+    cells = [make_cell("toy", scenario="varying_shapes", batch_size=4, settings=each) for each in settings]
+    found, planner = {record.cell: record for record in known}, planners.of_plan(cells)
+    while todo := [cell for cell in planner(found) if cell not in found]:
+        found |= {cell: record_of(cell, fails_at) for cell in todo}
+    return [record for record in found.values() if record not in known]
+
+
+def strategies(records: Sequence[Record]) -> list[str]:
+    return [strategy(record.cell) for record in records]
+
+
+def outcomes(records: Sequence[Record]) -> list[Outcome]:
+    return list(map(result.outcome, records))
 
 
 @pytest.mark.parametrize("program_a_shape", [True, False])
 def test_rows_are_filled_up_where_a_shape_is_a_program_and_not_where_one_serves_any(
     program_a_shape: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Toy, "program_a_shape", program_a_shape)
-    found = {trial.strategy: trial.pads_rows for trial in trials(monkeypatch, 20)}
-    assert (found["one length"], found["powers of two"]) == (program_a_shape, program_a_shape)
+    backend = nouns.backend("fake")
+    monkeypatch.setattr(type(backend), "program_a_shape", program_a_shape)
+    host = SimpleNamespace(
+        session=Compiling(), cell=make_cell(batch_size=4), backend=backend, varying=lambda: ROWS, rows={"ids": RNG}
+    )
+    answers = ShapesAnswers.__new__(ShapesAnswers)
+    answers.host, answers.session, answers.cell = host, host.session, host.cell  # type: ignore[assignment]
+    for name, expected in (("exact", False), ("one_length", program_a_shape), ("powers_of_two", program_a_shape)):
+        found = answers.answer(StepThrough(strategy=name, pads_rows=None, batches=9))  # type: ignore[arg-type]
+        assert isinstance(found, ShapesResult)
+        assert found.pads_rows is expected
 
 
 @pytest.mark.parametrize("passes", [1, 20, 300])
-def test_the_best_set_that_was_chosen_is_the_best_that_was_measured(
-    passes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    found = trials(monkeypatch, passes)
-    assert [trial.strategy for trial in found] == ["exact", "one length", "powers of two", "best"]
+def test_the_best_set_that_was_chosen_is_the_best_that_was_measured(passes: int) -> None:
+    records = weighed(passes)
+    assert strategies(records) == ["exact", "one_length", "powers_of_two", "best"]
+    found = outcomes(records)
     best = total_s(found[-1], passes)
-    assert best <= min(total_s(trial, passes) for trial in found) * 1.001
-    assert told.sentence(found, passes).startswith(result.as_fast(found, passes)[0].strategy)
+    assert best <= min(total_s(each, passes) for each in found) * 1.001
+    assert told.sentence(found, passes).startswith(told.spoken(result.as_fast(found, passes)[0]))
+    assert settings_of(records[-1].cell).buckets == found[-1].lengths
 
 
-def test_where_compiling_is_repaid_many_times_over_exact_is_best_and_not_done_twice(
-    monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
-    assert [trial.strategy for trial in trials(monkeypatch, 10**9)] == ["exact", "one length", "powers of two"]
+def test_where_compiling_is_repaid_many_times_over_exact_is_best_and_not_done_twice() -> None:
+    assert strategies(weighed(10**9)) == ["exact", "one_length", "powers_of_two"]
 
 
-def test_what_is_known_is_not_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = trials(monkeypatch, 20)
-    assert trials(monkeypatch, 20, first) == []
-    assert [trial.strategy for trial in trials(monkeypatch, 20, first[:2])] == ["powers of two", "best"]
+def test_what_is_known_is_not_done_again() -> None:
+    first = weighed(20)
+    assert weighed(20, first) == []
+    assert strategies(weighed(20, first[:2])) == ["powers_of_two", "best"]
 
 
-def test_a_strategy_that_fails_is_a_row_and_the_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Studies, "fails_at", "one length")
-    found = trials(monkeypatch, 20)
-    assert [trial.status for trial in found] == ["ok", "oom", "ok", "ok"]
-    assert told.row(found[1], 20)[:2] == ["one length", "oom: full"]
-    assert not all(map(varying_shapes.right, found))
-    assert "oom: full" in told.markdown(found, 20)
+def test_a_best_that_was_sought_over_other_passes_is_sought_again() -> None:
+    first = weighed(20)
+    (again,) = weighed(1, first)
+    assert (strategy(again.cell), settings_of(again.cell).passes) == ("best", 1)
+    assert settings_of(again.cell).buckets != settings_of(first[-1].cell).buckets
 
 
-def test_where_exact_fails_the_paddings_that_might_not_are_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Studies, "fails_at", "exact")
-    found = trials(monkeypatch, 20)
-    assert [(trial.strategy, trial.status) for trial in found] == [
-        ("exact", "oom"), ("one length", "ok"), ("powers of two", "ok"),
+def test_the_best_alone_has_exact_weighed_first() -> None:
+    pairs = VaryingShapes().variants(cards.task("semantic-search"), {"batches": 30, "strategy": "best"})
+    (best,) = (make_cell("toy", scenario="varying_shapes", batch_size=4, settings=each) for each in pairs)
+    (exact,) = planners.of_plan([best])({})
+    assert strategy(exact) == "exact"
+    (after,) = planners.of_plan([best])({exact: record_of(exact)})
+    assert settings_of(after).buckets
+
+
+def test_a_strategy_that_fails_is_a_row_and_the_others_go_on() -> None:
+    records = weighed(20, fails_at="one_length")
+    assert [record.status for record in records] == ["ok", "oom", "ok", "ok"]
+    assert told.line(outcomes(records)[1], 20)[:2] == ["one length", "oom: full"]
+    assert "oom: full" in report(records)
+
+
+def report(records: Sequence[Record]) -> str:
+    return markdown.render(Overview(ratios.rows(records, "toy"), "toy"))
+
+
+def test_where_exact_fails_the_paddings_that_might_not_are_tried() -> None:
+    records = weighed(20, fails_at="exact")
+    assert [(strategy(record.cell), record.status) for record in records] == [
+        ("exact", "oom"), ("one_length", "ok"), ("powers_of_two", "ok"),
     ]  # fmt: skip
-    assert told.sentence(found, 20).startswith(result.as_fast(found, 20)[0].strategy)
+    found = outcomes(records)
+    assert told.sentence(found, 20).startswith(told.spoken(result.as_fast(found, 20)[0]))
+
+
+def test_padding_that_changes_what_is_computed_is_no_result() -> None:
+    cell = make_cell("toy", scenario="varying_shapes", batch_size=4, settings=(("strategy", "one_length"),))
+    record = record_of(cell, leaks=True)
+    assert (record.status, record.reason[:23]) == ("implausible", "padding changes outputs")
+    assert runs.failed([record], [])
+
+
+def test_a_step_is_a_pass_and_the_first_one_is_the_compilation() -> None:
+    record = weighed(20)[0]
+    (process,) = record.processes
+    assert len(process.step_s) == 3
+    assert record.compile_s is not None
+    assert record.compile_s > COMPILE_S
+    (row,) = ratios.rows([record], "toy")
+    assert row.rate == pytest.approx(record.items_per_step / process.step_s[0], rel=0.01)
 
 
 def test_a_task_of_one_shape_is_a_wrong_request() -> None:
@@ -266,9 +338,10 @@ def test_real_rows_vary_are_the_same_every_time_and_fit_the_model(name: str) -> 
 def test_the_terminals_table_fits_eighty_columns_and_names_buckets_and_reasons_below(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Studies, "fails_at", "one length")
-    monkeypatch.setattr(varying_shapes, "out", Console(width=80))
-    varying_shapes.show(trials(monkeypatch, 20), 20)
+    monkeypatch.setattr(console, "out", Console(width=80))
+    found = told.section(ratios.rows(weighed(20, fails_at="one_length"), "toy"))
+    assert found is not None
+    console.print_section(found)
     printed = capsys.readouterr().out
     assert max(map(len, printed.splitlines())) <= 80
     assert "powers of two: 16, 32, 64; rows too" in printed
@@ -276,12 +349,14 @@ def test_the_terminals_table_fits_eighty_columns_and_names_buckets_and_reasons_b
     assert any("powers of two" in line and "tokens" not in line and " % " in line for line in printed.splitlines())
 
 
-def timed(strategy: str, shapes: list[Shape], steady_s: list[float]) -> Churned:
-    made = Passed(
+def timed(name: str, shapes: list[Shape], steady_s: list[float]) -> Outcome:
+    made = ShapesResult(
         lengths=[], shapes=shapes, tokens=9, cold_s=steady_s, steady_s=[steady_s], compiled_at=[], programs=[0, 0],
         error=0.0,
     )  # fmt: skip
-    return Churned(cell=make_cell("toy"), status="ok", strategy=strategy, passed=made)  # type: ignore[arg-type]
+    cell = make_cell("toy", scenario="varying_shapes", settings=(("strategy", name),))
+    process = Process(result=msgspec.to_builtins(made))
+    return result.outcome(Record(cell=cell, status="ok", processes=[process]))
 
 
 SAME, SHORT, LONG = Shape(1, 8), Shape(1, 10), Shape(1, 16)
@@ -291,34 +366,42 @@ def test_what_is_no_more_than_equal_shapes_differ_by_is_no_difference() -> None:
     exact = timed("exact", [SAME, SHORT], [1.00, 0.100])
     best = timed("best", [SAME, LONG], [0.95, 0.102])
     assert result.drift(exact, best) == result.drift(best, exact) == pytest.approx(1 / 0.95 - 1)
-    assert [trial.strategy for trial in result.as_fast([exact, best], 100)] == ["best", "exact"]
+    assert [each.strategy for each in result.as_fast([exact, best], 100)] == ["best", "exact"]
     assert "best and exact cannot be told apart over 100 passes: 4.6 % lies between them" in told.sentence(
         [exact, best], 100
     )
 
 
 def test_what_is_more_is_one() -> None:
-    exact, one = timed("exact", [SAME, SHORT], [1.0, 0.1]), timed("one length", [SAME, LONG], [1.01, 0.3])
+    exact, one = timed("exact", [SAME, SHORT], [1.0, 0.1]), timed("one_length", [SAME, LONG], [1.01, 0.3])
     assert result.noise([exact, one]) == pytest.approx(0.02)
     assert told.sentence([exact, one], 100) == "exact is fastest over 100 passes"
 
 
 def test_without_equal_shapes_the_floor_of_the_machine_stands_in() -> None:
-    exact, one = timed("exact", [SHORT], [1.0]), timed("one length", [LONG], [1.015])
+    exact, one = timed("exact", [SHORT], [1.0]), timed("one_length", [LONG], [1.015])
     assert result.drift(exact, one) is None
     assert len(result.as_fast([exact, one], 100)) == 2
 
 
-def test_a_best_that_was_sought_over_other_passes_is_sought_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = trials(monkeypatch, 20)
-    (again,) = trials(monkeypatch, 1, first)
-    assert (again.strategy, again.passes) == ("best", 1)
-    assert again.lengths != first[-1].lengths
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ({"strategy": "bset"}, "-S strategy=bset: invalid enum value 'bset'"),
+        ({"batches": "1"}, "-S batches=1: expected `int` >= 2"),
+        ({"lengths": "16;32"}, "-S lengths=16;32: expected `str` matching regex"),
+        ({"lenghts": "16"}, "did you mean 'lengths'?"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_line(typed: dict[str, str], hint: str) -> None:
+    with pytest.raises(WeighbridgeError) as error:
+        VaryingShapes().variants(cards.task("semantic-search"), typed)
+    assert hint in str(error.value)
 
 
-def test_a_journal_of_other_work_is_not_gone_on_with(tmp_path: Path) -> None:
-    trial = timed("exact", [SAME, SHORT], [1.0, 0.1])
-    append(tmp_path / result.JOURNAL, trial)
-    planned = jobs.prepare("fake", Filters())
-    with pytest.raises(WeighbridgeError, match="holds work of 2 batches, not 40; add --batches 2 or"):
-        varying_shapes.weigh_showing_progress(planned, folders.Options(out=tmp_path, resume=True), 40, 100)
+def test_a_result_of_a_later_version_is_kept_and_not_shown() -> None:
+    record = weighed(20)[0]
+    newer = {**(record.processes[0].result or {}), "version": 2}
+    later = msgspec.structs.replace(record, processes=[msgspec.structs.replace(record.processes[0], result=newer)])
+    assert result.read(later) is None
+    assert "version" in journals.encoder.encode(later).decode()

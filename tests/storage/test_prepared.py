@@ -16,7 +16,7 @@ from bench.run import prepare
 from bench.run.describe import backend_card, task_card
 from bench.scenarios.steps.batches import BATCHES, joined, turned
 from bench.storage import prepared
-from bench.storage.prepared import Artefacts
+from bench.storage.prepared import Prepared
 from tests import nouns
 from tests.conftest import make_cell
 
@@ -58,7 +58,7 @@ def task() -> Task:
     return nouns.task("tabular-regression")
 
 
-def ensure(root: Path, task: Task, cell: Cell, reference: Reference) -> Artefacts:
+def ensure(root: Path, task: Task, cell: Cell, reference: Reference) -> Prepared:
     return prepare.ensure(root, task, cell, {}, reference, lambda fraction: None)
 
 
@@ -256,20 +256,20 @@ MODULE = "made.up"
 
 def remembered(
     root: Path, task: Task, cell: Cell, reference: Reference, files: Files = MappingProxyType({})
-) -> Artefacts | None:
+) -> Prepared | None:
     return prepared.remembered(root, task_card(task, MODULE), cell, files, backend_card(reference, MODULE))
 
 
 @pytest.fixture
-def made(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> Artefacts:
-    """Artefacts that are there and noted."""
+def made(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> Prepared:
+    """What is there and noted."""
     found = ensure(tmp_path, task, cell, reference)
     prepared.remember(tmp_path, task_card(task, MODULE), cell, {}, backend_card(reference, MODULE), found)
     return found
 
 
 def test_what_was_made_is_remembered_without_the_reference(
-    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared
 ) -> None:
     reference.opened.clear()
     assert remembered(tmp_path, task, cell, reference) == made
@@ -281,15 +281,15 @@ def test_what_was_made_is_remembered_without_the_reference(
 
 @pytest.mark.parametrize("changes", [{"seed": 1}, {"batch_size": 9}, {"precision": "bf16"}, {"scenario": "generate"}])
 def test_another_group_is_not_remembered(
-    tmp_path: Path, task: Task, reference: Counting, made: Artefacts, changes: dict[str, object]
+    tmp_path: Path, task: Task, reference: Counting, made: Prepared, changes: dict[str, object]
 ) -> None:
     assert remembered(tmp_path, task, make_cell(**changes), reference) is None  # type: ignore[arg-type]
 
 
 def test_another_task_data_or_code_is_not_remembered(
-    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def of(task: Task, files: Files) -> Artefacts | None:
+    def of(task: Task, files: Files) -> Prepared | None:
         return remembered(tmp_path, task, cell, reference, files)
 
     assert task.recipe is not None
@@ -303,7 +303,7 @@ def test_another_task_data_or_code_is_not_remembered(
 
 
 def test_weights_that_were_changed_or_lost_are_not_remembered(
-    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared
 ) -> None:
     content = made.weights.read_bytes()
     made.weights.write_bytes(content[:-1] + b"\x00")
@@ -314,7 +314,7 @@ def test_weights_that_were_changed_or_lost_are_not_remembered(
 
 @pytest.mark.parametrize("name", ["batch", "reference", "oracle"])
 def test_a_lost_file_is_not_remembered(
-    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, name: str
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared, name: str
 ) -> None:
     (made.folder / f"{name}.safetensors").unlink()
     assert remembered(tmp_path, task, cell, reference) is None
@@ -322,7 +322,7 @@ def test_a_lost_file_is_not_remembered(
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}"])
 def test_a_damaged_note_is_none(
-    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Artefacts, content: bytes
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared, content: bytes
 ) -> None:
     (note,) = (tmp_path / "prepared").iterdir()
     note.write_bytes(content)

@@ -88,5 +88,5 @@ def _judged(row: Row) -> list[Bar]:
 
 
 def charts(rows: list[Row]) -> list[Bars]:
-    """All of them."""
+    """Return all charts of bars."""
     return [bars for bars in (memory(rows), correctness(rows)) if bars]

@@ -83,11 +83,11 @@ def label(row: Row) -> str:
     """A point of a scatter plot."""
     cell = row.record.cell
     where = place(row)
-    return f"{cell.backend} {cell.precision} b{cell.batch_size}" + (f" ({where})" if where else "")
+    return f"{cell.executor} {cell.precision} b{cell.batch_size}" + (f" ({where})" if where else "")
 
 
 def items(row: Row) -> str:
-    """What a throughput counts."""
+    """Return what a throughput counts."""
     about = row.record.about
     return "tokens" if row.record.cell.scenario == "generate" else f"{about.item}s" if about else "items"
 

@@ -1,16 +1,23 @@
-"""MLPerf's scenarios, in words: one row a cell, the same in the terminal and in load.md."""
+"""MLPerf's scenarios side by side: a line a cell as it is opened, with what its four scenarios gave."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
-from bench.analysis import ratios
-from bench.measure import sides
-from bench.report.markdown import escape, grid
+import msgspec
+
+from bench.analysis.row import Row
+from bench.core.cell import Cell
+from bench.report.sections.section import Grid, Section
+from bench.report.texts import ratio, verdict
 from bench.report.units import number, percent, seconds
 from bench.scenarios.serve import stopping
-from bench.scenarios.serve.result import Loaded, Serving, Streamed
+from bench.scenarios.serve.audit import AuditResult
+from bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, read
+from bench.scenarios.serve.settings import PERCENTILE
 
+SCENARIOS = ("single_stream", "multi_stream", "offline", "server")
 HEADINGS = (
     "cell", "single stream p50 / p90 / p99", "multi stream p99", "offline", "server", "of the reference's",
     "at that rate p50 / p99", "generator late p99 / max", "audit",
@@ -22,99 +29,146 @@ NOTES = (
     "Server: queries of one sample that arrive by a Poisson process, latency from the moment at which each was due; "
     "the highest rate at which the p99 holds the bound with 99 % confidence, to 5 %, confirmed by a longer run with "
     "other arrivals. A query that comes to a full queue is rejected and counts as over the bound.",
-    "Cells were measured one after the other, not in turns: a ratio of rates within 18 % of 1 says nothing.",
+    "Servers were searched one after the other, in one process each: a ratio of their rates is UNSURE. The other "
+    "three took turns; their ratios and verdicts stand in the table of all rows.",
     "Audit: TEST01, outputs under load against those of scoring, the largest relative error; TEST04, how many times as "
     "fast one sample over and over is (limit 1.10).",
 )  # fmt: skip
+R = TypeVar("R", bound=Result)
 
 
-def rows(trials: Sequence[Loaded], reference: str) -> list[list[str]]:
-    """Under HEADINGS."""
-    references = {sides.group(trial.cell): trial for trial in trials if trial.cell.backend == reference}
-    return [row(trial, references.get(sides.group(trial.cell))) for trial in trials]
+class Served(msgspec.Struct, frozen=True):
+    """The rows of one cell under the four scenarios, by scenario; of a server with one set of settings."""
+
+    cell: Cell
+    rows: dict[str, Row]
+
+    def results(self, scenario: str, kind: type[R]) -> list[R]:
+        """Return what the processes of a scenario told."""
+        row = self.rows.get(scenario)
+        told = map(read, row.record.processes) if row and row.record.status in ("ok", "implausible") else ()
+        return [each for each in told if isinstance(each, kind)]
+
+    @property
+    def failed(self) -> Row | None:
+        """A row that has nothing to show."""
+        bad = (row for row in self.rows.values() if row.record.status not in ("ok", "implausible"))
+        return next(bad, None)
 
 
-def row(trial: Loaded, reference: Loaded | None) -> list[str]:
-    """One cell's."""
-    if trial.status != "ok":
-        return [str(trial.cell), f"{trial.status}: {trial.reason}", *[""] * (len(HEADINGS) - 2)]
-    rate = trial.offline.rate if trial.offline else None
-    item = trial.about.item if trial.about else "sample"
+def section(rows: Sequence[Row]) -> Section | None:
+    """Return what there is to say of rows of these scenarios; None where there are none."""
+    found = served(row for row in rows if row.record.cell.scenario in SCENARIOS)
+    lines = [line(each) for each in found]
+    return Section("MLPerf's scenarios", [Grid("", "", HEADINGS, lines)], NOTES) if lines else None
+
+
+def served(rows: Iterable[Row]) -> list[Served]:
+    """Return rows of one cell together; a server's other settings are a line of their own."""
+    several: dict[tuple[object, ...], list[dict[str, Row]]] = {}
+    for row in rows:
+        cell = row.record.cell
+        alike = several.setdefault((row.run, msgspec.structs.replace(cell, scenario="", settings=())), [])
+        place = next((each for each in alike if cell.scenario not in each), None)
+        if place is None:
+            alike.append(place := {})
+        place[cell.scenario] = row
+    return [Served(next(iter(each.values())).record.cell, each) for alike in several.values() for each in alike]
+
+
+def name(cell: Cell) -> str:
+    """Return what the four have in common."""
+    return str(msgspec.structs.replace(cell, scenario="", settings=())).replace("  ", " ")
+
+
+def line(found: Served) -> list[str]:
+    """Return a cell's texts, under HEADINGS."""
+    single, multi = (found.results(each, StreamResult) for each in ("single_stream", "multi_stream"))
+    if not any((single, multi, found.results("offline", OfflineResult), found.results("server", ServerResult))):
+        failed = found.failed
+        told = f"{failed.record.status}: {failed.record.reason}" if failed else "nothing was told"
+        return [name(found.cell), told, *[""] * (len(HEADINGS) - 2)]
     return [
-        str(trial.cell), _single(trial.single_stream), _bounded(trial.multi_stream),
-        f"{number(rate)} {item}s/s" if rate else "", _server(trial.server), _ratio(trial, reference),
-        *_serving(trial.server), _audit(trial),
+        name(found.cell), _single(found), _multi(found), _offline(found), _server(found), _ratio(found),
+        *_at_that_rate(found), _audit(found),
     ]  # fmt: skip
 
 
-def _single(found: Streamed | None) -> str:
-    if found is None:
+def latencies(found: Served, scenario: str) -> list[float]:
+    """Return every query's seconds: those of the turns, and those after them."""
+    told = found.results(scenario, StreamResult)
+    return [*found.rows[scenario].record.step_s, *(each for result in told for each in result.more_s)] if told else []
+
+
+def _single(found: Served) -> str:
+    taken = latencies(found, "single_stream")
+    if not taken:
         return ""
-    p50 = seconds(stopping.plain(found.latencies_s, 0.5))
-    p99 = stopping.estimate(found.latencies_s, 0.99)
-    return f"{p50} / {_bounded(found)} / {seconds(p99) if p99 else 'n/a'}"
+    p50, p99 = seconds(stopping.plain(taken, 0.5)), stopping.estimate(taken, 0.99)
+    return f"{p50} / {_bounded(taken, 'single_stream')} / {seconds(p99) if p99 else 'n/a'}"
 
 
-def _bounded(found: Streamed | None) -> str:
-    if found is None:
+def _multi(found: Served) -> str:
+    taken = latencies(found, "multi_stream")
+    return _bounded(taken, "multi_stream") if taken else ""
+
+
+def _bounded(taken: Sequence[float], scenario: str) -> str:
+    bound = stopping.estimate(taken, PERCENTILE[scenario])
+    return seconds(bound) if bound else "n/a"
+
+
+def _offline(found: Served) -> str:
+    told = found.results("offline", OfflineResult)
+    taken = sum(each.seconds for each in told)
+    if not taken:
         return ""
-    return seconds(found.bound_s) if found.bound_s else "n/a"
+    about = found.rows["offline"].record.about
+    return f"{number(sum(each.samples for each in told) / taken)} {about.item if about else 'sample'}s/s"
 
 
-def _server(found: Serving | None) -> str:
-    if found is None:
+def _server(found: Served) -> str:
+    told = found.results("server", ServerResult)
+    if not told:
         return ""
-    lost = f"; {found.lost:,} LOST" if found.lost else ""
-    bound = f"p99 within {seconds(found.bound_s)}"
-    if found.search.best:
-        return f"{number(found.search.best.rate)} queries/s, {bound}{lost}"
-    tried = min(probe.rate for probe in found.search.probes)
+    (result,) = told
+    lost = f"; {result.lost:,} LOST" if result.lost else ""
+    bound = f"p99 within {seconds(result.bound_s)}"
+    if result.search.best:
+        return f"{number(result.search.best.rate)} queries/s, {bound}{lost}"
+    tried = min(probe.rate for probe in result.search.probes)
     return f"no rate holds {bound}; {number(tried)} queries/s does not{lost}"
 
 
-def _ratio(trial: Loaded, reference: Loaded | None) -> str:
-    """Of highest rates; only where both are right and on equal footing."""
-    if reference is None or reference is trial or not (trial.right and reference.right):
+def _ratio(found: Served) -> str:
+    """Return the ratio of highest rates; only where both are right and on equal footing."""
+    row = found.rows.get("server")
+    if row is None or row.ratio is None or row.record.cell.is_reference(row.reference):
         return ""
-    ours, theirs = (each.server.search.best if each.server else None for each in (trial, reference))
-    if not (ours and theirs) or ratios.unequal_footing(trial.facts, reference.facts):
-        return ""
-    return f"{ours.rate / theirs.rate:.2f}×"
+    return f"{ratio(row)} {verdict(row)}"
 
 
-def _serving(found: Serving | None) -> list[str]:
+def _at_that_rate(found: Served) -> list[str]:
     """Latencies at the confirmed rate, and the generator's own error over all runs."""
-    if found is None:
+    told = found.results("server", ServerResult)
+    if not told:
         return ["", ""]
-    best, probes = found.search.best, found.search.probes
+    best, probes = told[0].search.best, told[0].search.probes
     at_best = f"{seconds(best.p50_s)} / {seconds(best.p99_s)}" if best else ""
     late = [probe.error_p99_s for probe in probes], [probe.error_max_s for probe in probes]
     return [at_best, " / ".join(seconds(max(each)) for each in late)]
 
 
-def _audit(trial: Loaded) -> str:
-    found = trial.audit
-    if found is None:
-        return ""
+def _audit(found: Served) -> str:
+    """The worst of the scenarios'."""
+    results = (result for row in found.rows.values() for result in map(read, row.record.processes) if result)
+    audits = [result.audit for result in results if result.audit]
+    return _said(min(audits, key=lambda audit: (audit.passed, -(audit.error or 0.0)))) if audits else ""
+
+
+def _said(found: AuditResult) -> str:
     error = "not finite" if found.error is None else f"{found.error:.1e}"
     words = "passed" if found.passed else "FAILED"
-    decisions = (
-        "" if found.decisions_equal in (None, 1.0) else f", {percent(found.decisions_equal or 0)} decisions equal"
-    )
+    equal = found.decisions_equal
+    decisions = "" if equal in (None, 1.0) else f", {percent(equal or 0)} decisions equal"
     return f"{words}: TEST01 {error} of {found.samples} samples{decisions}, TEST04 {found.repeat_speedup:.2f}×"
-
-
-def markdown(trials: Sequence[Loaded], reference: str) -> str:
-    """For a pull request: what was weighed where, the table, how to read it."""
-    table = grid(HEADINGS, [map(escape, row) for row in rows(trials, reference)])
-    where = sorted({str(trial.environment.get("machine", "")) for trial in trials} - {""})
-    tiers = sorted({trial.tier for trial in trials} - {""})
-    title = f"MLPerf's scenarios: {', '.join(where) or 'no machine'}, tier {', '.join(tiers) or 'unknown'}"
-    notes = "\n".join(f"- {note}" for note in NOTES)
-    return "\n\n".join([f"## {escape(title)}", table, notes]) + "\n"
-
-
-def blocks(trials: Sequence[Loaded], reference: str) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-    """For a terminal: each cell, and what there is to say of it."""
-    for name, *texts in rows(trials, reference):
-        yield name, [(heading, text) for heading, text in zip(HEADINGS[1:], texts, strict=True) if text]

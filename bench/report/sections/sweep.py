@@ -8,7 +8,7 @@ from itertools import groupby
 from bench.analysis.knee import ENOUGH, Curve
 from bench.analysis.row import Row
 from bench.core.cell import Cell
-from bench.report.markdown import escape, grid
+from bench.report.markup import escape, grid
 from bench.report.plots.trade import memory
 from bench.report.texts import rate, ratio
 from bench.report.units import percent, seconds, size
@@ -22,13 +22,13 @@ MEANING = (
 
 
 def title(cell: Cell) -> str:
-    """What a sweep's backends share."""
+    """Return what a sweep's backends share."""
     return f"{cell.task} {cell.preset}, {cell.scenario} {cell.precision} {cell.device}"
 
 
 def sentence(curve: Curve) -> str:
     """`torch: knee at batch 8 (96 texts/s, 94 % of the best, 102 texts/s at batch 32); ended by oom at 256: ...`"""
-    return f"{curve.first.backend}: {_found(curve)}; ended by {curve.end}{_bound(curve)}" + (
+    return f"{curve.first.executor}: {_found(curve)}; ended by {curve.end}{_bound(curve)}" + (
         f": {curve.reason}" if curve.reason else ""
     )
 
@@ -60,7 +60,7 @@ def _line(curve: Curve, row: Row) -> list[str]:
         share = curve.rates[cell.batch_size] / curve.rates[curve.best]
     marks = [word for word, at in (("knee", curve.knee), ("best", curve.best)) if at == cell.batch_size]
     return [
-        cell.backend,
+        cell.executor,
         str(cell.batch_size),
         rate(row),
         "–" if share is None else percent(share),

@@ -1,14 +1,18 @@
-"""Shape churn in words: a row a strategy, the same in the terminal and in churn.md."""
+"""Varying shapes in words: a grid a cell, a line a strategy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
+import msgspec
+
+from bench.analysis.row import Row
 from bench.core.cell import Cell
-from bench.report.markdown import escape, grid
+from bench.report.sections.section import Grid, Section
 from bench.report.units import number, percent, seconds
 from bench.scenarios.varying_shapes import result
-from bench.scenarios.varying_shapes.result import Churned, as_fast, cost, noise, total_s
+from bench.scenarios.varying_shapes.result import Outcome, as_fast, cost, noise, outcome, total_s
+from bench.scenarios.varying_shapes.settings import ShapesSettings, of
 
 HEADINGS = (
     "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "later pass", "tokens/s",
@@ -18,7 +22,7 @@ MOST_BUCKETS = 8
 
 
 def notes(passes: int) -> tuple[str, ...]:
-    """How to read the table."""
+    """Return how to read the grids."""
     return (
         "One work, the same batches of real lengths for every row. exact: a batch has its longest row's length, and as "
         "many rows as came. Else lengths are padded to the next bucket, and, where it says so, rows to a power of two.",
@@ -34,88 +38,93 @@ def notes(passes: int) -> tuple[str, ...]:
     )
 
 
-def tables(trials: Sequence[Churned], passes: int) -> Iterator[tuple[Cell, str, list[list[str]]]]:
-    """For each cell: a sentence, and rows under HEADINGS."""
-    for cell in dict.fromkeys(trial.cell for trial in trials):
-        mine = [trial for trial in trials if trial.cell == cell]
-        yield cell, sentence(mine, passes), [row(trial, passes) for trial in mine]
+def section(rows: Sequence[Row]) -> Section | None:
+    """Return what there is to say of rows of this scenario; None where there are none."""
+    found = [row for row in rows if row.record.cell.scenario == "varying_shapes"]
+    several: dict[tuple[object, ...], list[Row]] = {}
+    for row in found:
+        cell = row.record.cell
+        several.setdefault((row.run, of(cell).batches, msgspec.structs.replace(cell, settings=())), []).append(row)
+    passes = passes_of(row.record.cell for row in found)
+    grids = [grid([outcome(row.record) for row in alike], passes) for alike in several.values()]
+    return Section("Shapes that change", grids, notes(passes)) if grids else None
 
 
-def sentence(trials: Sequence[Churned], passes: int) -> str:
+def passes_of(cells: Iterable[Cell]) -> int:
+    """Return how often the work will be done, as `best` was sought over; the usual number where it was not."""
+    sought = {of(cell).passes for cell in cells if of(cell).strategy == "best"}
+    return max(sought, default=ShapesSettings().passes)
+
+
+def grid(tried: Sequence[Outcome], passes: int) -> Grid:
+    """Return a cell's strategies."""
+    cell = msgspec.structs.replace(tried[0].record.cell, settings=())
+    lines = [line(each, passes) for each in tried]
+    return Grid(str(cell), sentence(tried, passes), HEADINGS, lines, NARROW, below(tried))
+
+
+def spoken(tried: Outcome) -> str:
+    """Return the name of a strategy in words."""
+    return tried.strategy.replace("_", " ")
+
+
+def sentence(tried: Sequence[Outcome], passes: int) -> str:
     """Which strategy has the least total and what it saves, or which cannot be told apart."""
-    measured = [trial for trial in trials if trial.passed]
+    measured = [each for each in tried if each.result]
     if not measured:
         return "nothing was measured"
     first, *rivals = as_fast(measured, passes)
-    exact = next((trial for trial in measured if trial.strategy == "exact"), first)
+    exact = next((each for each in measured if each.strategy == "exact"), first)
     saved = (
         "" if first is exact else f", {percent(1 - total_s(first, passes) / total_s(exact, passes))} less than exact"
     )
-    given_up = exact.facts.get("frames_left_to_eager", 0)
+    given_up = exact.record.facts.get("frames_left_to_eager", 0)
     left = f"; exact: {given_up} frames were left to eager, past the recompile limit" if given_up else ""
     if rivals:
-        names = " and ".join(f"{trial.strategy}{_lengths(trial)}" for trial in (first, *rivals))
+        names = " and ".join(f"{spoken(each)}{_lengths(each)}" for each in (first, *rivals))
         apart = total_s(rivals[-1], passes) / total_s(first, passes) - 1
         return (
             f"{names} cannot be told apart over {passes:,} passes: {percent(apart)} lies between them, and up to "
             f"{percent(noise(measured))} between steps of equal shapes in two processes{left}"
         )
-    return f"{first.strategy}{_lengths(first)} is fastest over {passes:,} passes{saved}{left}"
+    return f"{spoken(first)}{_lengths(first)} is fastest over {passes:,} passes{saved}{left}"
 
 
-def _lengths(trial: Churned) -> str:
-    """A few, or how many there are."""
-    few = len(trial.lengths) <= MOST_BUCKETS
-    return (
-        f" ({_buckets(trial)})"
-        if trial.lengths and few
-        else f" ({len(trial.lengths)} buckets)"
-        if trial.lengths
-        else ""
-    )
+def _lengths(tried: Outcome) -> str:
+    """Return a few, or how many there are."""
+    if not tried.lengths:
+        return ""
+    few = len(tried.lengths) <= MOST_BUCKETS
+    return f" ({_buckets(tried)})" if few else f" ({len(tried.lengths)} buckets)"
 
 
 NARROW = ("strategy", "shapes", "compiled", "time lost compiling", "later pass", "tokens/s", "padding", "in all")
-"""Of HEADINGS, what fits eighty columns; buckets stand below, and the rest in churn.md."""
+"""Of HEADINGS, what fits eighty columns; buckets stand below."""
 
 
-def narrow(line: Sequence[str]) -> list[str]:
-    """A row under NARROW; of a strategy that failed, the reason is in the sentence below."""
-    return [line[HEADINGS.index(heading)] for heading in NARROW]
+def below(tried: Sequence[Outcome]) -> list[str]:
+    """Return what a narrow grid leaves out: buckets, and why a strategy has no figures."""
+    told = [f"{spoken(each)}: {_buckets(each)}" for each in tried if each.lengths]
+    failed = [each for each in tried if not each.result]
+    return told + [f"{spoken(each)}: {each.record.status}, {each.record.reason}" for each in failed]
 
 
-def below(trials: Sequence[Churned]) -> list[str]:
-    """What the narrow table leaves out: buckets, and why a strategy has no figures."""
-    told = [f"{trial.strategy}: {_buckets(trial)}" for trial in trials if trial.passed and trial.lengths]
-    return told + [f"{trial.strategy}: {trial.status}, {trial.reason}" for trial in trials if not trial.passed]
+def _buckets(tried: Outcome) -> str:
+    rows = "; rows too" if tried.result and tried.result.pads_rows else ""
+    return ", ".join(map(str, tried.lengths)) + rows
 
 
-def _buckets(trial: Churned) -> str:
-    rows = "; rows too" if trial.pads_rows else ""
-    return ", ".join(map(str, trial.lengths)) + rows
-
-
-def row(trial: Churned, passes: int) -> list[str]:
-    """Under HEADINGS."""
-    if trial.passed is None:
-        return [trial.strategy, f"{trial.status}: {trial.reason}", *[""] * (len(HEADINGS) - 2)]
-    found = cost(trial.passed)
+def line(tried: Outcome, passes: int) -> list[str]:
+    """Return a strategy's texts, under HEADINGS."""
+    told = tried.result
+    if told is None:
+        return [spoken(tried), f"{tried.record.status}: {tried.record.reason}", *[""] * (len(HEADINGS) - 2)]
+    found, error = cost(told), told.error
     again = f" + {found.again} again" if found.again else ""
-    error = trial.passed.error
     return [
-        trial.strategy, _buckets(trial) or "–", str(len(set(result.shapes_of(trial)))),
+        spoken(tried), _buckets(tried) or "–", str(len(set(result.shapes_of(tried)))),
         "–" if found.programs is None else f"{found.programs}{again}",
         "–" if found.programs is None else seconds(found.compiling_s),
         seconds(found.cold_s), seconds(found.steady_s), number(found.tokens_per_s), percent(found.waste),
-        seconds(total_s(trial, passes)), "not finite" if error is None else f"{error:.0e}",
+        seconds(total_s(tried, passes)), "not finite" if error is None else f"{error:.0e}",
     ]  # fmt: skip
-
-
-def markdown(trials: Sequence[Churned], passes: int) -> str:
-    """churn.md."""
-    machines = sorted({str(trial.environment.get("machine", "")) for trial in trials} - {""})
-    parts = [f"# Shape churn: {escape(', '.join(machines) or 'no machine')}"]
-    for cell, told, lines in tables(trials, passes):
-        parts.append(f"## {escape(str(cell))}\n\n{escape(told)}.")
-        parts.append(grid(HEADINGS, [map(escape, line) for line in lines]))
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in notes(passes))]) + "\n"

@@ -18,14 +18,15 @@ from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Examples, Task
 from bench.measure.clock import forget_garbage, quiet_collector
-from bench.scenarios.base import padded, sizes
+from bench.scenarios.base import padded
 from bench.scenarios.serve import audit
 from bench.scenarios.serve.arrivals import schedule
-from bench.scenarios.serve.audit import Audited
+from bench.scenarios.serve.audit import AuditResult
 from bench.scenarios.serve.pipe import arriving
-from bench.scenarios.serve.requests import Audit, LoadRequest, Offline, Serve, Stage, Staged, Stream
-from bench.scenarios.serve.result import Rated
-from bench.scenarios.serve.server import Served, Server
+from bench.scenarios.serve.requests import Audit, Offline, Samples, Serve, ServeRequest, Stage, Staged, Stream
+from bench.scenarios.serve.server import Server, ServerRun
+from bench.scenarios.steps.answer import StepsAnswers
+from bench.scenarios.steps.requests import StepsRequest
 
 MOST_SAMPLES = 1024
 """Held in memory, as MLPerf's performance samples are."""
@@ -42,7 +43,7 @@ class Service:
         self.logs = {"": audit.Log()}
         self.log = self.logs[""]
 
-    def reply(self, request: LoadRequest) -> Staged | list[float] | Rated | Served | Audited:
+    def reply(self, request: ServeRequest) -> Staged | list[float] | Samples | ServerRun | AuditResult:
         """Dispatch on the request's type."""
         match request:
             case Stage():
@@ -60,14 +61,14 @@ class Service:
         """One step of each size, so that nothing compiles under load."""
         self.most = request.most
         begin = self.session.clock()
-        ready = [self.size(count) for count in sizes(self.most)]
+        ready = [self.size(count) for count in request.counts]
         for size in ready:
             self.answer([0] * size)
         forget_garbage()
         return Staged(samples=self.count, sizes=sorted(set(ready)), seconds=self.session.clock() - begin)
 
     def size(self, count: int) -> int:
-        """What a batch of so many samples is run at: padded where each size is a program of its own."""
+        """Return what a batch of so many samples is run at: padded where each size is a program of its own."""
         return padded(count, self.most) if self.backend.program_a_shape else count
 
     def inputs_of(self, chosen: Sequence[int], size: int) -> Arrays:
@@ -78,15 +79,15 @@ class Service:
     def answer(self, chosen: Sequence[int]) -> Arrays:
         """Outputs of these samples, on the host; at most `most` of them."""
         session = self.session
-        y = session.step(session.put(self.inputs_of(chosen, self.size(len(chosen)))))
+        y = session.step(session.to_device(self.inputs_of(chosen, self.size(len(chosen)))))
         session.sync(y)
-        outputs = session.get(y)
+        outputs = session.to_host(y)
         self.log.note(chosen, outputs)
         return outputs
 
     def open_log(self, run: str) -> None:
-        """Outputs from here on are those of this kind of run, the last of its kind."""
-        self.log = self.logs[run] = audit.Log()
+        """Outputs from here on are those of this kind of run."""
+        self.log = self.logs.setdefault(run, audit.Log())
 
     def samples(self, seed: int) -> Iterator[int]:
         """Samples as MLPerf draws them, with replacement."""
@@ -109,28 +110,28 @@ class Service:
                 found.append(clock() - begin)
         return found
 
-    def offline(self, request: Offline) -> Rated:
+    def offline(self, request: Offline) -> Samples:
         """Samples and seconds. A batch is handed in before the last one is fetched, so that a device is never idle."""
         session, chosen = self.session, self.samples(request.seed)
         self.open_log("offline")
         done, before = 0, None
         with quiet_collector():
             begin = session.clock()
-            while done < self.most or session.clock() - begin < request.seconds:
+            while done < request.fewest * self.most or session.clock() - begin < request.seconds:
                 query = [next(chosen) for _ in range(self.most)]
-                y = session.step(session.put(self.inputs_of(query, self.most)))
+                y = session.step(session.to_device(self.inputs_of(query, self.most)))
                 self._fetch(before)
                 before, done = (query, y), done + self.most
             self._fetch(before)
-            return Rated(samples=done, seconds=session.clock() - begin)
+            return Samples(samples=done, seconds=session.clock() - begin)
 
     def _fetch(self, handed_in: tuple[list[int], Any] | None) -> None:
         if handed_in:
             query, y = handed_in
             self.session.sync(y)
-            self.log.note(query, self.session.get(y))
+            self.log.note(query, self.session.to_host(y))
 
-    def serve(self, request: Serve) -> Served:
+    def serve(self, request: Serve) -> ServerRun:
         """One run of the server, on the clock that the generator shares."""
         due = schedule(request.rate, request.queries, request.seed)
         drawn = self.samples(request.seed + 1)
@@ -145,9 +146,9 @@ class Service:
             server = Server(due, line, lambda: time.monotonic() - start, answer, request.policy)
             return server.serve(bound, request.most_late)
 
-    def audit(self, request: Audit) -> Audited:
+    def audit(self, request: Audit) -> AuditResult:
         """TEST01 on what was logged under load, TEST04 now."""
-        del self.logs[""]
+        self.logs.pop("", None)
         loaded = [pair for log in self.logs.values() for pair in log.outputs.items()]
         self.log = audit.Log()
         wanted = sorted({sample for sample, _ in loaded})
@@ -155,11 +156,11 @@ class Service:
         size = self.cell.batch_size
         for start in range(0, len(wanted), size):
             chosen = wanted[start : start + size]
-            y = self.session.step(self.session.put(self.inputs_of(chosen, size)))
+            y = self.session.step(self.session.to_device(self.inputs_of(chosen, size)))
             self.session.sync(y)
-            scored |= audit.rows(chosen, self.session.get(y))
-        decision = self.task.decision if self.cell.scenario == "infer" else ""
-        return audit.audited(loaded, scored, self.cell.precision, decision, self._repeated(request.seed))
+            scored |= audit.rows(chosen, self.session.to_host(y))
+        repeats = self._repeated(request.seed)
+        return audit.audited(loaded, scored, self.cell.precision, self.task.decision, repeats)
 
     def _repeated(self, seed: int) -> audit.Repeats:
         """Seconds of batches of one sample over and over, and of batches of many samples, in turns."""
@@ -175,3 +176,21 @@ class Service:
                         self.answer(query)
                     taken.append(clock() - begin)
         return audit.Repeats(same_s=times[0], varied_s=times[1])
+
+
+class ServeAnswers(StepsAnswers):
+    """The worker's end: what timed steps are asked, and a service from the moment at which it is staged."""
+
+    service: Service
+
+    def answer(self, request: StepsRequest | ServeRequest) -> object:
+        """Dispatch on the request's type."""
+        match request:
+            case Stage():
+                host = self.host
+                self.service = Service(self.cell, host.backend, host.task, self.session, host.examples())
+                return self.service.reply(request)
+            case Stream() | Offline() | Serve() | Audit():
+                return self.service.reply(request)
+            case _:
+                return super().answer(request)

@@ -46,7 +46,7 @@ class Repeats(msgspec.Struct, frozen=True):
     varied_s: list[float]
 
 
-class Audited(msgspec.Struct, frozen=True, kw_only=True):
+class AuditResult(msgspec.Struct, frozen=True, kw_only=True):
     """The verdicts and what they rest on."""
 
     samples: int
@@ -65,8 +65,19 @@ class Audited(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def passed(self) -> bool:
-        """Both."""
+        """Whether TEST01 and TEST04 passed."""
         return self.same_outputs and self.no_memory
+
+    @property
+    def reason(self) -> str:
+        """Why it did not pass; empty where it did."""
+        if not self.same_outputs:
+            error = "not finite" if self.error is None else f"{self.error:.1e}"
+            return f"answers under load are not those of scoring (TEST01): error {error}, limit {self.tolerance:g}"
+        if not self.no_memory:
+            times = f"{self.repeat_speedup:.2f} times as fast"
+            return f"one sample over and over is {times} (TEST04, limit {FASTEST_REPEAT:.2f}): answers are remembered"
+        return ""
 
 
 def row(outputs: Arrays, place: int) -> Arrays:
@@ -85,13 +96,13 @@ Loaded = Sequence[tuple[int, Arrays]]
 
 def audited(
     loaded: Loaded, scored: Mapping[int, Arrays], precision: Precision, decision: str, repeats: Repeats
-) -> Audited:
-    """Both tests. No output under load is a failure, not a pass."""
+) -> AuditResult:
+    """Return both tests. No output under load is a failure, not a pass."""
     errors = [error(outputs, scored[sample]) for sample, outputs in loaded]
     largest = worst(errors)
     equal = _decisions(loaded, scored, decision) if decision and loaded else None
     speedup = statistics.median(v / s for s, v in zip(repeats.same_s, repeats.varied_s, strict=True))
-    return Audited(
+    return AuditResult(
         samples=len(loaded), error=largest if math.isfinite(largest) else None, tolerance=TOLERANCE[precision],
         decisions_equal=equal, same_outputs=bool(largest <= TOLERANCE[precision] and equal in (None, 1.0)),
         repeat_speedup=speedup, no_memory=speedup <= FASTEST_REPEAT,

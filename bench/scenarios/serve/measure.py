@@ -1,147 +1,260 @@
-"""MLPerf's scenarios for a cell: single stream, multi stream, offline, server; then the self-audit.
+"""The parent's end of MLPerf's scenarios: single stream, multi stream, offline, server; then the self-audit.
 
 The terms are MLPerf's, the counts are ours: its own ask for ten minutes and more a scenario, which tier `strict` takes.
-What fewer queries allow to be said of a percentile is told by its early stopping (`bench.stopping`).
+What fewer queries allow to be said of a percentile is told by its early stopping (`stopping`).
+
+Closed loops and full batches take turns like any timed steps, and then go on until the queries suffice for a
+percentile. A server's rate is found by a search that goes its own way, in one process.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
 
-import msgspec
-
-from bench.core.card import TaskCard
-from bench.core.cell import Cell
-from bench.scenarios.base import Ask
+from bench.core import settings
+from bench.measure import statistics
+from bench.scenarios.base import ImplausibleError, sizes
 from bench.scenarios.serve import rate, stopping
+from bench.scenarios.serve.audit import AuditResult
 from bench.scenarios.serve.rate import Probe, Search
-from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
-from bench.scenarios.serve.result import Kind, Rated, Serving, Streamed
-from bench.scenarios.serve.server import Policy, Served
-
-PERCENTILE: dict[Kind, float] = {"single_stream": 0.90, "multi_stream": 0.99, "server": 0.99}
-"""MLPerf's; the server's is that of vision and language models."""
-SAMPLES_A_QUERY = 8
-"""MultiStream's."""
-CONFIRMING = 3
-"""A confirming run of a server is as many times as long as one of the search."""
+from bench.scenarios.serve.requests import Audit, Offline, Samples, Serve, Stage, Stream
+from bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, written
+from bench.scenarios.serve.server import Policy, ServerRun
+from bench.scenarios.serve.settings import CONFIRMING, EFFORT, PERCENTILE, SAMPLES_A_QUERY, ServerSettings
+from bench.scenarios.steps.measure import Weighing
+from bench.scenarios.steps.requests import Close, Settle
 
 
-class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a tier measures. MLPerf's own: 600 s, and 24,576 or 270,336 queries where it does not stop early."""
+class Serving(Weighing, ABC):
+    """What the four share: parity before the first query, samples in host memory, an audit after the last."""
 
-    seconds: float
-    over: int
-    """As many queries as allow this many over the bound."""
-
-
-EFFORT = {
-    "quick": Effort(seconds=5.0, over=2),
-    "standard": Effort(seconds=60.0, over=10),
-    "strict": Effort(seconds=600.0, over=2583),
-}
-"""By the tier's name; 2,583 over make 270,336 queries at p99 enough, MLPerf's count without early stopping."""
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """A request."""
-
-    kinds: Sequence[Kind]
-    effort: Effort
-    queue: int = 1024
-    linger_s: float = 0.0
-    bound_s: float | None = None
-    """Of the server's 99th percentile; the task's own where None."""
-    rate: float | None = None
-    """Serve at this rate, without a search."""
-
-
-class Conversation:
-    """What is asked of one cell's worker."""
-
-    def __init__(self, cell: Cell, task: TaskCard, asked: Asked, ask: Ask, phase: Callable[[str], None]) -> None:
-        self.cell, self.asked, self.ask, self.phase = cell, asked, ask, phase
-        self.policy = Policy(most=cell.batch_size, queue=asked.queue, linger_s=asked.linger_s)
-        self.bound_s = asked.bound_s or task.latency_bound_s
-        self.lost = 0
-
-    def hold(self) -> dict[str, Any]:
-        """The scenarios that were asked for, and the audit."""
+    def get_ready(self) -> None:
+        """Everything before the first timed query."""
+        self.first()
+        self.check()
         self.phase("loading samples")
-        staged = self.ask(Stage(most=self.policy.most))
-        found: dict[str, Any] = {}
-        if "single_stream" in self.asked.kinds:
-            found["single_stream"] = self.stream("single_stream", 1)
-        if "multi_stream" in self.asked.kinds:
-            found["multi_stream"] = self.stream("multi_stream", SAMPLES_A_QUERY)
-        if "offline" in self.asked.kinds:
-            found["offline"] = self.offline()
-        if "server" in self.asked.kinds:
-            found["server"] = self.serving(staged.sizes, found.get("offline"))
+        self.sizes = self.ask(Stage(most=self.cell.batch_size, counts=self.counts())).sizes
+        self.peaks_since = "steady state" if self.ask(Settle()).device_reset else "opening"
+        self.asked = 0
+        self.warm()
+
+    def finish(self) -> None:
+        """Ask what the turns left, audit, and end this process."""
+        self.complete()
+        self.memory()
+        self.now.result = written(self.result(None))
+        self.audit()
+        self.ask(Close())
+
+    def audit(self) -> None:
+        """Hold answers to those of scoring, once a cell; raises ImplausibleError where they differ."""
+        if len(self.processes) > 1:
+            return
         self.phase("auditing")
-        return {**found, "audit": self.ask(Audit())}
+        found = self.ask(Audit())
+        self.now.result = written(self.result(found))
+        if not found.passed:
+            raise ImplausibleError(found.reason)
 
-    def stream(self, kind: Kind, samples: int) -> Streamed:
-        """Closed loop."""
-        self.phase(kind.replace("_", " "))
-        percentile, effort = PERCENTILE[kind], self.asked.effort
-        fewest = stopping.fewest_queries(1, percentile)
-        taken = self.ask(Stream(samples=samples, fewest=fewest, seconds=effort.seconds))
-        bound = stopping.estimate(taken, percentile)
-        return Streamed(samples=samples, percentile=percentile, bound_s=bound, latencies_s=taken)
+    @abstractmethod
+    def counts(self) -> list[int]:
+        """Return how many samples a batch may hold."""
 
-    def offline(self) -> Rated:
-        """All at once."""
+    @abstractmethod
+    def complete(self) -> None:
+        """Ask for what the turns left."""
+
+    @abstractmethod
+    def result(self, audit: AuditResult | None) -> Result:
+        """Return what this process gave."""
+
+    @property
+    def seconds(self) -> float:
+        """Return how long a process goes on at least."""
+        return EFFORT[self.tier.name].seconds / self.tier.processes
+
+    def seed(self) -> int:
+        """Return the seed of the next request's samples: no two ask for the same ones in the same order."""
+        self.asked += 1
+        return 10_000 * (len(self.processes) - 1) + self.asked
+
+    def warm(self) -> None:
+        """Ask until queries no longer get faster, or the cap."""
+        self.phase("warming up")
+        warmup: list[float] = []
+        while not statistics.is_warm(warmup) and sum(warmup) < self.tier.warm_cap_s:
+            warmup += self.steps(1 if len(warmup) < 2 else 3)
+        self.now.warmup_s, self.fastest_s = warmup, min(warmup)
+
+    @abstractmethod
+    def steps(self, count: int) -> list[float]:
+        """Seconds of so many queries, or of batches."""
+
+    def block(self) -> float:
+        """One turn: the seconds that it timed."""
+        taken = self.steps(self._steps_a_block())
+        now = self.now
+        now.step_s += taken
+        now.blocks.append(len(taken))
+        now.crowded.append(False)
+        return sum(taken)
+
+
+class Streaming(Serving):
+    """A closed loop: a query, the next as soon as it is answered. A step is a query."""
+
+    def counts(self) -> list[int]:
+        """Return how many samples a batch may hold."""
+        most, samples = self.cell.batch_size, SAMPLES_A_QUERY[self.cell.scenario]
+        return sorted({min(most, samples), samples % most} - {0})
+
+    def get_ready(self) -> None:
+        """Get ready as all do, with counts of its own."""
+        self.items = SAMPLES_A_QUERY[self.cell.scenario]
+        self.more_s: list[float] = []
+        super().get_ready()
+
+    def steps(self, count: int) -> list[float]:
+        """Return the seconds of queries, or of batches."""
+        return self.ask(Stream(samples=self.items, fewest=count, seed=self.seed()))
+
+    def complete(self) -> None:
+        """Ask for what the turns left."""
+        self.phase(self.cell.scenario.replace("_", " "))
+        wanted = math.ceil(stopping.fewest_queries(1, PERCENTILE[self.cell.scenario]) / self.tier.processes)
+        taken = self.now.step_s
+        fewest, seconds = max(0, wanted - len(taken)), max(0.0, self.seconds - sum(taken))
+        self.more_s = self.ask(Stream(samples=self.items, fewest=fewest, seconds=seconds, seed=self.seed()))
+
+    def result(self, audit: AuditResult | None) -> Result:
+        """Return what this process gave."""
+        return StreamResult(samples=self.items, more_s=self.more_s, audit=audit)
+
+
+class Batching(Serving):
+    """All samples at once. A step is a full batch, on the average of its block."""
+
+    def get_ready(self) -> None:
+        """Get ready as all do, with counts of its own."""
+        self.total = Samples(samples=0, seconds=0.0)
+        super().get_ready()
+        self.total = Samples(samples=0, seconds=0.0)
+
+    def counts(self) -> list[int]:
+        """Return how many samples a batch may hold."""
+        return [self.cell.batch_size]
+
+    def steps(self, count: int) -> list[float]:
+        """The mean of so many batches."""
+        found = self.ask(Offline(fewest=count, seed=self.seed()))
+        self.add(found)
+        return [found.seconds * self.cell.batch_size / found.samples]
+
+    def block(self) -> float:
+        """One turn: the seconds that it timed."""
+        before = self.total.seconds
+        super().block()
+        return self.total.seconds - before
+
+    def complete(self) -> None:
+        """Ask for what the turns left."""
         self.phase("offline")
-        return self.ask(Offline(seconds=self.asked.effort.seconds))
+        if self.total.seconds < self.seconds:
+            self.add(self.ask(Offline(seconds=self.seconds - self.total.seconds, seed=self.seed())))
 
-    def serving(self, sizes: list[int], offline: Rated | None) -> Serving:
-        """At the rate asked for, or at the highest that holds the bound."""
-        if self.asked.rate is not None:
-            probe = self.probe(self.asked.rate, False, 0, abandons=False)
-            search = Search(best=probe if probe.passed else None, probes=[probe])
-        else:
-            search = rate.highest(self.probe, (offline or self.offline()).rate)
-        return Serving(
-            bound_s=self.bound_s, percentile=PERCENTILE["server"], policy=self.policy, sizes=sizes, search=search,
-            lost=self.lost,
-        )  # fmt: skip
+    def add(self, found: Samples) -> None:
+        """Count what was answered."""
+        total = self.total
+        self.total = Samples(samples=total.samples + found.samples, seconds=total.seconds + found.seconds)
+
+    def result(self, audit: AuditResult | None) -> Result:
+        """Return what this process gave."""
+        return OfflineResult(samples=self.total.samples, seconds=self.total.seconds, audit=audit)
+
+
+class Searching(Batching):
+    """The highest rate that a server holds. A step is the time between two queries at that rate."""
+
+    def get_ready(self) -> None:
+        """Get ready as all do, with counts of its own."""
+        told = settings.of(ServerSettings, self.cell.settings)
+        self.settings, self.lost = told, 0
+        self.policy = Policy(most=self.cell.batch_size, queue=told.queue, linger_s=told.linger_s)
+        super().get_ready()
+
+    def counts(self) -> list[int]:
+        """Whatever waits."""
+        return sizes(self.cell.batch_size)
+
+    def complete(self) -> None:
+        """The search."""
+        self.items = 1
+        self.search = self.searched()
+        if self.search.best:
+            now = self.now
+            now.step_s, now.blocks, now.crowded = [1 / self.search.best.rate], [1], [False]
+
+    def audit(self) -> None:
+        """Audit as all do; raises ImplausibleError where queries were lost, too."""
+        if self.lost:
+            raise ImplausibleError(f"{self.lost:,} queries were neither answered nor rejected")
+        super().audit()
+
+    def searched(self) -> Search:
+        """Serve at the rate asked for, or search the highest that holds the bound."""
+        if self.settings.rate is not None:
+            probe = self.probe(self.settings.rate, False, 0, abandons=False)
+            return Search(best=probe if probe.passed else None, probes=[probe])
+        super().complete()
+        return rate.highest(self.probe, self.total.samples / self.total.seconds)
+
+    @property
+    def bound_s(self) -> float:
+        """Return what the percentile must hold."""
+        assert self.settings.bound_s is not None, "a plan fills it in"
+        return self.settings.bound_s
 
     def probe(self, rate: float, confirms: bool, seed: int, abandons: bool = True) -> Probe:
         """One run of the server."""
         self.phase(f"{'confirming' if confirms else 'serving'} {rate:.4g} requests a second")
-        effort, percentile = self.asked.effort, PERCENTILE["server"]
+        effort, percentile = EFFORT[self.tier.name], PERCENTILE["server"]
         longer = CONFIRMING if confirms else 1
         fewest = stopping.fewest_queries(effort.over, percentile)
         queries = longer * max(fewest, math.ceil(rate * effort.seconds))
         most_late = stopping.most_over(queries, percentile) or 0
-        served = self.ask(
+        run = self.ask(
             Serve(
                 rate=rate, queries=queries, policy=self.policy, seed=seed, bound_s=self.bound_s,
                 most_late=most_late if abandons else None,
             )
         )  # fmt: skip
-        self.lost += served.lost
-        return judged(served, rate, confirms, self.bound_s, most_late)
+        self.lost += run.lost
+        return judged(run, rate, confirms, self.bound_s, most_late)
+
+    def result(self, audit: AuditResult | None) -> Result:
+        """The search."""
+        return ServerResult(
+            bound_s=self.bound_s, percentile=PERCENTILE["server"], policy=self.policy, sizes=self.sizes,
+            search=self.search, lost=self.lost, audit=audit,
+        )  # fmt: skip
 
 
-def judged(served: Served, rate: float, confirms: bool, bound_s: float, most_late: int) -> Probe:
-    """A run's figures, and whether it held the bound at 99 % confidence."""
-    latencies, errors = served.latencies_s, served.errors_s
-    over = sum(latency > bound_s for latency in latencies) + served.rejected
-    endless = [math.inf] * served.rejected
+def judged(run: ServerRun, rate: float, confirms: bool, bound_s: float, most_late: int) -> Probe:
+    """Return a run's figures, and whether it held the bound at 99 % confidence."""
+    latencies, errors = run.latencies_s, run.errors_s
+    over = sum(latency > bound_s for latency in latencies) + run.rejected
+    endless = [math.inf] * run.rejected
 
     def percentile(p: float) -> float | None:
         found = stopping.plain(latencies + endless, p)
         return None if found is None or math.isinf(found) else found
 
     return Probe(
-        rate=rate, passed=over <= most_late and not served.abandoned and not served.lost, confirms=confirms,
-        queries=served.queries, over=over, rejected=served.rejected, abandoned=served.abandoned,
+        rate=rate, passed=over <= most_late and not run.abandoned and not run.lost, confirms=confirms,
+        queries=run.queries, over=over, rejected=run.rejected, abandoned=run.abandoned,
         p50_s=percentile(0.50), p90_s=percentile(0.90), p99_s=percentile(0.99),
         error_p99_s=stopping.plain(errors, 0.99) or 0.0, error_max_s=max(errors, default=0.0),
-        mean_batch=sum(served.batches) / max(1, len(served.batches)), wall_s=served.wall_s,
+        mean_batch=sum(run.batches) / max(1, len(run.batches)), wall_s=run.wall_s,
         latencies_s=latencies,
     )  # fmt: skip

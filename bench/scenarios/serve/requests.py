@@ -5,9 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from bench.scenarios.base import Request
-from bench.scenarios.serve.audit import Audited
-from bench.scenarios.serve.result import Rated
-from bench.scenarios.serve.server import Policy, Served
+from bench.scenarios.serve.audit import AuditResult
+from bench.scenarios.serve.server import Policy, ServerRun
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
@@ -19,9 +18,10 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(Request[Staged], frozen=True, tag="stage"):
-    """Load samples, and take a step of every batch size that queries of up to `most` samples will need."""
+    """Load samples, and take a step of the size that each of these counts of samples is run at, at most `most`."""
 
     most: int
+    counts: list[int]
 
 
 class Stream(Request[list[float]], frozen=True, tag="stream"):
@@ -29,18 +29,26 @@ class Stream(Request[list[float]], frozen=True, tag="stream"):
 
     samples: int
     fewest: int
-    seconds: float
+    seconds: float = 0.0
     seed: int = 0
 
 
-class Offline(Request[Rated], frozen=True, tag="offline"):
-    """All samples at once, in full batches."""
+class Samples(msgspec.Struct, frozen=True, kw_only=True):
+    """How many were answered, and the seconds that they took together."""
 
+    samples: int
     seconds: float
+
+
+class Offline(Request[Samples], frozen=True, tag="offline"):
+    """All samples at once, in at least so many full batches and for at least so many seconds."""
+
+    fewest: int = 1
+    seconds: float = 0.0
     seed: int = 0
 
 
-class Serve(Request[Served], frozen=True, tag="serve"):
+class Serve(Request[ServerRun], frozen=True, tag="serve"):
     """Open loop: queries of one sample that come by a Poisson process, to a server that batches."""
 
     rate: float
@@ -52,10 +60,10 @@ class Serve(Request[Served], frozen=True, tag="serve"):
     """End as soon as more are later than the bound."""
 
 
-class Audit(Request[Audited], frozen=True, tag="audit"):
+class Audit(Request[AuditResult], frozen=True, tag="audit"):
     """Hold what was answered under load to what the scoring mode gives, and repeat one sample."""
 
     seed: int = 0
 
 
-LoadRequest = Stage | Stream | Offline | Serve | Audit
+ServeRequest = Stage | Stream | Offline | Serve | Audit

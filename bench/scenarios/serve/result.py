@@ -1,36 +1,35 @@
-"""What a cell did under MLPerf's scenarios."""
+"""What one process of a cell gave under MLPerf's scenarios, beside its timed queries."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 
-from bench.core.trial import Trial
-from bench.scenarios.serve.audit import Audited
+from bench.core.arrays import Facts
+from bench.core.record import Process
+from bench.scenarios.base import result_of
+from bench.scenarios.serve.audit import AuditResult
 from bench.scenarios.serve.rate import Search
 from bench.scenarios.serve.server import Policy
 
-JOURNAL = "load.jsonl"
-Kind = Literal["single_stream", "multi_stream", "offline", "server"]
 
+class StreamResult(msgspec.Struct, frozen=True, kw_only=True, tag="stream"):
+    """A closed loop. Queries that were answered in the turns are steps of the process."""
 
-class Streamed(msgspec.Struct, frozen=True, kw_only=True):
-    """Closed-loop latencies. Seconds."""
-
+    version: int = 1
     samples: int
     """In a query."""
-    percentile: float
-    bound_s: float | None
-    """What the percentile is under, at 99 % confidence; None where the queries are too few to tell."""
-    latencies_s: list[float]
+    more_s: list[float] = []
+    """Seconds of each query after the turns: a percentile wants more of them than a ratio."""
+    audit: AuditResult | None = None
 
 
-class Rated(msgspec.Struct, frozen=True, kw_only=True):
-    """Samples, and the seconds they took."""
+class OfflineResult(msgspec.Struct, frozen=True, kw_only=True, tag="offline"):
+    """Samples, and the seconds they took, in the turns and after them."""
 
+    version: int = 1
     samples: int
     seconds: float
+    audit: AuditResult | None = None
 
     @property
     def rate(self) -> float:
@@ -38,9 +37,10 @@ class Rated(msgspec.Struct, frozen=True, kw_only=True):
         return self.samples / self.seconds
 
 
-class Serving(msgspec.Struct, frozen=True, kw_only=True):
+class ServerResult(msgspec.Struct, frozen=True, kw_only=True, tag="server"):
     """A server's search, or its one run at a given rate."""
 
+    version: int = 1
     bound_s: float
     percentile: float
     policy: Policy
@@ -49,19 +49,18 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     search: Search
     lost: int
     """Queries of complete runs that were neither answered nor rejected: none, or something is wrong."""
+    audit: AuditResult | None = None
 
 
-class Loaded(Trial, frozen=True, kw_only=True):
-    """What a cell did under MLPerf's scenarios; None where one was not asked for."""
+Result = StreamResult | OfflineResult | ServerResult
 
-    tier: str = ""
-    single_stream: Streamed | None = None
-    multi_stream: Streamed | None = None
-    offline: Rated | None = None
-    server: Serving | None = None
-    audit: Audited | None = None
 
-    @property
-    def right(self) -> bool:
-        """Whether its figures may be believed: parity before, and outputs under load equal to those of scoring."""
-        return self.status == "ok" and self.audit is not None and self.audit.passed
+def read(process: Process) -> Result | None:
+    """Return a process's result; None where it has none of these scenarios, or one of a later version."""
+    told = (result_of(process, kind) for kind in (StreamResult, OfflineResult, ServerResult))
+    return next(filter(None, told), None)
+
+
+def written(result: Result) -> Facts:
+    """Return a result as a process holds it."""
+    return msgspec.to_builtins(result)

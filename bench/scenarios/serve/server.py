@@ -30,14 +30,14 @@ class Line(Protocol):
     """Where requests arrive, in the order in which they were due."""
 
     def take(self, wait_s: float | None) -> list[float]:
-        """When each new request was handed in, seconds from the start.
+        """Return when each new request was handed in, seconds from the start.
 
         Waits for the first for up to `wait_s` seconds, for as long as it takes where None.
         """
         ...
 
 
-class Served(msgspec.Struct, frozen=True, kw_only=True):
+class ServerRun(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the requests. Times in seconds."""
 
     queries: int
@@ -73,8 +73,8 @@ class Server:
         self.batches: list[int] = []
         self.rejected = self.answered = self.late = 0
 
-    def serve(self, bound_s: float = math.inf, most_late: int | None = None) -> Served:
-        """Until every request is answered or rejected, or more than `most_late` were later than `bound_s`."""
+    def serve(self, bound_s: float = math.inf, most_late: int | None = None) -> ServerRun:
+        """Serve until every request is answered or rejected, or more than `most_late` were later than `bound_s`."""
         hopeless = False
         while self.answered + self.rejected < len(self.due_s) and not hopeless:
             self.receive(None if not self.waiting else 0.0)
@@ -82,7 +82,7 @@ class Server:
             if self.waiting:
                 self.batch(bound_s)
             hopeless = most_late is not None and self.late > most_late
-        return Served(
+        return ServerRun(
             queries=len(self.due_s), answered=self.answered, rejected=self.rejected, abandoned=hopeless,
             latencies_s=[each for each in self.latencies_s if not math.isnan(each)], errors_s=self.errors_s,
             batches=self.batches, wall_s=self.clock(),

@@ -13,7 +13,7 @@ CONFIDENCE = 0.99
 
 
 def fewest_queries(over: int, percentile: float, confidence: float = CONFIDENCE) -> int:
-    """How many queries, `over` of them over the bound, show that a percentile in (0, 1) is within it."""
+    """Return how many queries, `over` of them over the bound, show that a percentile in (0, 1) is within it."""
     least, most = over + 1, 2 * over + 2
     while not shown(most, over, percentile, confidence):
         least, most = most + 1, 2 * most
@@ -31,7 +31,7 @@ def shown(queries: int, over: int, percentile: float, confidence: float = CONFID
 
 
 def most_over(queries: int, percentile: float, confidence: float = CONFIDENCE) -> int | None:
-    """How many of so many queries may be over the bound; None where even with none nothing is shown."""
+    """Return how many of so many queries may be over the bound; None where even with none nothing is shown."""
     if not shown(queries, 0, percentile, confidence):
         return None
     least, most = 0, queries

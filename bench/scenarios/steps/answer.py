@@ -62,6 +62,10 @@ class Host(Protocol):
         """The eval split."""
         ...
 
+    def varying(self) -> list[Arrays]:
+        """The task's examples in their natural lengths; none where all have one shape."""
+        ...
+
     def remembered(self, measure: Measured) -> Scored:
         """A score that was measured before by the same code on the same data, or that `measure` gives now."""
         ...
@@ -77,14 +81,14 @@ class StepsAnswers:
     def __init__(self, host: Host) -> None:
         self.host, self.session, self.cell = host, host.session, host.cell
         self.batches = turned(host.rows, self.cell.batch_size)
-        self.xs = [self.session.put(batch) for batch in self.batches]
+        self.xs = [self.session.to_device(batch) for batch in self.batches]
         self.first_y: Any = None
         self.checked: list[Arrays] = []
         """Of each batch, some of the outputs that parity was shown of."""
         self.meters: list[energy.Counter] = []
 
     def opened(self, import_bytes: int | None) -> Opened:
-        """What the parent hears first."""
+        """Return what the parent hears first."""
         clock_cost_s = clock.clock_cost_s(self.session)
         self.meters = energy.counters(self.cell.device)
         return Opened(
@@ -96,7 +100,7 @@ class StepsAnswers:
         )
 
     def items(self) -> int:
-        """How many one step takes."""
+        """Return how many one step takes."""
         return self.cell.batch_size
 
     def answer(self, request: StepsRequest) -> object:
@@ -110,7 +114,7 @@ class StepsAnswers:
                 return self.host.remembered(self.score)
             case Settle():
                 clock.forget_garbage()
-                return Settled(reset=memory.reset_host_peak(), device_reset=self.session.forget_peaks())
+                return Settled(reset=memory.reset_host_peak(), device_reset=self.session.reset_peak_memory())
             case Block():
                 return self.block(request)
             case Suspect(step_s=step_s):
@@ -144,7 +148,7 @@ class StepsAnswers:
                 timed = clock.latency_block(self.session, [x], 1)
                 step_s += timed.samples
                 y = timed.last
-            outputs = self.session.get(y)
+            outputs = self.session.to_host(y)
             self.checked.append(suspicion.sample(outputs))
             judged.append(self.comparable(outputs, batch, expected))
         out, theirs, right = (joined(each) for each in (judged, reference, oracle))
@@ -159,10 +163,10 @@ class StepsAnswers:
         return outputs
 
     def outputs(self, x: Any) -> Arrays:
-        """Of a step of their own, on the host."""
+        """Return the outputs of a step of their own, on the host."""
         y = self.session.step(x)
         self.session.sync(y)
-        return self.session.get(y)
+        return self.session.to_host(y)
 
     def score(self) -> dict[str, float]:
         """The task's figures over the eval split, at the cell's own batch size so that nothing recompiles."""
@@ -170,7 +174,7 @@ class StepsAnswers:
         digests: list[Arrays] = []
         for inputs, targets in padded_batches(examples.inputs, examples.targets, self.cell.batch_size):
             kept = len(next(iter(targets.values())))
-            outputs = {name: array[:kept] for name, array in self.outputs(self.session.put(inputs)).items()}
+            outputs = {name: array[:kept] for name, array in self.outputs(self.session.to_device(inputs)).items()}
             digests.append(task.digest(outputs, targets))
             self.host.progress(min(1.0, len(digests) * self.cell.batch_size / len(examples)))
         whole = {name: np.concatenate([digest[name] for digest in digests]) for name in digests[0]}
@@ -188,14 +192,14 @@ class StepsAnswers:
         return BlockTimes(samples=timed.samples, faults=timed.faults, differs=differs)
 
     def timed_xs(self, mode: str) -> list[Any]:
-        """What a mode steps through."""
+        """Return what a mode steps through."""
         return self.xs
 
     def _differs(self, timed: clock.Timed) -> str:
-        """In what the last timed outputs are not those that were checked; empty where in nothing."""
+        """Say in what the last timed outputs are not those that were checked; empty where in nothing."""
         if not self.checked:
             return ""
-        found = suspicion.sample(self.session.get(timed.last))
+        found = suspicion.sample(self.session.to_host(timed.last))
         return suspicion.difference(found, self.checked[timed.of], self.cell.precision)
 
     def _queued(self, steps: int) -> int:

@@ -67,7 +67,7 @@ class Weighing:
 
     @property
     def now(self) -> Process:
-        """What the process gave that is open."""
+        """Return what the open process gave."""
         return self.processes[-1]
 
     def get_ready(self) -> None:
@@ -149,7 +149,7 @@ class Weighing:
         return [seconds for process in self.processes for seconds in process.step_s]
 
     def finish(self) -> None:
-        """What is told after the turns, and the end of this process."""
+        """Ask what comes after the turns, and end this process."""
         self.energy()
         self.memory()
         self.suspect()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,8 @@ from bench.core.arrays import Arrays, Files
 from bench.core.card import TaskCard
 from bench.core.cell import Cell, Way
 from bench.core.effort import Tier
+from bench.core.record import Record
+from bench.core.settings import Pairs, Settings, Value, pairs, parse
 from bench.core.task import Task
 from bench.scenarios.base import Phase
 from bench.scenarios.steps.answer import Host, StepsAnswers
@@ -32,17 +34,35 @@ class Scenario(ABC):
     """How a backend opens the model for it: a forward pass, or a whole generation."""
     in_turns: ClassVar[bool] = True
     """Whether cells of a group are timed in turns."""
+    Settings: ClassVar[type[Settings]] = Settings
+    """What `-S key=value` can change, with defaults. They are part of the cell."""
     requests: ClassVar[Any] = StepsRequest
     """The union of what its worker is asked."""
     weighing: ClassVar[type[Weighing]] = Weighing
     answers: ClassVar[type[StepsAnswers]] = StepsAnswers
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a way of its own: a product of a suite that names it stands for all that drive this way."""
+        return self.name == self.way
+
+    def variants(self, task: TaskCard, given: Mapping[str, Value]) -> list[Pairs]:
+        """Return the settings of the cells that a request stands for, of its values or their texts: here of one.
+
+        Raises WeighbridgeError where a value is none that a setting can have.
+        """
+        return [pairs(parse(self.Settings, given, "-S"))]
+
+    def ready(self, cells: Sequence[Cell], found: Mapping[Cell, Record]) -> list[Cell]:
+        """Return which of a plan's cells can be weighed, by the records so far; here all of them, at once."""
+        return list(cells)
 
     def fits(self, task: TaskCard) -> bool:
         """Whether a task can be driven so."""
         return self.way in task.scenarios
 
     def processes(self, tier: Tier) -> int:
-        """How many a cell goes through."""
+        """Return how many a cell goes through."""
         return tier.processes
 
     def begin(self, cell: Cell, tier: Tier, phase: Phase) -> Weighing:
@@ -54,9 +74,9 @@ class Scenario(ABC):
         return self.answers(host)
 
     def examples(self, task: Task, files: Files, cell: Cell) -> Mapping[str, np.ndarray]:
-        """What the fixed rows of a group are drawn from."""
+        """Return what the fixed rows of a group are drawn from."""
         return task.data(files, "eval", cell.preset).inputs
 
     def followed(self, batch: Arrays, oracle: Arrays) -> Arrays:
-        """What the reference is fed at the cell's precision, once the oracle has answered `batch`."""
+        """Return what the reference is fed at the cell's precision, once the oracle has answered `batch`."""
         return batch

@@ -1,4 +1,4 @@
-"""The worker's end of shape churn: real rows of their own lengths, padded, stepped through again and again.
+"""The worker's end of varying shapes: real rows of their own lengths, padded, stepped through again and again.
 
 Inputs are staged before each step, untimed, and every step is synchronised.
 """
@@ -15,9 +15,11 @@ from bench.core.backend import Session
 from bench.core.cell import Cell
 from bench.measure import clock, parity
 from bench.scenarios.base import padded
+from bench.scenarios.steps.answer import StepsAnswers
+from bench.scenarios.steps.requests import StepsRequest
 from bench.scenarios.varying_shapes import buckets
 from bench.scenarios.varying_shapes.buckets import Shape
-from bench.scenarios.varying_shapes.requests import Churn, Passed
+from bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
 
 CHECKED = 3
 """Batches whose outputs are held to those without buckets; these, to those of a row alone."""
@@ -25,18 +27,30 @@ STEADY = 3
 """Passes after the first: a step's seconds are their median, so that one neighbour's burst is no part of it."""
 
 
-class Churning:
+class ShapesAnswers(StepsAnswers):
+    """Of an open cell: what timed steps are asked, and to step through its task's rows."""
+
+    def answer(self, request: StepsRequest | StepThrough) -> object:
+        """Dispatch on the request's type."""
+        if not isinstance(request, StepThrough):
+            return super().answer(request)
+        pads = request.pads_rows
+        pads_rows = self.host.backend.program_a_shape and request.strategy != "exact" if pads is None else pads
+        return VaryingSteps(self.cell, self.session, self.host.varying()).step_through(request, pads_rows)
+
+
+class VaryingSteps:
     """An open session, and a task's rows of varying length."""
 
     def __init__(self, cell: Cell, session: Session, rows: Sequence[Arrays]) -> None:
         self.cell, self.session, self.rows = cell, session, rows
 
-    def churn(self, request: Churn) -> Passed:
+    def step_through(self, request: StepThrough, pads_rows: bool) -> ShapesResult:
         """Every pass, then the check, since its unpadded shapes compile, too."""
         batches = list(self.batches(request.batches, request.seed))
         longest = max(length_of(row) for batch in batches for row in batch)
         lengths = request.lengths or buckets.fixed(request.strategy, longest)
-        shapes = [self.shape(batch, lengths, request.pads_rows) for batch in batches]
+        shapes = [self.shape(batch, lengths, pads_rows) for batch in batches]
         begin = self.session.programs()
         cold, compiled_at = self.passed(batches, shapes)
         between = self.session.programs()
@@ -46,9 +60,9 @@ class Churning:
         error = self.error if lengths else self.error_alone
         worst = parity.worst(error(batch, shape) for batch, shape in self.some(batches, shapes))
         tokens = sum(length_of(row) for batch in batches for row in batch)
-        return Passed(
-            lengths=lengths, shapes=shapes, tokens=tokens, cold_s=cold, steady_s=steady, compiled_at=compiled_at,
-            programs=counts, error=worst if np.isfinite(worst) else None,
+        return ShapesResult(
+            lengths=lengths, pads_rows=pads_rows, shapes=shapes, tokens=tokens, cold_s=cold, steady_s=steady,
+            compiled_at=compiled_at, programs=counts, error=worst if np.isfinite(worst) else None,
         )  # fmt: skip
 
     def batches(self, count: int, seed: int) -> Iterator[list[Arrays]]:
@@ -60,7 +74,7 @@ class Churning:
             at += size
 
     def shape(self, batch: Sequence[Arrays], lengths: Sequence[int], pads_rows: bool) -> Shape:
-        """What a batch is run at."""
+        """Return what a batch is run at."""
         longest = max(length_of(row) for row in batch)
         rows = padded(len(batch), self.cell.batch_size) if pads_rows else len(batch)
         return Shape(rows, buckets.bucket(longest, lengths))
@@ -70,7 +84,7 @@ class Churning:
         session, taken, compiled_at = self.session, list[float](), list[int]()
         with clock.quiet_collector():
             for at, (batch, shape) in enumerate(zip(batches, shapes, strict=True)):
-                x, before = session.put(filled(batch, shape)), session.programs()
+                x, before = session.to_device(filled(batch, shape)), session.programs()
                 begin = session.clock()
                 session.sync(session.step(x))
                 taken.append(session.clock() - begin)
@@ -84,14 +98,14 @@ class Churning:
         return [(batches[at], shapes[at]) for at in chosen][:CHECKED]
 
     def error(self, batch: list[Arrays], shape: Shape) -> float:
-        """What padding changed in the outputs of real rows and positions."""
+        """Return what padding changed in the outputs of real rows and positions."""
         exact = Shape(len(batch), max(length_of(row) for row in batch))
         found, expected = (self.outputs(batch, each) for each in (shape, exact))
         real = {name: _real(array, expected[name].shape) for name, array in found.items()}
         return parity.error(self._of_tokens(real, batch), self._of_tokens(expected, batch))
 
     def error_alone(self, batch: list[Arrays], shape: Shape) -> float:
-        """What company changed in the outputs of the shortest row, which was padded most: held to those of it alone."""
+        """Return the error that batching causes in the shortest row, which was padded most: held to it alone."""
         at = min(range(len(batch)), key=lambda index: length_of(batch[index]))
         row, alone = [batch[at]], Shape(1, length_of(batch[at]))
         found, expected = self.outputs(batch, shape), self.outputs(row, alone)
@@ -99,13 +113,13 @@ class Churning:
         return parity.error(self._of_tokens(real, row), self._of_tokens(expected, row))
 
     def outputs(self, batch: list[Arrays], shape: Shape) -> Arrays:
-        """On the host."""
-        y = self.session.step(self.session.put(filled(batch, shape)))
+        """Return outputs on the host."""
+        y = self.session.step(self.session.to_device(filled(batch, shape)))
         self.session.sync(y)
-        return self.session.get(y)
+        return self.session.to_host(y)
 
     def _of_tokens(self, outputs: Arrays, batch: list[Arrays]) -> Arrays:
-        """Of outputs a position, those of real ones: what stands after a row's end means nothing."""
+        """Keep, of outputs a position, those of real ones: what stands after a row's end means nothing."""
         lengths = [length_of(row) for row in batch]
         longest = max(lengths)
         mask_BS = np.arange(longest)[None] < np.array(lengths)[:, None]

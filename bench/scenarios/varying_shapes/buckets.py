@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-Strategy = Literal["exact", "one length", "powers of two", "best"]
+Strategy = Literal["exact", "one_length", "powers_of_two", "best"]
 
 
 class Shape(NamedTuple):
@@ -21,7 +21,7 @@ class Shape(NamedTuple):
 
     @property
     def positions(self) -> int:
-        """In all."""
+        """Count them, padding included."""
         return self.rows * self.length
 
 
@@ -32,9 +32,9 @@ StepCost = Callable[[Shape], float]
 def fixed(strategy: Strategy, longest: int) -> list[int]:
     """The bucket lengths of a strategy that needs no search; none of `exact`."""
     match strategy:
-        case "one length":
+        case "one_length":
             return [longest]
-        case "powers of two":
+        case "powers_of_two":
             return powers_of_two(longest)
         case "exact" | "best":
             return []
@@ -88,7 +88,7 @@ def total_s(batches: Sequence[Shape], lengths: Sequence[int], step_s: StepCost, 
 
 
 def _totals(rows: Sequence[list[int]], length: int, step_s: StepCost, compile_s: float, passes: int) -> list[float]:
-    """For each start, what it costs to pad everything from there to the end to `length`."""
+    """Return, for each start, what it costs to pad everything from there to the end to `length`."""
     costs: dict[int, float] = {}
     total, found = 0.0, list[float]()
     for here in reversed(rows):

@@ -8,7 +8,7 @@ from bench.core.cell import Cell
 from bench.scenarios import base
 from bench.scenarios.varying_shapes import buckets
 from bench.scenarios.varying_shapes.buckets import Shape
-from bench.scenarios.varying_shapes.requests import Passed
+from bench.scenarios.varying_shapes.requests import ShapesResult
 from bench.scenarios.varying_shapes.result import cost
 
 HOPELESS = ("skipped", "parity_failed")
@@ -22,18 +22,18 @@ class Padding(msgspec.Struct, frozen=True):
     rows: bool
 
 
-def price_s(passed: Passed) -> float:
-    """What one more shape costs a backend that made a program for each; nothing where programs serve any shape."""
-    found, shapes = cost(passed), len(set(passed.shapes))
+def price_s(exact: ShapesResult) -> float:
+    """Return what one more shape costs a backend that made a program for each; nothing where one serves any."""
+    found, shapes = cost(exact), len(set(exact.shapes))
     return found.compiling_s / shapes if (found.programs or 0) >= shapes else 0.0
 
 
-def best_padding(cell: Cell, passed: Passed, passes: int) -> Padding:
-    """The best for a backend, by what its `exact` trial took: buckets for rows as they come, or filled up."""
-    step_s, compile_s = buckets.fitted(passed.shapes, passed.steps_s), price_s(passed)
+def best_padding(cell: Cell, exact: ShapesResult, passes: int) -> Padding:
+    """Return the best for a backend, by what `exact` took: buckets for rows as they come, or filled up."""
+    step_s, compile_s = buckets.fitted(exact.shapes, exact.steps_s), price_s(exact)
     found: list[tuple[float, bool, list[int]]] = []
     for fills in (False, True):
-        batches = [Shape(base.padded(rows, cell.batch_size) if fills else rows, at) for rows, at in passed.shapes]
+        batches = [Shape(base.padded(rows, cell.batch_size) if fills else rows, at) for rows, at in exact.shapes]
         lengths = buckets.best(batches, step_s, compile_s, passes)
         found.append((buckets.total_s(batches, lengths, step_s, compile_s, passes), fills, lengths))
     _, fills, lengths = min(found)

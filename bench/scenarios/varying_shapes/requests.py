@@ -10,14 +10,16 @@ from bench.scenarios.base import Request
 from bench.scenarios.varying_shapes.buckets import Shape, Strategy
 
 
-class Passed(msgspec.Struct, frozen=True, kw_only=True):
+class ShapesResult(msgspec.Struct, frozen=True, kw_only=True, tag="varying_shapes"):
     """A first pass, and STEADY more over the same batches. Seconds."""
 
+    version: int = 1
     lengths: list[int]
     """The buckets; none where every batch keeps its longest row's length."""
-
+    pads_rows: bool = False
+    """Whether rows were filled up to a power of two, too."""
     shapes: list[Shape]
-    """As they were run."""
+    """Of the batches, as they were run."""
     tokens: int
     """Real ones in one pass."""
     cold_s: list[float]
@@ -36,12 +38,12 @@ class Passed(msgspec.Struct, frozen=True, kw_only=True):
         return [statistics.median(step) for step in zip(*self.steady_s, strict=True)]
 
 
-class Churn(Request[Passed], frozen=True, tag="churn"):
+class StepThrough(Request[ShapesResult], frozen=True, tag="step_through"):
     """Step through so many batches, padded as the strategy says; `lengths` are those of `best`."""
 
     strategy: Strategy
-    pads_rows: bool
-    """Whether rows are filled up to a power of two, too."""
+    pads_rows: bool | None
+    """Whether rows are filled up to a power of two, too; where None, if each shape is a program of its own."""
     batches: int
     lengths: list[int] = []
     seed: int = 0

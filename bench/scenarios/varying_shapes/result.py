@@ -1,4 +1,4 @@
-"""What became of a cell under shapes that change."""
+"""What follows from what a strategy gave, and which strategies can be told apart."""
 
 from __future__ import annotations
 
@@ -7,36 +7,39 @@ from itertools import combinations
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.record import DEFAULT_FLOOR
-from bench.core.trial import Trial
+from bench.core.record import DEFAULT_FLOOR, Record
+from bench.scenarios.base import result_of
 from bench.scenarios.varying_shapes import buckets
 from bench.scenarios.varying_shapes.buckets import Shape, Strategy
-from bench.scenarios.varying_shapes.requests import Passed
+from bench.scenarios.varying_shapes.requests import ShapesResult
+from bench.scenarios.varying_shapes.settings import strategy
 
-JOURNAL = "churn.jsonl"
 
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one strategy: its record, and what was told of it, if anything was."""
 
-class Churned(Trial, frozen=True, kw_only=True):
-    """What one strategy did to one cell."""
-
-    strategy: Strategy = "exact"
-    lengths: list[int] = []
-    """The buckets; none where every batch keeps its longest row's length."""
-    pads_rows: bool = False
-    """Whether rows were filled up to a power of two, too."""
-    passes: int | None = None
-    """Over which `best` was sought; None of the other strategies, which do not depend on it."""
-    passed: Passed | None = None
+    record: Record
+    strategy: Strategy
+    result: ShapesResult | None
 
     @property
-    def key(self) -> tuple[Cell, str]:
-        """A cell has a trial a strategy."""
-        return self.cell, self.strategy
+    def lengths(self) -> list[int]:
+        """The buckets."""
+        return self.result.lengths if self.result else []
+
+
+def outcome(record: Record) -> Outcome:
+    """Return what became of a cell."""
+    return Outcome(record=record, strategy=strategy(record.cell), result=read(record))
+
+
+def read(record: Record) -> ShapesResult | None:
+    """Return what a cell's process told; None where it failed, or a later version told it."""
+    return result_of(record.processes[0], ShapesResult) if record.processes and record.status == "ok" else None
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What follows from a trial. Seconds."""
+    """What follows from a result. Seconds."""
 
     cold_s: float
     steady_s: float
@@ -51,37 +54,37 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     """Real ones, in a later pass."""
 
 
-def cost(passed: Passed) -> Cost:
-    """Of one trial."""
-    steps_s = passed.steps_s
+def cost(told: ShapesResult) -> Cost:
+    """Return what follows from a result."""
+    steps_s = told.steps_s
     steady_s = sum(steps_s)
     return Cost(
-        cold_s=sum(passed.cold_s),
+        cold_s=sum(told.cold_s),
         steady_s=steady_s,
-        compiling_s=sum(max(0.0, passed.cold_s[at] - steps_s[at]) for at in passed.compiled_at),
-        programs=passed.programs[0] if passed.programs else None,
-        again=passed.programs[1] if passed.programs else None,
-        waste=buckets.waste(passed.tokens, passed.shapes),
-        tokens_per_s=passed.tokens / steady_s,
+        compiling_s=sum(max(0.0, told.cold_s[at] - steps_s[at]) for at in told.compiled_at),
+        programs=told.programs[0] if told.programs else None,
+        again=told.programs[1] if told.programs else None,
+        waste=buckets.waste(told.tokens, told.shapes),
+        tokens_per_s=told.tokens / steady_s,
     )
 
 
-def total_s(trial: Churned, passes: int) -> float:
-    """Seconds of so many passes, the first of which compiles."""
-    if trial.passed is None:
+def total_s(tried: Outcome, passes: int) -> float:
+    """Return the seconds of so many passes, the first of which compiles."""
+    if tried.result is None:
         return float("inf")
-    found = cost(trial.passed)
+    found = cost(tried.result)
     return found.compiling_s + passes * found.steady_s
 
 
-def drift(a: Churned, b: Churned) -> float | None:
-    """How much longer steps of equal shapes took in one trial than in the other, once compiled: a share.
+def drift(a: Outcome, b: Outcome) -> float | None:
+    """Return how much longer steps of equal shapes took in one process than in the other, once compiled: a share.
 
     Padding cannot be the cause, since there is the same; None where no step has the same shape.
     """
-    if a.passed is None or b.passed is None:
+    if a.result is None or b.result is None:
         return None
-    pairs = zip(a.passed.shapes, b.passed.shapes, a.passed.steps_s, b.passed.steps_s, strict=False)
+    pairs = zip(a.result.shapes, b.result.shapes, a.result.steps_s, b.result.steps_s, strict=False)
     same = [(ours, theirs) for shape, other, ours, theirs in pairs if shape == other]
     if not same:
         return None
@@ -89,20 +92,20 @@ def drift(a: Churned, b: Churned) -> float | None:
     return max(ours, theirs) / min(ours, theirs) - 1
 
 
-def noise(trials: Sequence[Churned]) -> float:
-    """What a difference between these trials must exceed to be one: their largest drift, at least the machine's."""
-    drifts = [drift(a, b) for a, b in combinations(trials, 2)]
+def noise(tried: Sequence[Outcome]) -> float:
+    """Return what a difference must exceed to be one: the largest drift, at least the machine's."""
+    drifts = [drift(a, b) for a, b in combinations(tried, 2)]
     return max([DEFAULT_FLOOR, *(found for found in drifts if found is not None)])
 
 
-def as_fast(trials: Sequence[Churned], passes: int) -> list[Churned]:
-    """The fastest, and those of other shapes that are no slower beyond the noise; the fastest first."""
-    ranked = sorted((trial for trial in trials if trial.passed), key=lambda trial: total_s(trial, passes))
+def as_fast(tried: Sequence[Outcome], passes: int) -> list[Outcome]:
+    """Return the fastest, and those of other shapes that are no slower beyond the noise; the fastest first."""
+    ranked = sorted((each for each in tried if each.result), key=lambda each: total_s(each, passes))
     first, most = ranked[0], (1 + noise(ranked)) * total_s(ranked[0], passes)
-    others = [trial for trial in ranked[1:] if shapes_of(trial) != shapes_of(first)]
-    return [first, *(trial for trial in others if total_s(trial, passes) <= most)]
+    others = [each for each in ranked[1:] if shapes_of(each) != shapes_of(first)]
+    return [first, *(each for each in others if total_s(each, passes) <= most)]
 
 
-def shapes_of(trial: Churned) -> list[Shape]:
-    """As they were run."""
-    return trial.passed.shapes if trial.passed else []
+def shapes_of(tried: Outcome) -> list[Shape]:
+    """Return the padded shape of every batch."""
+    return tried.result.shapes if tried.result else []
