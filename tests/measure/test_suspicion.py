@@ -21,7 +21,7 @@ def session(fault: str = "") -> FakeSession:
     weights = {"layers.0.weight": rng.normal(size=(7, 5)), "layers.0.bias": np.zeros(7),
                "head.weight": rng.normal(size=(1, 7)), "head.bias": np.zeros(1)}  # fmt: skip
     found = FakeSession({name: array.astype(np.float32) for name, array in weights.items()}, {"hidden": [7]}, fault)
-    found.sync(found.step(found.put(ROWS)))
+    found.sync(found.step(found.to_device(ROWS)))
     return found
 
 
@@ -35,7 +35,7 @@ def true_step_s(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 def timed(fault: str = "") -> tuple[str, int]:
     """What is said of a backend whose steps were timed over and over on one batch, and how many more it took."""
     of = session(fault)
-    x = of.put(ROWS)
+    x = of.to_device(ROWS)
     step_s = [clock.first_step(of, x)[0] for _ in range(3)][-1]
     before = of.steps
     return suspicion.reason(of, x, suspicion.fresh_batches(ROWS, 6), step_s), of.steps - before
@@ -115,7 +115,7 @@ def test_a_burst_beside_one_try_is_no_evidence() -> None:
 
     of = session()
     of.__class__ = Disturbed
-    assert suspicion.remembers(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
+    assert suspicion.remembers(of, of.to_device(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -130,7 +130,7 @@ def test_a_neighbour_that_meets_three_steps_of_four_is_no_evidence(seed: int) ->
 
     of = session()
     of.__class__ = Crowded
-    assert suspicion.remembers(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), step_s=0.3) == ""
+    assert suspicion.remembers(of, of.to_device(ROWS), suspicion.fresh_batches(ROWS, 6), step_s=0.3) == ""
 
 
 def test_a_neighbour_that_is_busy_for_a_second_and_a_half_is_no_evidence() -> None:
@@ -146,7 +146,7 @@ def test_a_neighbour_that_is_busy_for_a_second_and_a_half_is_no_evidence() -> No
 
     of = session()
     of.__class__ = Beside
-    assert suspicion.remembers(of, of.put(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
+    assert suspicion.remembers(of, of.to_device(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
 
 
 def test_fresh_batches_have_the_shapes_of_the_rows_and_are_all_different() -> None:
