@@ -45,7 +45,7 @@ class VaryingShapes(Scenario):
     def variants(self, task: TaskCard, given: Mapping[str, Value]) -> list[Pairs]:
         """A cell a strategy; how often the work will be done is a matter of `best` alone."""
         told = parse(ShapesSettings, given, "-S")
-        wanted = [told.strategy] if told.strategy else STRATEGIES
+        wanted: Sequence[Strategy] = [told.strategy] if told.strategy else STRATEGIES
         return [pairs(_of_strategy(told, each)) for each in wanted]
 
     def ready(self, cells: Sequence[Cell], found: Mapping[Cell, Record]) -> list[Cell]:
@@ -54,9 +54,9 @@ class VaryingShapes(Scenario):
         return list(dict.fromkeys(each for cell in cells for each in _ready(cell, planned, found)))
 
 
-def _of_strategy(told: ShapesSettings, name: str) -> ShapesSettings:
+def _of_strategy(told: ShapesSettings, name: Strategy) -> ShapesSettings:
     passes = told.passes if name == "best" else ShapesSettings().passes
-    return msgspec.structs.replace(told, strategy=name, passes=passes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(told, strategy=name, passes=passes)
 
 
 def exact_of(cell: Cell) -> Cell:
