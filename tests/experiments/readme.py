@@ -13,12 +13,10 @@ from bench.analysis.row import Row
 from bench.report.markup import escape, grid
 from bench.report.runs import rows_of
 from bench.report.texts import best, driven, host_peak, parity, ratio, task, verdict
-from bench.report.units import seconds
 
 COLUMNS: dict[str, Callable[[Row], str]] = {
     "task": lambda row: f"{task(row)}, {driven(row)}".removesuffix(" cpu"),
     "backend": lambda row: row.record.cell.executor,
-    "step": lambda row: seconds(row.step_s),
     "ratio to eager": lambda row: f"{ratio(row)} {verdict(row)}".removesuffix(" –"),
     "ratio to best torch": best,
     "host peak": host_peak,
