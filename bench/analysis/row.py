@@ -148,6 +148,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
         return self.record.about.family if self.record.about else ""
 
     @property
+    def item(self) -> str:
+        """What its throughput counts: what the record says, else an example of the task."""
+        record = self.record
+        if record.item or record.cell.scenario == "generate":  # whose records said nothing at first
+            return record.item or "token"
+        return record.about.item if record.about else "item"
+
+    @property
     def right(self) -> bool:
         """Whether it ran, is proven to compute the same, and reaches the reference's score."""
         parity = self.record.parity

@@ -33,11 +33,11 @@ AllocatorName = Annotated[
 ]
 Set = Annotated[
     list[str] | None,
-    typer.Option("-S", "--setting", metavar="KEY=VALUE", help="Of a scenario, as -S bound_s=0.5; may be repeated."),
+    typer.Option("-S", "--setting", metavar="KEY=VALUE", help="Of a scenario; `list` shows which there are."),
 ]
 Option = Annotated[
     list[str] | None,
-    typer.Option("-O", "--option", metavar="KEY=VALUE", help="Of a backend, as -O mode=max-autotune; may be repeated."),
+    typer.Option("-O", "--option", metavar="KEY=VALUE", help="Of a backend; `list` shows which there are."),
 ]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]

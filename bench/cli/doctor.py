@@ -14,6 +14,7 @@ import msgspec
 from bench.core import child
 from bench.core.card import BackendCard
 from bench.core.cell import Device
+from bench.core.settings import names
 from bench.measure import environment
 from bench.measure.noise import Calibration
 from bench.run import cards, registry
@@ -23,14 +24,14 @@ from bench.storage.calibration import every
 
 
 def listing(everything: bool = False) -> dict[str, list[dict[str, object]]]:
-    """Tasks, backends and suites as rows."""
+    """Return tasks, backends, scenarios and suites as rows."""
     backends = [each for each in cards.backends().values() if everything or not each.hidden]
     return {
         "tasks": [
             {
                 "task": task.name,
                 "family": task.family,
-                "scenarios": [each.name for each in catalog.scenarios().values() if each.fits(task)],
+                "ways": list(task.scenarios),
                 "presets": list(task.models),
                 "metric": task.target.metric,
                 "target": task.target.value,
@@ -39,6 +40,15 @@ def listing(everything: bool = False) -> dict[str, list[dict[str, object]]]:
             for task in cards.tasks().values()
         ],
         "backends": [_backend(each) for each in backends],
+        "scenarios": [
+            {
+                "scenario": each.name,
+                "way": each.way,
+                "settings (-S)": list(names(each.Settings)),
+                "tasks": [task.name for task in cards.tasks().values() if each.fits(task)],
+            }
+            for each in catalog.scenarios().values()
+        ],
         "suites": [{"suite": name, "about": registry.suite(name)["about"]} for name in registry.suite_names()],
     }
 
@@ -49,8 +59,9 @@ def _backend(backend: BackendCard) -> dict[str, object]:
         "backend": backend.name,
         "available": problem is None,
         "devices": list(backend.devices),
-        "scenarios": [each.name for each in catalog.scenarios().values() if each.way in backend.scenarios],
+        "ways": list(backend.scenarios),
         "precisions": list(backend.precisions),
+        "options (-O)": list(backend.options),
         "why_not": problem or "",
     }
 

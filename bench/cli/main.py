@@ -61,7 +61,7 @@ def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
 
 @app.command("list")
 def list_command(json: Json = False, everything: Annotated[bool, typer.Option("--all")] = False) -> None:
-    """Tasks, backends and suites. `--all` shows backends that serve tests, too."""
+    """Tasks, backends, scenarios and suites. `--all` shows backends that serve tests, too."""
     listing = doctor.listing(everything)
     if json:
         return print_json(listing)

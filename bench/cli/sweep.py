@@ -123,12 +123,16 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
         folders.note(options, journal)
         before = folders.known(journal, planner, options, err)
         with Display(err, done=sum(cell in before for cell in every), total=len(every)) as display:
+            display.left_out(sum(planners.left_out(before[cell], most) for cell in every if cell in before))
             walk = runner.Run(job_of(planned, options, limit), journal, display)
+            found = dict(before)
             try:
-                records = runner.walked(walk, planner, before)
+                for record in walk.follow(planner, before):
+                    found[record.cell] = record
+                    display.left_out(planners.left_out(record, most))
             finally:
                 _report(folder, journal, planned.reference, most)
-    return Done(folder=folder, records=records)
+    return Done(folder=folder, records=[found[cell] for cell in planner(found)])
 
 
 def job_of(planned: Planned, options: Options, limit: int | None) -> jobs.Job:

@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bench.core import settings
 from bench.core.arrays import Arrays, Facts, Files
 from bench.core.cell import Cell, Device, Precision, Way
 from bench.core.settings import Settings
@@ -127,7 +126,7 @@ class Backend(ABC):
     hidden: ClassVar[bool] = False
     """Whether listings leave it out: it serves tests and calibration."""
     Options: ClassVar[type[Settings]] = Settings
-    """What `-O key=value` can change, with defaults."""
+    """What `-O key=value` can change, with defaults. A cell's `options` hold what differs from these."""
     oom_signs: ClassVar[tuple[str, ...]] = ()
     """Texts by which this backend's exceptions say that memory ran out."""
     import_fixes: ClassVar[Mapping[str, str]] = {}
@@ -150,10 +149,6 @@ class Backend(ABC):
     def imports(self, model: ModelSpec) -> tuple[str, ...]:
         """Return what a worker imports before it opens `model`: what that takes is the libraries', not the model's."""
         return self.requires
-
-    def options(self, cell: Cell) -> Any:
-        """The `Options` of a cell."""
-        return settings.of(self.Options, cell.options)
 
     @abstractmethod
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:

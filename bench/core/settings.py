@@ -12,7 +12,6 @@ from bench.core.errors import WeighbridgeError, unknown
 Value = str | int | float | bool
 Pairs = tuple[tuple[str, Value], ...]
 """By name; what has its default is left out, so that equal settings are equal pairs."""
-NOTHING: Mapping[str, Value] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

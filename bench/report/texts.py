@@ -62,10 +62,14 @@ def rate(row: Row) -> str:
     """Items a second, and the interval of them."""
     if row.rate is None:
         return "–"
-    about, found = row.record.about, row.rate_interval
-    item = "token" if row.record.cell.scenario == "generate" else about.item if about else "item"
+    found = row.rate_interval
     around = f" [{number(found.low)}, {number(found.high)}]" if found else ""
-    return number(row.rate, f"{item}s/s") + around + (" beside a busy neighbour" if row.rate_crowded else "")
+    return number(row.rate, f"{items(row)}/s") + around + (" beside a busy neighbour" if row.rate_crowded else "")
+
+
+def items(row: Row) -> str:
+    """Return what its throughput counts, in the plural."""
+    return f"{row.item[:-1]}ies" if row.item.endswith("y") else f"{row.item}s"
 
 
 def rate_ratio(row: Row) -> str:

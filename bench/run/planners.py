@@ -26,7 +26,8 @@ def of_plan(cells: Sequence[Cell]) -> Planner:
         for cell in cells:
             several.setdefault(cell.scenario, []).append(cell)
         able = {cell: None for name, own in several.items() for cell in catalog.scenario(name).ready(own, found)}
-        return [*(cell for cell in cells if cell in able), *(cell for cell in able if cell not in set(cells))]
+        planned = [cell for cell in cells if cell in able]
+        return list(dict.fromkeys([*planned, *able]))
 
     return ready
 
@@ -56,6 +57,11 @@ def doubled(most: int) -> list[int]:
 def sized(cell: Cell, batch_size: int) -> Cell:
     """Return the same at another batch size."""
     return msgspec.structs.replace(cell, batch_size=batch_size)
+
+
+def left_out(record: Record, most: int) -> int:
+    """Return how many cells of a sweep will not be weighed after this one: the larger sizes, where it is not ok."""
+    return 0 if record.status == "ok" else sum(size > record.cell.batch_size for size in doubled(most))
 
 
 def every_size(cells: Sequence[Cell], most: int) -> list[Cell]:

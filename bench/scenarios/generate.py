@@ -49,6 +49,8 @@ class Answers(StepsAnswers):
 class Generation(Weighing):
     """The parent's end: no score, but times to the first token."""
 
+    item = "token"
+
     def take_score(self) -> None:
         """Take none."""
 

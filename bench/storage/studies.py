@@ -38,7 +38,12 @@ def of_load(old: Fields) -> Iterator[Fields]:
             items, process = process_of.get(kind, _stream)(told, old["cell"]["batch_size"])
             process["result"]["audit"] = audit
             process |= {"first_s": old.get("first_s")}
-            record |= {"items_per_step": items, "pairing": "sequential", "processes": [process]}
+            record |= {
+                "items_per_step": items,
+                "item": "query" if kind == "server" else "",
+                "pairing": "sequential",
+                "processes": [process],
+            }
         yield record | _doubted(audit)
 
 
@@ -96,7 +101,7 @@ def of_churn(old: Fields) -> Iterator[Fields]:
             "blocks": [1] * len(passes_s), "crowded": [False] * len(passes_s),
             "result": {"type": "varying_shapes", "version": 1, "pads_rows": old["pads_rows"], **told},
         }  # fmt: skip
-        record |= {"items_per_step": told["tokens"], "pairing": "sequential", "processes": [process]}
+        record |= {"items_per_step": told["tokens"], "item": "token", "pairing": "sequential", "processes": [process]}
     yield record
 
 

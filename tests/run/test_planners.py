@@ -6,11 +6,14 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from bench.analysis import knee, ratios
+from bench.cli import sweep
+from bench.cli.progress import Display
 from bench.cli.sweep import job_of, limit_bytes, weigh
 from bench.core import Cell, WeighbridgeError
 from bench.core.record import Record
@@ -150,6 +153,25 @@ def test_what_is_asked_for_next_hangs_on_the_records_so_far_and_ends() -> None:
             found[cell] = make_record(cell=cell, status="oom" if ended else "ok")
             order.append((cell.backend, cell.batch_size))
     assert order == [("a", 1), ("b", 1), ("a", 2), ("b", 2), ("b", 4)]
+
+
+def test_what_a_sweep_leaves_out_is_every_larger_size_of_what_ended() -> None:
+    assert planners.left_out(make_record(cell=make_cell(batch_size=4), status="oom"), 32) == 3
+    assert planners.left_out(make_record(cell=make_cell(batch_size=4)), 32) == 0
+
+
+def test_progress_of_a_sweep_ends_at_its_total(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[Display] = []
+
+    def display(*words: Any, **counts: int) -> Display:
+        shown.append(Display(*words, **counts))
+        return shown[-1]
+
+    monkeypatch.setattr(sweep, "Display", display)
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "oom@2")
+    weigh(planned("fake"), Options(out=tmp_path), 8, None)
+    weigh(planned("fake"), Options(out=tmp_path, resume=True), 8, None)
+    assert [(each.done, each.total) for each in shown] == [(2, 2), (2, 2)]
 
 
 def test_a_plan_of_ready_cells_is_asked_for_once_and_in_its_order() -> None:

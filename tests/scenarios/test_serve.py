@@ -17,6 +17,7 @@ from bench.core.record import Process, Record
 from bench.report import markdown
 from bench.report.overview import Overview
 from bench.report.sections import serve as words
+from bench.report.texts import rate
 from bench.scenarios.base import A, ImplausibleError, Request, answer_type
 from bench.scenarios.serve import measure, pipe, settings, stopping
 from bench.scenarios.serve.answer import Service
@@ -222,7 +223,9 @@ def test_a_search_goes_below_the_offline_rate_and_confirms_longer() -> None:
     assert best is not None
     assert 57 <= best.rate <= 60
     assert record.step_s == [1 / best.rate]
-    assert ratios.rows([record], "fake")[0].rate == pytest.approx(best.rate)
+    (row,) = ratios.rows([record], "fake")
+    assert row.rate == pytest.approx(best.rate)
+    assert rate(row).endswith(" queries/s")
     probes = [each for each in asks.seen if isinstance(each, Serve)]
     assert min(each.rate for each in probes) >= 50
     assert probes[-1].queries == 3 * probes[0].queries == 3 * stopping.fewest_queries(2, 0.99)

@@ -20,6 +20,7 @@ from bench.measure import parity
 from bench.report import markdown
 from bench.report.overview import Overview
 from bench.report.sections import varying_shapes as told
+from bench.report.texts import rate
 from bench.run import cards, planners
 from bench.scenarios.base import A, ImplausibleError, Request, answer_type
 from bench.scenarios.steps.requests import Check, Checked, Memory, MemoryPeaks, Opened
@@ -29,7 +30,7 @@ from bench.scenarios.varying_shapes.buckets import Shape
 from bench.scenarios.varying_shapes.measure import Varying
 from bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
 from bench.scenarios.varying_shapes.result import Outcome, cost, total_s
-from bench.scenarios.varying_shapes.scenario import VaryingShapes
+from bench.scenarios.varying_shapes.scenario import STRATEGIES, VaryingShapes
 from bench.scenarios.varying_shapes.settings import of as settings_of
 from bench.scenarios.varying_shapes.settings import strategy
 from bench.storage import journals, packages
@@ -230,13 +231,13 @@ def test_rows_are_filled_up_where_a_shape_is_a_program_and_not_where_one_serves_
 ) -> None:
     backend = nouns.backend("fake")
     monkeypatch.setattr(type(backend), "program_a_shape", program_a_shape)
-    host = SimpleNamespace(
-        session=Compiling(), cell=make_cell(batch_size=4), backend=backend, varying=lambda: ROWS, rows={"ids": RNG}
+    fixed = {"ids": np.ones((4, 5), np.int64)}
+    host: Any = SimpleNamespace(
+        session=Compiling(), cell=make_cell(batch_size=4), backend=backend, varying=lambda: ROWS, rows=fixed
     )
-    answers = ShapesAnswers.__new__(ShapesAnswers)
-    answers.host, answers.session, answers.cell = host, host.session, host.cell  # type: ignore[assignment]
-    for name, expected in (("exact", False), ("one_length", program_a_shape), ("powers_of_two", program_a_shape)):
-        found = answers.answer(StepThrough(strategy=name, pads_rows=None, batches=9))  # type: ignore[arg-type]
+    answers = ShapesAnswers(host)
+    for name, expected in zip(STRATEGIES[:3], (False, program_a_shape, program_a_shape), strict=True):
+        found = answers.answer(StepThrough(strategy=name, pads_rows=None, batches=9))
         assert isinstance(found, ShapesResult)
         assert found.pads_rows is expected
 
@@ -313,6 +314,7 @@ def test_a_step_is_a_pass_and_the_first_one_is_the_compilation() -> None:
     assert record.compile_s > COMPILE_S
     (row,) = ratios.rows([record], "toy")
     assert row.rate == pytest.approx(record.items_per_step / process.step_s[0], rel=0.01)
+    assert rate(row).endswith(" tokens/s")
 
 
 def test_a_task_of_one_shape_is_a_wrong_request() -> None:

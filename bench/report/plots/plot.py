@@ -12,6 +12,7 @@ from typing import Literal
 import msgspec
 
 from bench.analysis.row import Row
+from bench.core.settings import words
 from bench.report.texts import driven, task
 
 MOST_SERIES = 24
@@ -83,13 +84,8 @@ def label(row: Row) -> str:
     """A point of a scatter plot."""
     cell = row.record.cell
     where = place(row)
-    return f"{cell.executor} {cell.precision} b{cell.batch_size}" + (f" ({where})" if where else "")
-
-
-def items(row: Row) -> str:
-    """Return what a throughput counts."""
-    about = row.record.about
-    return "tokens" if row.record.cell.scenario == "generate" else f"{about.item}s" if about else "items"
+    told = " ".join([cell.executor, cell.precision, f"b{cell.batch_size}", *words(cell.settings)])
+    return told + (f" ({where})" if where else "")
 
 
 def unit_of(value_s: float) -> tuple[float, str]:

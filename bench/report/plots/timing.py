@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from bench.analysis.row import Row
-from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, items, name_of_group, place, unit_of
-from bench.report.texts import driven, rate, task
+from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, name_of_group, place, unit_of
+from bench.report.texts import driven, items, rate, task
 from bench.report.units import calls, number, seconds
 
 QUANTILES = tuple(np.linspace(0.0, 0.99, 100).tolist())

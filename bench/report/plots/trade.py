@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.analysis.row import Row
-from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, items, label
-from bench.report.texts import rate, task
+from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, label
+from bench.report.texts import items, rate, task
 from bench.report.units import size
 
 

@@ -176,6 +176,8 @@ class Batching(Serving):
 class Searching(Batching):
     """The highest rate that a server holds. A step is the time between two queries at that rate."""
 
+    item = "query"
+
     def get_ready(self) -> None:
         """Get ready as all do, with counts of its own."""
         told = settings.of(ServerSettings, self.cell.settings)

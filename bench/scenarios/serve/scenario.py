@@ -15,38 +15,37 @@ from bench.scenarios.steps.requests import StepsRequest
 from bench.scenarios.steps.scenario import Scenario
 
 
-class SingleStream(Scenario):
+class Served(Scenario):
+    """What the four share: a worker that is a service."""
+
+    requests = StepsRequest | ServeRequest
+    answers = ServeAnswers
+
+
+class SingleStream(Served):
     """One sample, the next when it is answered."""
 
-    name = "single_stream"
-    requests = StepsRequest | ServeRequest
-    answers, weighing = ServeAnswers, Streaming
+    name, weighing = "single_stream", Streaming
 
 
-class MultiStream(Scenario):
+class MultiStream(Served):
     """Eight samples at once, the next eight when they are answered."""
 
-    name = "multi_stream"
-    requests = StepsRequest | ServeRequest
-    answers, weighing = ServeAnswers, Streaming
+    name, weighing = "multi_stream", Streaming
 
 
-class OfflineScenario(Scenario):
+class Offline(Served):
     """All samples at once, in full batches."""
 
-    name = "offline"
-    requests = StepsRequest | ServeRequest
-    answers, weighing = ServeAnswers, Batching
+    name, weighing = "offline", Batching
 
 
-class ServerScenario(Scenario):
+class Server(Served):
     """Queries that come when they like, and the highest rate at which they are answered in time."""
 
-    name = "server"
+    name, weighing = "server", Searching
     in_turns = False
     Settings = ServerSettings
-    requests = StepsRequest | ServeRequest
-    answers, weighing = ServeAnswers, Searching
 
     def variants(self, task: TaskCard, given: Mapping[str, Value]) -> list[Pairs]:
         """One cell, whose bound is the task's where none is given."""

@@ -9,7 +9,7 @@ Between `get_ready` and `finish` come the turns (`bench.run.turns`).
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 from bench.core.arrays import Facts
 from bench.core.backend import Cost
@@ -41,6 +41,9 @@ class Weighing:
 
     One `Weighing` goes through all processes of its cell: `begin` starts each.
     """
+
+    item: ClassVar[str] = ""
+    """What a step's items are; the task's examples where empty."""
 
     def __init__(self, cell: Cell, tier: Tier, phase: Phase) -> None:
         self.cell, self.tier, self.phase = cell, tier, phase
@@ -218,6 +221,7 @@ class Weighing:
             tier=self.tier.name,
             processes=self.processes,
             items_per_step=self.items,
+            item=self.item,
             score=self.score or {},
             parity=self.parity,
             cost=self.cost,
