@@ -208,16 +208,23 @@ def fitting(platform: str, q_BSND: Array) -> str:
 def fused_attention(
     q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen, implementation: Literal["xla", "cudnn"]
 ) -> Array:
-    """JAX's own, told what it can leave out; a mask goes in its rank: (B, N, S, T)."""
+    """JAX's own, told what it can leave out."""
     told: dict[str, Any] = {"implementation": implementation}
     if isinstance(seen, Filled):
         told["key_value_seq_lengths"] = jnp.broadcast_to(seen.keys, q_BSND.shape[:1])
     elif isinstance(seen, str):
         told["is_causal"] = True
     elif seen is not None:
-        heads = (seen.shape[0], k_BTKD.shape[2], q_BSND.shape[2] // k_BTKD.shape[2], *seen.shape[3:])
-        told["mask"] = jnp.broadcast_to(seen, heads).reshape(seen.shape[0], -1, *seen.shape[3:])
+        told["mask"] = _mask_of_heads(seen, q_BSND, k_BTKD)
     return jax.nn.dot_product_attention(q_BSND, k_BTKD, v_BTKD, **told)
+
+
+def _mask_of_heads(mask: Array, q_BSND: Array, k_BTKD: Array) -> Array:
+    """A mask of rank 5 in rank 4, (B, N or 1, S, T): cuDNN spreads it over heads itself, and over queries does not."""
+    batch, key_heads, groups = mask.shape[:3]
+    heads = (1, 1) if key_heads == groups == 1 else (k_BTKD.shape[2], q_BSND.shape[2] // k_BTKD.shape[2])
+    whole = jnp.broadcast_to(mask, (batch, *heads, q_BSND.shape[1], k_BTKD.shape[1]))
+    return whole.reshape(batch, -1, *whole.shape[3:])
 
 
 def _einsum_attention(q_BSND: Array, k_BTKD: Array, v_BTKD: Array, seen: Seen) -> Array:

@@ -12,7 +12,6 @@ import hashlib
 import math
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from bench.analysis.row import Row
+from bench.measure.environment import git_commit, version
 from bench.report import details
 from bench.report.columns import Column, floors, remarks, used
 from bench.report.markdown import environment, sources
@@ -79,7 +79,7 @@ def render(overview: Overview) -> str:
     style, script = _asset("uplot.css", "report.css"), _asset("uplot.js", "report.js")
     return _template().render(
         title=f"Weighbridge: {overview.headline}",
-        version=metadata.version("weighbridge"),
+        version=version("weighbridge") or git_commit(),
         style=style,
         style_hash=f"'{_hash(style)}'",
         script=script,

@@ -106,6 +106,17 @@ def test_a_large_output_takes_its_time_to_be_read() -> None:
     assert suspicion.returns_early(Copying(), ROWS, 0.01) == ""
 
 
+def test_reading_that_varies_by_more_than_a_step_is_no_evidence() -> None:
+    rng = np.random.default_rng(0)
+
+    class Varying(Copying):
+        def to_host(self, y: Any) -> Arrays:
+            self.now += 0.001 * rng.random()
+            return super().to_host(y)
+
+    assert [said for _ in range(50) if (said := suspicion.returns_early(Varying(), ROWS, 0.001))] == []
+
+
 def test_a_burst_beside_one_try_is_no_evidence() -> None:
     class Disturbed(FakeSession):
         def step(self, x: np.ndarray) -> np.ndarray:

@@ -92,6 +92,21 @@ def test_what_is_known_of_a_mask_is_the_mask() -> None:
             np.testing.assert_allclose(layers.fused_attention(q, k, v, seen, "xla"), told, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("shape", [(3, 1, 1, 1, 8), (1, 1, 1, 6, 8), (3, 2, 3, 6, 8)])
+def test_cudnn_is_handed_masks_that_it_takes(shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its checks run as programs are traced. A mask of keys alone was refused: it wants a row a query."""
+    monkeypatch.setattr("jax._src.cudnn.fused_attention_stablehlo.check_cudnn_version", lambda: 91000)
+    q, k = (jnp.zeros((3, length, heads, 16), jnp.bfloat16) for length, heads in ((6, 6), (8, 2)))
+    seen = jnp.asarray(RNG.random(shape) < 0.7)
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        told = jax.eval_shape(lambda: layers.fused_attention(q, k, k, seen, "cudnn"))
+        wide = [x.astype(jnp.float32) + 1 for x in (q, k, k)]
+        np.testing.assert_allclose(
+            layers.fused_attention(*wide, seen, "xla"), layers._einsum_attention(*wide, seen), rtol=1e-5, atol=1e-5
+        )
+    assert told.shape == q.shape
+
+
 @pytest.mark.parametrize(
     ("platform", "dtype", "queries", "width", "kind"),
     [

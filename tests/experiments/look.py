@@ -1,0 +1,83 @@
+"""A first look at a device: one process a cell, short blocks, no verdict. Does each backend open, agree and tell?
+
+    python -m tests.experiments.look --suite gpu --tasks image-classification --presets base-vit --precisions bf16
+
+Prints a line a cell, as JSON, as soon as its group is done: status and reason, parity, seconds of the first step and of
+a step, memory, facts. Each group has its own processes; `--apart` weighs every backend in a group of its own, so that
+one that dies or hangs holds up no other. Exit code 1 where a cell is not `ok`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from bench.core.cell import Cell
+from bench.core.effort import Tier
+from bench.core.record import Record
+from bench.measure.statistics import median
+from bench.run.jobs import job, prepare
+from bench.run.plan import Filters
+from bench.run.runner import Run
+
+LOOK = Tier(name="look", processes=1, bound=1.0, warm_cap_s=0.5, cap_s=0.5, fewest_turns=2, patience_s=0.0)
+
+
+class Unheard:
+    """A watcher that keeps all to itself."""
+
+    def started(self, cell: Cell) -> None: ...
+
+    def phase(self, name: str) -> None: ...
+
+    def progress(self, fraction: float) -> None: ...
+
+    def finished(self, record: Record) -> None: ...
+
+
+def main() -> None:
+    """Weighs what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in ("tasks", "backends", "scenarios", "precisions", "presets"):
+        parser.add_argument(f"--{name}", type=lambda text: tuple(text.split(",")), default=())
+    parser.add_argument("--suite", default="gpu")
+    parser.add_argument("--device", default="")
+    parser.add_argument("--apart", action="store_true")
+    parser.add_argument("--time-limit", type=float, default=180.0)
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    names = ("tasks", "backends", "scenarios", "precisions", "presets", "device")
+    planned = prepare(given.suite, Filters(**{name: getattr(given, name) for name in names}))
+    given.out.mkdir(parents=True, exist_ok=True)
+    run = Run(job(planned, given.time_limit, LOOK), given.out / "records.jsonl", Unheard())
+    lots = [[cell] for cell in planned.cells] if given.apart else [planned.cells]
+    records = [_told(record) for lot in lots for record in run.weigh(lot)]
+    sys.exit(0 if all(record.status == "ok" for record in records) else 1)
+
+
+def _told(record: Record) -> Record:
+    first = record.processes[0] if record.processes else None
+    line = {
+        "cell": record.cell.id,
+        "status": record.status,
+        "reason": record.reason,
+        "parity": record.parity,
+        "step_s": median(first.step_s) if first and first.step_s else None,
+        "queued_step_s": median(first.queued_step_s) if first and first.queued_step_s else None,
+        "first_s": first and first.first_s,
+        "device_bytes": first and [first.device_peak_bytes, first.device_reserved_bytes, first.device_process_bytes],
+        "energy_j_per_step": first and first.energy_j_per_step,
+        "score": record.score,
+        "cost": record.cost,
+        "facts": record.facts,
+        "warmup_s": first and first.warmup_s[:8],
+    }
+    print(msgspec.json.encode(line).decode(), flush=True)
+    return record
+
+
+if __name__ == "__main__":
+    main()
