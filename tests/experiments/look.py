@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -26,16 +27,27 @@ from bench.run.runner import Run
 LOOK = Tier(name="look", processes=1, bound=1.0, warm_cap_s=0.5, cap_s=0.5, fewest_turns=2, patience_s=0.0)
 
 
-class Unheard:
-    """A watcher that keeps all to itself."""
+class Timeline:
+    """Tells on stderr what is done, and the seconds since the start."""
 
-    def started(self, cell: Cell) -> None: ...
+    def __init__(self) -> None:
+        self.begin, self.cell = time.monotonic(), ""
 
-    def phase(self, name: str) -> None: ...
+    def started(self, cell: Cell) -> None:
+        """Whose turn has come."""
+        self.cell = f"{cell.task} {cell.scenario} {cell.precision} {cell.backend}"
 
-    def progress(self, fraction: float) -> None: ...
+    def phase(self, name: str) -> None:
+        """What its worker does now."""
+        print(f"{time.monotonic() - self.begin:6.1f} s  {self.cell}: {name}", file=sys.stderr, flush=True)
 
-    def finished(self, record: Record) -> None: ...
+    def progress(self, fraction: float) -> None:
+        """Too fine for a look."""
+
+    def finished(self, record: Record) -> None:
+        """How it ended."""
+        self.started(record.cell)
+        self.phase(f"{record.status} {record.reason}")
 
 
 def main() -> None:
@@ -43,16 +55,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("tasks", "backends", "scenarios", "precisions", "presets"):
         parser.add_argument(f"--{name}", type=lambda text: tuple(text.split(",")), default=())
+    parser.add_argument("--batch-sizes", type=lambda text: tuple(map(int, text.split(","))), default=())
     parser.add_argument("--suite", default="gpu")
     parser.add_argument("--device", default="")
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--time-limit", type=float, default=180.0)
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
-    names = ("tasks", "backends", "scenarios", "precisions", "presets", "device")
+    names = ("tasks", "backends", "scenarios", "precisions", "presets", "batch_sizes", "device")
     planned = prepare(given.suite, Filters(**{name: getattr(given, name) for name in names}))
     given.out.mkdir(parents=True, exist_ok=True)
-    run = Run(job(planned, given.time_limit, LOOK), given.out / "records.jsonl", Unheard())
+    run = Run(job(planned, given.time_limit, LOOK), given.out / "records.jsonl", Timeline())
     lots = [[cell] for cell in planned.cells] if given.apart else [planned.cells]
     records = [_told(record) for lot in lots for record in run.weigh(lot)]
     sys.exit(0 if all(record.status == "ok" for record in records) else 1)
@@ -62,6 +75,7 @@ def _told(record: Record) -> Record:
     first = record.processes[0] if record.processes else None
     line = {
         "cell": record.cell.id,
+        "name": " ".join((record.cell.task, record.cell.scenario, record.cell.precision, record.cell.executor)),
         "status": record.status,
         "reason": record.reason,
         "parity": record.parity,
