@@ -158,12 +158,29 @@ def _found(module: str) -> bool:
 
 
 def process_cpu_s(pid: int) -> float:
-    """Processor seconds that a process has used, all its threads together; 0 once it is gone."""
+    """Processor seconds that a process and all that it started have used, all threads together; 0 once it is gone.
+
+    A compiler's workers count for the cell that started them: they are no neighbour of it.
+    """
     try:
-        times = psutil.Process(pid).cpu_times()
+        process = psutil.Process(pid)
+        own = _tree_s(process)
+        return own + sum(map(_alive_s, process.children(recursive=True)))
     except psutil.Error:
         return 0.0
-    return times.user + times.system
+
+
+def _tree_s(process: psutil.Process) -> float:
+    """What a process used, and those of its children that have ended."""
+    times = process.cpu_times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+def _alive_s(process: psutil.Process) -> float:
+    try:
+        return _tree_s(process)
+    except psutil.Error:  # ended since it was listed: it is in its parent's account from now on
+        return 0.0
 
 
 def busy_cpu_s() -> float:

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -161,3 +162,21 @@ def test_an_environment_can_be_written_down(monkeypatch: pytest.MonkeyPatch) -> 
     assert described["versions"]["rich"] == metadata.version("rich")
     assert described["memory_bytes"] > 2**28
     assert described["cpus"] == environment.usable_cpus()
+
+
+def test_what_a_process_started_counts_for_it_while_it_lives_and_afterwards() -> None:
+    """Inductor's pool of compilers marked every block of its own cell as one beside a busy neighbour."""
+    burn = "import time\nwhile time.process_time() < 0.3: pass\n"
+    code = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {burn!r}])\nprint(flush=True)\ninput()"
+    words = [sys.executable, "-c", code]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        begin, while_alive = time.monotonic(), 0.0
+        while while_alive < 0.2 and time.monotonic() < begin + 20:
+            while_alive = environment.process_cpu_s(process.pid)
+        process.stdout.readline()
+        afterwards = environment.process_cpu_s(process.pid)
+        process.stdin.close()
+    assert while_alive >= 0.2
+    assert afterwards >= 0.3
