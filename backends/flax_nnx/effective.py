@@ -30,7 +30,10 @@ def pool_threads(tasks: Path) -> int | None:
 
 
 def command_buffers(flags: str) -> bool:
-    """Whether XLA may record CUDA graphs under these `XLA_FLAGS`: an empty list of commands turns them off."""
+    """Whether XLA may record CUDA graphs under these `XLA_FLAGS`: an empty list of commands turns them off.
+
+    Whether it did cannot be read back: its optimised programs name none (docs/devices.md).
+    """
     given = [flag.removeprefix(COMMAND_BUFFERS) for flag in flags.split() if flag.startswith(COMMAND_BUFFERS)]
     return not given or given[-1].strip("'\"") not in ("", "none", "NONE")
 

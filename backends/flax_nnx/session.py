@@ -121,7 +121,7 @@ class FlaxSession(Session):
             "attention": sorted(layers.traced),
             "scope": {"infer": "model forward", "generate": "prefill and decode"}[self.cell.scenario],
             "graph_breaks": 0,
-            "cuda_graphs": self.cell.device == "cuda" and effective.command_buffers(flags),
+            "cuda_graphs": "allowed" if self.cell.device == "cuda" and effective.command_buffers(flags) else False,
             "allocator": os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default"),
             "platform": platform,
             "device": self.parts.device.device_kind,
