@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -50,8 +51,8 @@ class Timeline:
         self.phase(f"{record.status} {record.reason}")
 
 
-def main() -> None:
-    """Weighs what is asked for."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Weighs what is asked for, and returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("tasks", "backends", "scenarios", "precisions", "presets"):
         parser.add_argument(f"--{name}", type=lambda text: tuple(text.split(",")), default=())
@@ -61,14 +62,14 @@ def main() -> None:
     parser.add_argument("--apart", action="store_true")
     parser.add_argument("--time-limit", type=float, default=180.0)
     parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args()
+    given = parser.parse_args(words)
     names = ("tasks", "backends", "scenarios", "precisions", "presets", "batch_sizes", "device")
     planned = prepare(given.suite, Filters(**{name: getattr(given, name) for name in names}))
     given.out.mkdir(parents=True, exist_ok=True)
     run = Run(job(planned, given.time_limit, LOOK), given.out / "records.jsonl", Timeline())
     lots = [[cell] for cell in planned.cells] if given.apart else [planned.cells]
     records = [_told(record) for lot in lots for record in run.weigh(lot)]
-    sys.exit(0 if all(record.status == "ok" for record in records) else 1)
+    return 0 if all(record.status == "ok" for record in records) else 1
 
 
 def _told(record: Record) -> Record:
@@ -94,4 +95,4 @@ def _told(record: Record) -> Record:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -16,7 +16,7 @@ from bench.run.process import WorkerFailed
 from bench.run.runner import Run
 from bench.storage import journals
 from tests.conftest import make_cell
-from tests.experiments import allocator, methods, others
+from tests.experiments import allocator, look, methods, others
 from tests.experiments.methods import Timed
 
 SLEEP = "import time\ndef step():\n    time.sleep(0.01)\n"
@@ -73,3 +73,23 @@ def test_the_allocators_row_tells_steps_ratio_and_faults_of_both() -> None:
     assert found[4:] == ["1.200× [1.200, 1.200]", "15,000", "3.00"]
     assert len(found) == len(allocator.headings("keep"))
     assert allocator.row([msgspec.structs.replace(pairs[0], minor_faults=(float("nan"),) * 2)])[-1] == "not counted"
+
+
+@pytest.mark.parametrize("words", [[], ["--apart"]])
+def test_a_look_tells_of_each_cell_and_of_what_is_done(
+    words: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert look.main(["--suite", "fake", "--batch-sizes", "1,2", *words, "--out", str(tmp_path)]) == 0
+    printed = capfd.readouterr()
+    told = [msgspec.json.decode(line) for line in printed.out.splitlines()]
+    assert [each["status"] for each in told] == ["ok", "ok"]
+    assert all(each["parity"]["passed"] and each["step_s"] > 0 for each in told)
+    assert "tabular-regression infer fp32 fake: checking" in printed.err
+
+
+def test_a_look_ends_with_an_exit_code_where_a_cell_failed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "early")
+    assert look.main(["--suite", "fake", "--batch-sizes", "1", "--out", str(tmp_path)]) == 1
+    assert msgspec.json.decode(capfd.readouterr().out)["status"] == "implausible"
