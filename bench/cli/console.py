@@ -26,7 +26,9 @@ Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Nouns = Annotated[str, typer.Option(help="Names, or files such as ./mine.py, separated by commas.")]
 Preset = Annotated[str, typer.Option(help="small, base, ...")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, tpu.")]
-TierName = Annotated[str, typer.Option("--tier", help="quick, standard or strict: 3, 5 or 9 processes a cell.")]
+EffortName = Annotated[
+    str, typer.Option("--effort", "--tier", help="quick, standard or strict: 3, 5 or 9 processes a cell.")
+]
 AllocatorName = Annotated[
     str,
     typer.Option("--allocator", help="Of all workers: keep (their pages), stock, huge, jemalloc or tcmalloc."),

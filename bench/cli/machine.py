@@ -8,9 +8,9 @@ import typer
 from rich.text import Text
 
 from bench.cli import console
-from bench.cli.console import AllocatorName, Device, Json, Many, TierName, err, out, print_json, words
+from bench.cli.console import AllocatorName, Device, EffortName, Json, Many, err, out, print_json, words
 from bench.cli.progress import Display
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.measure import allocator, noise
 from bench.report.units import interval, scaled
 from bench.run import calibrate, jobs, registry
@@ -32,13 +32,13 @@ def calibrate_command(
     scenarios: Many = "",
     device: Device = "",
     pairs: Annotated[int, typer.Option(help="How many comparisons of each kind of cell.", min=5)] = 20,
-    tier_name: TierName = "quick",
+    effort_name: EffortName = "quick",
     allocator_name: AllocatorName = "keep",
     json: Json = False,
 ) -> None:
     """Measures this machine's noise floors: each kind of cell against itself, over and over. `run` goes by them."""
     filters = console.filters(console.request(context))
-    planned, chosen, pages = jobs.prepare(suite, filters), tier(tier_name), allocator.chosen(allocator_name)
+    planned, chosen, pages = jobs.prepare(suite, filters), effort(effort_name), allocator.chosen(allocator_name)
     planned = planned if filters.backends else calibrate.of_the_reference(planned)
     count = pairs * len(planned.cells)
     with Display(err, done=0, total=count) as display:

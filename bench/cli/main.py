@@ -23,6 +23,7 @@ from bench.cli.compare import register
 from bench.cli.console import (
     AllocatorName,
     Device,
+    EffortName,
     Json,
     Many,
     Nouns,
@@ -32,14 +33,13 @@ from bench.cli.console import (
     Resume,
     RetryFailed,
     Set,
-    TierName,
     err,
     out,
     print_json,
     print_table,
 )
 from bench.cli.run import print_overview, weigh_and_show
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.core.errors import WeighbridgeError
 from bench.measure import allocator
 from bench.report import write
@@ -163,7 +163,7 @@ def run(
     out_folder: OutFolder = None,
     resume: Resume = False,
     retry_failed: RetryFailed = False,
-    tier_name: TierName = "quick",
+    effort_name: EffortName = "quick",
     allocator_name: AllocatorName = "keep",
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
@@ -178,7 +178,7 @@ def run(
     filters = console.filters(asked)
     planned = jobs.prepare(asked.options["suite"], filters)
     options = msgspec.structs.replace(
-        options, tier=tier(asked.options["tier"]), allocator=allocator.chosen(asked.options["allocator"])
+        options, effort=effort(asked.options["effort"]), allocator=allocator.chosen(asked.options["allocator"])
     )
     if plan:
         cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]

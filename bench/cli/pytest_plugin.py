@@ -18,7 +18,7 @@ import pytest
 from bench.analysis import ratios
 from bench.analysis.row import Row
 from bench.core.cell import Cell
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import statistics
@@ -70,7 +70,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--weighbridge-tasks", default="", help="only these tasks, separated by commas")
     group.addoption("--weighbridge-backends", default="", help="only these backends, separated by commas")
     group.addoption("--weighbridge-batch-sizes", default="", help="only these batch sizes, separated by commas")
-    group.addoption("--weighbridge-tier", default="quick", help="quick, standard or strict (quick)")
+    group.addoption(
+        "--weighbridge-effort", "--weighbridge-tier", default="quick", help="quick, standard or strict (quick)"
+    )
     group.addoption(
         "--weighbridge-at-least",
         type=float,
@@ -169,7 +171,7 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
         planned = msgspec.structs.replace(planned, cells=cells)
         options = folders.Options(
             time_limit_s=float(_option(config, "--weighbridge-time-limit")),
-            tier=tier(_option(config, "--weighbridge-tier")),
+            effort=effort(_option(config, "--weighbridge-effort")),
         )
         records = runner.run(planned, folder / "records.jsonl", Quiet(), options)
         rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.reference)})

@@ -12,9 +12,9 @@ import msgspec
 import typer
 
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, Nouns, OutFolder, Preset, Resume, RetryFailed, TierName, words
+from bench.cli.console import Device, EffortName, Json, Many, Nouns, OutFolder, Preset, Resume, RetryFailed, words
 from bench.cli.run import weigh_and_show
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.core.errors import unknown
 from bench.core.settings import Value
 from bench.report.sections.serve import SCENARIOS
@@ -48,7 +48,7 @@ def load_command(
     linger_ms: Annotated[
         float, typer.Option(help="How long a query waits for others to fill its batch.", min=0.0)
     ] = 0.0,
-    tier_name: TierName = "quick",
+    effort_name: EffortName = "quick",
     time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 3600.0,
     out_folder: OutFolder = None,
     resume: Resume = False,
@@ -63,7 +63,7 @@ def load_command(
     kinds = chosen(asked.options["scenarios"])
     set_to = settings(asked.options) if "server" in kinds else {}
     planned = jobs.prepare(asked.options["suite"], console.filters(asked, scenarios=kinds, settings=set_to))
-    options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
+    options = msgspec.structs.replace(options, effort=effort(asked.options["effort"]))
     weigh_and_show(planned, options, json, table=False)
 
 

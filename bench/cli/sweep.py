@@ -17,6 +17,7 @@ from bench.analysis.knee import Curve
 from bench.cli import console
 from bench.cli.console import (
     Device,
+    EffortName,
     Json,
     Many,
     Nouns,
@@ -24,14 +25,13 @@ from bench.cli.console import (
     Preset,
     Resume,
     RetryFailed,
-    TierName,
     err,
     out,
     print_json,
     print_table,
 )
 from bench.cli.progress import Display
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.core.errors import WeighbridgeError
 from bench.measure import environment
 from bench.report import write
@@ -75,7 +75,7 @@ def sweep_command(
     out_folder: OutFolder = None,
     resume: Resume = False,
     retry_failed: RetryFailed = False,
-    tier_name: TierName = "quick",
+    effort_name: EffortName = "quick",
     time_limit: Annotated[float, typer.Option(help="Seconds a batch size may take.", min=0.001)] = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells that it may come to, and stop.")] = False,
     json: Json = False,
@@ -88,7 +88,7 @@ def sweep_command(
         asked = options.request or asked
     most, limit = asked.options["most"], limit_bytes(asked.options["memory-limit"])
     planned = jobs.prepare(asked.options["suite"], console.filters(asked, batch_sizes=[1]))
-    options = msgspec.structs.replace(options, tier=tier(asked.options["tier"]))
+    options = msgspec.structs.replace(options, effort=effort(asked.options["effort"]))
     if plan:
         cells = planners.every_size(planned.cells, most)
         return print_json(cells) if json else print_table(["cell"], [[str(cell)] for cell in cells])
@@ -137,7 +137,7 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
 
 def job_of(planned: Planned, options: Options, limit: int | None) -> jobs.Job:
     """Return a job that leaves out what does not hang on the batch size: score, operations, doubts; parity it shows."""
-    job = jobs.job(planned, options.time_limit_s, msgspec.structs.replace(options.tier, thorough=False))
+    job = jobs.job(planned, options.time_limit_s, msgspec.structs.replace(options.effort, thorough=False))
     if limit is None and all(cell.device == "cpu" for cell in planned.cells):
         limit = environment.free_bytes()
     return msgspec.structs.replace(job, host_limit_bytes=limit)

@@ -1,6 +1,6 @@
 """How long to measure: quick, standard, strict.
 
-A process is the sample that varies most, so that no tier has fewer than the three that a verdict wants.
+A process is the sample that varies most, so that no effort has fewer than the three that a verdict wants.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import msgspec
 from bench.core.errors import WeighbridgeError
 
 
-class Tier(msgspec.Struct, frozen=True, kw_only=True):
+class Effort(msgspec.Struct, frozen=True, kw_only=True):
     """Times in seconds; `bound` is relative, half the width of the 95 % interval of the ratio."""
 
     name: str
@@ -34,16 +34,16 @@ class Tier(msgspec.Struct, frozen=True, kw_only=True):
     """Whether score, operations and compilation from a filled cache are taken, too: a sweep leaves them out."""
 
 
-QUICK = Tier(
+QUICK = Effort(
     name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, patience_s=4.0, fewest_at_cap=2, first_tokens=2
 )
-STANDARD = Tier(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0)
-STRICT = Tier(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0, patience_s=30.0)
-TIERS = {tier.name: tier for tier in (QUICK, STANDARD, STRICT)}
+STANDARD = Effort(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0)
+STRICT = Effort(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0, patience_s=30.0)
+EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, STRICT)}
 
 
-def tier(name: str) -> Tier:
-    """The tier of this name."""
-    if name not in TIERS:
-        raise WeighbridgeError(f"unknown tier {name!r}; choose one of {', '.join(TIERS)}")
-    return TIERS[name]
+def effort(name: str) -> Effort:
+    """The effort of this name."""
+    if name not in EFFORTS:
+        raise WeighbridgeError(f"unknown effort {name!r}; choose one of {', '.join(EFFORTS)}")
+    return EFFORTS[name]

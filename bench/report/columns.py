@@ -246,7 +246,7 @@ def lone(rows: Sequence[Row]) -> list[str]:
     """One line where verdicts lack processes."""
     found = [row for row in rows if row.verdict and row.processes < statistics.FEWEST_PROCESSES]
     of = f" ({len(found):,} of {len(rows):,} rows)" if len(found) < len(rows) else ""
-    return [f"one process a side is only a look, no verdict: --tier quick or more takes three{of}"] if found else []
+    return [f"one process a side is only a look, no verdict: --effort quick or more takes three{of}"] if found else []
 
 
 def unpaired(rows: Sequence[Row]) -> list[str]:

@@ -77,7 +77,7 @@ def command(row: Row, reference: str) -> str:
     options = {
         "tasks": cell.task, "preset": cell.preset, "backends": backends, "scenarios": cell.scenario,
         "precisions": cell.precision, "batch-sizes": str(cell.batch_size), "device": cell.device,
-        "tier": row.record.tier,
+        "effort": row.record.tier,
     }  # fmt: skip
     typed = [word for name, value in options.items() for word in (f"--{name}", value)]
     typed += [each for word in words(cell.settings) for each in ("-S", word)]
@@ -122,7 +122,7 @@ def timed(row: Row) -> list[tuple[str, str]]:
         return []
     blocks = [len(process) for process in record.blocks]
     entries = [
-        ("tier", record.tier),
+        ("effort", record.tier),
         ("steps", f"{len(record.step_s):,} in {sum(blocks)} blocks"),
         ("processes", str(len(blocks))),
         ("beside the reference", BESIDE.get(row.pairing, "–")),

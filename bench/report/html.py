@@ -55,7 +55,7 @@ GLOSSARY = [
     ("oracle", "the reference computed in float64 on the CPU"),
     ("noise floor", "how far equal programs come out unequal on this machine; weighbridge calibrate measures it"),
     ("interval", "95 %, Student's over the processes; of one process by a bootstrap of its blocks"),
-    ("tier", "quick, standard, strict: how many processes a cell takes, and how sure it must be"),
+    ("effort", "quick, standard, strict: how many processes a cell takes, and how sure it must be"),
     ("camp", "backends of one framework; ratios are to the reference, and to the best row of its camp"),
     ("Pareto front", "cells that no other beats in one figure without losing in the other"),
     ("effective footing", "threads, precision, layout, weights as the framework reported them, not as asked for"),

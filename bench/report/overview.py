@@ -11,7 +11,7 @@ from bench.analysis.row import Row
 from bench.report.absent import absent
 from bench.report.answer import Answers, Gap, answers, gaps
 from bench.report.processors import Processors, processors
-from bench.report.sampling import Shown, thin
+from bench.report.sampling import Shown, sampled
 from bench.report.sections import sections
 from bench.report.sections.section import Section
 
@@ -76,7 +76,7 @@ class Overview:
     @cached_property
     def shown(self) -> Shown:
         """The rows that a page can hold."""
-        return thin(self.rows)
+        return sampled(self.rows)
 
 
 def named(what: str, names: Iterable[str]) -> str:

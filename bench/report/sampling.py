@@ -27,7 +27,7 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     words: list[str]
 
 
-def thin(rows: Sequence[Row]) -> Shown:
+def sampled(rows: Sequence[Row]) -> Shown:
     """Return all rows where they fit; else whole groups, and rows without a figure, at even distances."""
     shown = list(rows) if len(rows) <= MOST_ROWS else _chosen(rows)
     samples = max(20, min(MOST_SAMPLES, SAMPLES_IN_ALL // max(1, len(shown))))

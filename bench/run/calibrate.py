@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from bench.core.cell import Cell
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Noise
 from bench.measure import noise, sides, statistics
@@ -110,7 +110,7 @@ def false_verdicts(pairs: Sequence[Pair]) -> float:
 def compare_programs(
     planned: Planned,
     count: int,
-    tier: Tier,
+    effort: Effort,
     watcher: Watcher,
     *,
     changed: Mapping[str, str] = NOTHING_MORE,
@@ -124,7 +124,7 @@ def compare_programs(
     """
     if not planned.cells:
         raise WeighbridgeError("no cell fits this request; leave out a filter")
-    job = jobs.job(planned, time_limit_s, tier)
+    job = jobs.job(planned, time_limit_s, effort)
     job = msgspec.structs.replace(job, allocator=allocator) if allocator else job
     pairs: list[Pair] = []
     with TemporaryDirectory(prefix="weighbridge-") as folder:
@@ -196,14 +196,14 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def calibrate(pairs: Sequence[Pair], tier: Tier, allocator: str = noise.ALLOCATOR) -> list[Kind]:
+def calibrate(pairs: Sequence[Pair], effort: Effort, allocator: str = noise.ALLOCATOR) -> list[Kind]:
     """Save what A/A pairs say of each kind where `run` finds it; what `repeat` measured of whole runs stays."""
     root = packages.cache_folder()
-    old = calibration.so_far(root, tier.name, allocator).kinds
+    old = calibration.so_far(root, effort.name, allocator).kinds
     cells = dict.fromkeys(each.cell for each in pairs)
     found = [kind(cell, [each for each in pairs if each.cell == cell]) for cell in cells]
     found = [_with_runs(each, old.get(str(each.cell))) for each in found]
-    calibration.keep(root, found, tier.name, allocator)
+    calibration.keep(root, found, effort.name, allocator)
     return found
 
 

@@ -10,7 +10,7 @@ import msgspec
 from rich.console import Console
 
 from bench.core.cell import Cell
-from bench.core.effort import QUICK, Tier
+from bench.core.effort import QUICK, Effort
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
@@ -27,7 +27,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     resume: bool = False
     retry_failed: bool = False
     time_limit_s: float = 600.0
-    tier: Tier = QUICK
+    effort: Effort = QUICK
     allocator: Allocator = "keep"
     request: Request | None = None
     """Written beside the journal; None where nobody will go on with it by its words."""

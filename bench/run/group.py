@@ -61,19 +61,19 @@ class Group:
         return self.compete([Member(cell, self.job, self.watcher) for cell in cells])
 
     def compete(self, members: list[Member]) -> list[Member]:
-        """Weighs members against each other, in as many processes as the tier wants."""
+        """Weighs members against each other, in as many processes as the effort wants."""
         elsewhere: list[float | None] = []
         stopped: list[str] = []
         with ExitStack() as stack:
             caches = [stack.enter_context(compile_cache(self.job.root)) for _ in members]
-            for index in range(self.scenario.processes(self.job.tier)):
+            for index in range(self.scenario.processes(self.job.effort)):
                 with self.opened(members, caches):
                     for member in members:
                         self._attempt(member, member.weighing.get_ready)
                     if self.scenario.in_turns:
                         sampler = Sampler([member.worker for member in members])
                         tell = self._tell_turn(index)
-                        stopped.append(take_turns(members, self.job.tier, self.rng, tell, noise.wait_for_quiet))
+                        stopped.append(take_turns(members, self.job.effort, self.rng, tell, noise.wait_for_quiet))
                         elsewhere.append(sampler.cpus_elsewhere())
                     for member in members:
                         self._attempt(member, member.weighing.finish)
@@ -104,7 +104,7 @@ class Group:
             member.attempt(action)
 
     def _tell_turn(self, process: int) -> Callable[[int], None]:
-        of = self.scenario.processes(self.job.tier)
+        of = self.scenario.processes(self.job.effort)
         return lambda turn: self.watcher.phase(f"taking turns, process {process + 1} of {of}, turn {turn}")
 
     @contextmanager

@@ -10,7 +10,7 @@ import msgspec
 
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell, Device
-from bench.core.effort import QUICK, Tier
+from bench.core.effort import QUICK, Effort
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Peaks
 from bench.measure import allocator, environment
@@ -50,7 +50,7 @@ def prepare(suite_name: str, filters: Filters) -> Planned:
     return Planned(cells=cells, reference=suite.reference, asked=list(filters.backends))
 
 
-def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Allocator = "keep") -> Job:
+def job(planned: Planned, time_limit_s: float, effort: Effort = QUICK, allocator: Allocator = "keep") -> Job:
     """The nouns that a run needs, looked up by name."""
     backends = {name: cards.backend(name) for name in {cell.backend for cell in planned.cells}}
     reference = cards.reference(planned.reference)
@@ -58,7 +58,7 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Al
     devices: set[Device] = {cell.device for cell in planned.cells}
     return Job(
         reference=planned.reference,
-        tier=tier,
+        effort=effort,
         allocator=allocator,
         visible=[each for each in cards.backends().values() if not each.hidden],
         time_limit_s=time_limit_s,
@@ -67,7 +67,7 @@ def job(planned: Planned, time_limit_s: float, tier: Tier = QUICK, allocator: Al
         tasks=tasks,
         files=_files_of(tasks),
         free_bytes=environment.free_bytes,
-        calibration=calibration.load(packages.cache_folder(), tier.name, allocator),
+        calibration=calibration.load(packages.cache_folder(), effort.name, allocator),
         peaks={device: found for device in devices if (found := known_peaks.load(packages.cache_folder(), device))},
     )
 
@@ -95,7 +95,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a run needs beside its cells."""
 
     reference: str
-    tier: Tier
+    effort: Effort
     allocator: Allocator = "keep"
     """Of every worker's host memory."""
     visible: Sequence[BackendCard] = ()

@@ -22,7 +22,7 @@ class Member:
 
     def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
         self.cell, self.watcher, self.variables = cell, watcher, variables
-        self.weighing = catalog.scenario(cell.scenario).begin(cell, job.tier, watcher.phase)
+        self.weighing = catalog.scenario(cell.scenario).begin(cell, job.effort, watcher.phase)
         self.worker: Worker
         self.booked: dict[str, Any] = {}
         """Fields of its record that the round knows, and no single conversation."""

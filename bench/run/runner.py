@@ -36,7 +36,7 @@ def run(
     planned: Planned, journal: Path, watcher: Watcher, options: Options, known: Mapping[Cell, Record] = NOTHING
 ) -> list[Record]:
     """Weigh a plan into `journal`, but for what is `known`; return the records of the plan's cells."""
-    nouns = job(planned, options.time_limit_s, options.tier, options.allocator)
+    nouns = job(planned, options.time_limit_s, options.effort, options.allocator)
     return walked(Run(nouns, journal, watcher), planners.of_plan(planned.cells), known)
 
 

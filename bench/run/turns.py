@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bench.core.cell import StoppedBy
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.measure import statistics
 
 
@@ -47,18 +47,18 @@ def no_waiting(at_most_s: float) -> float:
 
 def take_turns(
     participants: Sequence[Participant],
-    tier: Tier,
+    effort: Effort,
     rng: random.Random,
     tell: Callable[[int], None],
     wait: Callable[[float], float] = no_waiting,
 ) -> StoppedBy:
-    """Turns until every ratio to the first participant is known to the tier's bound, or its caps; `tell` hears of each.
+    """Turns until all ratios to the first participant are known to the effort's bound, or its caps; `tell` hears.
 
     A turn in which anyone had a busy neighbour is taken again, once that one is gone: `wait` waits for it so many
     seconds at most, and returns how many it did. When all patience is used up, turns are taken as they come.
     """
-    timed_s, quiet, patience_s = 0.0, 0, tier.patience_s
-    for turn in range(1, tier.most_turns + 1):
+    timed_s, quiet, patience_s = 0.0, 0, effort.patience_s
+    for turn in range(1, effort.most_turns + 1):
         taking_part = [participant for participant in participants if not participant.failed()]
         tell(turn)
         turn_s = sum(participant.turn() for participant in rng.sample(taking_part, len(taking_part)))
@@ -66,9 +66,9 @@ def take_turns(
             patience_s -= turn_s + wait(patience_s)
             continue
         timed_s, quiet = timed_s + turn_s, quiet + 1
-        if quiet >= tier.fewest_turns and converged(taking_part, tier.bound):
+        if quiet >= effort.fewest_turns and converged(taking_part, effort.bound):
             return "converged"
-        if quiet >= tier.fewest_at_cap and timed_s >= tier.cap_s * len(taking_part):
+        if quiet >= effort.fewest_at_cap and timed_s >= effort.cap_s * len(taking_part):
             return "time cap"
     return "time cap"
 

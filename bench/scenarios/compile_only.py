@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.measure import clock, memory
 from bench.scenarios.base import Request
 from bench.scenarios.steps.answer import StepsAnswers
@@ -87,6 +87,6 @@ class CompileOnlyScenario(Scenario):
     requests = StepsRequest | CompileAt
     answers, weighing = Answers, Compiling
 
-    def processes(self, tier: Tier) -> int:
+    def processes(self, effort: Effort) -> int:
         """One that compiles, and one that finds it compiled."""
         return 2

@@ -58,7 +58,7 @@ class Generation(Weighing):
         """First tokens go before what all steps are asked."""
         self.phase("timing the first token")
         self.ask(Block(steps=1, mode=FIRST_TOKEN))
-        self.now.first_token_s = self.ask(Block(steps=self.tier.first_tokens, mode=FIRST_TOKEN)).samples
+        self.now.first_token_s = self.ask(Block(steps=self.effort.first_tokens, mode=FIRST_TOKEN)).samples
         super().finish()
 
 

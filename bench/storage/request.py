@@ -11,6 +11,9 @@ import msgspec
 from bench.core.errors import WeighbridgeError
 from bench.storage.files import write_whole
 
+RENAMED = {"tier": "effort"}
+"""What options were called in requests of before."""
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A command, and every option that decides what it measures, named as on the command line."""
@@ -32,11 +35,14 @@ def path(journal: Path) -> Path:
 def read(journal: Path) -> Request | None:
     """Return what a journal's run was asked; None where nobody wrote it down. Raise WeighbridgeError if damaged."""
     try:
-        return msgspec.json.decode(path(journal).read_bytes(), type=Request)
+        found = msgspec.json.decode(path(journal).read_bytes(), type=Request)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:
         raise WeighbridgeError(f"{path(journal)} cannot be read ({error}); remove it and name all options") from error
+    return msgspec.structs.replace(
+        found, options={RENAMED.get(name, name): found.options[name] for name in found.options}
+    )
 
 
 def resumed(journal: Path, asked: Request, typed: Collection[str]) -> Request:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bench.core import WeighbridgeError
-from bench.core.effort import QUICK, STANDARD, STRICT, TIERS, tier
+from bench.core.effort import EFFORTS, QUICK, STANDARD, STRICT, effort
 
 
 def test_a_higher_tier_takes_more_processes_and_is_surer() -> None:
@@ -13,10 +13,10 @@ def test_a_higher_tier_takes_more_processes_and_is_surer() -> None:
 
 
 def test_a_tier_is_found_by_its_name() -> None:
-    assert list(TIERS) == ["quick", "standard", "strict"]
-    assert all(tier(name) is found and found.name == name for name, found in TIERS.items())
+    assert list(EFFORTS) == ["quick", "standard", "strict"]
+    assert all(effort(name) is found and found.name == name for name, found in EFFORTS.items())
 
 
 def test_an_unknown_tier_is_told_what_there_is() -> None:
-    with pytest.raises(WeighbridgeError, match="unknown tier 'stict'; choose one of quick, standard, strict"):
-        tier("stict")
+    with pytest.raises(WeighbridgeError, match="unknown effort 'stict'; choose one of quick, standard, strict"):
+        effort("stict")

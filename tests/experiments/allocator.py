@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from bench.cli.pytest_plugin import Quiet
 from bench.core import WeighbridgeError
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.measure import statistics
 from bench.measure.statistics import Interval
 from bench.report.units import interval, number, seconds
@@ -60,7 +60,7 @@ def measured(given: argparse.Namespace) -> list[Pair]:
     return calibrate.compare_programs(
         planned,
         count,
-        tier(given.tier),
+        effort(given.tier),
         Quiet(),
         allocator="stock",
         changed=allocator.variables(allocator.chosen(given.against)),

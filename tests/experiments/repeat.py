@@ -28,7 +28,7 @@ from bench.analysis import gate, summary
 from bench.analysis.ratios import rows
 from bench.analysis.runs import reference_of
 from bench.core import Cell, WeighbridgeError
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.measure import environment, noise, statistics
 from bench.run import calibrate
 from bench.storage import journals
@@ -206,7 +206,7 @@ def repeat(given: argparse.Namespace) -> int:
     if given.read:
         request = asked(home) or request
     else:
-        tier(request.tier)
+        effort(request.tier)
         agreed(home, request)
         try:
             run_all(home, request, given.runs)

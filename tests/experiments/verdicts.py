@@ -1,7 +1,7 @@
 """The tables of docs/measuring.md: are the verdicts right, and how do others do on the same pair of programs?
 
     python -m tests.experiments.verdicts aa --pairs 40          # equal programs beside a competing load
-    python -m tests.experiments.verdicts slowdowns --runs 20    # 3, 5 and 10 % more work, tier standard
+    python -m tests.experiments.verdicts slowdowns --runs 20    # 3, 5 and 10 % more work, effort standard
     python -m tests.experiments.verdicts methods --runs 20      # pytest-benchmark and a plain loop beside ours
 
 Every figure is of real work on the real clock. `slowdowns` and `methods` want a machine with nothing else to do.
@@ -22,7 +22,7 @@ import numpy as np
 from backends.work import MORE_VARIABLE
 from bench.cli.pytest_plugin import Quiet
 from bench.core import Cell
-from bench.core.effort import tier
+from bench.core.effort import effort
 from bench.measure.statistics import Interval
 from bench.report.units import interval
 from bench.run import calibrate, jobs
@@ -71,17 +71,18 @@ def equal_programs(options: argparse.Namespace) -> None:
     planned = jobs.prepare("quick", Filters(tasks=options.tasks.split(","), backends=["torch"]))
     with competing_load(options.load):
         pairs = calibrate.compare_programs(
-            planned, options.pairs, tier(options.tier), Quiet(), tell=progress(options.pairs)
+            planned, options.pairs, effort(options.effort), Quiet(), tell=progress(options.pairs)
         )
     verdicts = Counter(pair.verdict(pair.floor) for pair in pairs)
     wrong = verdicts["FASTER"] + verdicts["SLOWER"]
     elsewhere = np.median([pair.cpus_elsewhere or 0 for pair in pairs])
     floors = sorted(pair.floor for pair in pairs)
     far = [abs(pair.ratio.value - 1) for pair in pairs]
-    heading("pairs", "tier", "floor", "load, CPUs", "SAME", "UNSURE", "false", "median, largest |ratio - 1|")
+    heading("pairs", "effort", "floor", "load, CPUs", "SAME", "UNSURE", "false", "median, largest |ratio - 1|")
     print(
-        f"| {len(pairs)} | {options.tier} | {floors[0]:.2%} to {floors[-1]:.2%} | {elsewhere:.2f} | {verdicts['SAME']}"
-        f" | {verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%}) | {np.median(far):.2%}, {max(far):.2%} |"
+        f"| {len(pairs)} | {options.effort} | {floors[0]:.2%} to {floors[-1]:.2%} | {elsewhere:.2f}"
+        f" | {verdicts['SAME']} | {verdicts['UNSURE']} | {wrong} ({wrong / len(pairs):.1%})"
+        f" | {np.median(far):.2%}, {max(far):.2%} |"
     )
 
 
@@ -91,7 +92,7 @@ def slowdowns(options: argparse.Namespace) -> None:
     for percent in options.percent:
         changed = {MORE_VARIABLE: str(percent / 100)}
         pairs = calibrate.compare_programs(
-            work(), options.runs, tier(options.tier), Quiet(), changed=changed, tell=progress(options.runs)
+            work(), options.runs, effort(options.effort), Quiet(), changed=changed, tell=progress(options.runs)
         )
         verdicts = Counter(pair.verdict(pair.floor) for pair in pairs)
         words = " | ".join(str(verdicts[word]) for word in ("SLOWER", "UNSURE", "SAME", "FASTER"))
@@ -116,7 +117,7 @@ def one_after_the_other(measure: Way, units: Sequence[int]) -> Interval:
 
 def ours(name: str, more: float) -> Interval:
     """In turns."""
-    (pair,) = calibrate.compare_programs(work(), 1, tier(name), Quiet(), changed={MORE_VARIABLE: str(more)})
+    (pair,) = calibrate.compare_programs(work(), 1, effort(name), Quiet(), changed={MORE_VARIABLE: str(more)})
     return pair.ratio
 
 
@@ -152,14 +153,14 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     aa = commands.add_parser("aa")
     aa.add_argument("--pairs", type=int, default=40)
-    aa.add_argument("--tier", default="quick")
+    aa.add_argument("--effort", "--tier", default="quick")
     aa.add_argument("--load", type=int, default=1, help="processes beside the measurement")
     aa.add_argument("--tasks", default="tabular-regression,image-classification")
     aa.set_defaults(do=equal_programs)
     slow = commands.add_parser("slowdowns")
     slow.add_argument("--runs", type=int, default=20)
     slow.add_argument("--percent", type=float, nargs="+", default=[3.0, 5.0, 10.0])
-    slow.add_argument("--tier", default="standard")
+    slow.add_argument("--effort", "--tier", default="standard")
     slow.set_defaults(do=slowdowns)
     way = commands.add_parser("methods")
     way.add_argument("--runs", type=int, default=20)

@@ -148,7 +148,7 @@ def test_a_large_run_is_thinned_and_says_so() -> None:
 
 
 def test_whole_groups_are_kept() -> None:
-    shown = sampling.thin(ratios.rows(many(2_000), "torch")).rows
+    shown = sampling.sampled(ratios.rows(many(2_000), "torch")).rows
     kept = [row.record.cell.task for row in shown if row.record.cell.backend == "torch"]
     partners = [
         row.record.cell.task for row in shown if row.record.cell.backend == "flax" and row.record.status == "ok"

@@ -147,7 +147,7 @@ def test_a_lean_is_said_and_one_process_is_called_a_look() -> None:
     once = next(row for row in rows() if row.record.cell.backend == "once")
     assert texts.verdict(once) == "UNSURE, leans SLOWER"
     look = [note for note in columns.notes(rows()) if "only a look" in note]
-    assert look == ["one process a side is only a look, no verdict: --tier quick or more takes three (1 of 10 rows)"]
+    assert look == ["one process a side is only a look, no verdict: --effort quick or more takes three (1 of 10 rows)"]
     assert not columns.lone([row for row in rows() if row is not once and row.record.cell.backend != "once"])
 
 

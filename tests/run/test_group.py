@@ -17,7 +17,7 @@ from backends.fake import STEP_S
 from bench.analysis import ratios
 from bench.core import Cell
 from bench.core.cell import Status
-from bench.core.effort import QUICK, STANDARD, STRICT, Tier
+from bench.core.effort import QUICK, STANDARD, STRICT, Effort
 from bench.core.record import Peaks, Record
 from bench.measure import noise
 from bench.measure.allocator import KEPT
@@ -32,9 +32,9 @@ from bench.storage.prepared import Prepared
 from tests.conftest import make_cell, workers_of
 
 
-def brief(tier: Tier) -> Tier:
+def brief(effort: Effort) -> Effort:
     """As it is, but with short blocks, and as few turns as it takes."""
-    return msgspec.structs.replace(tier, block_s=0.02, bound=1e9, warm_cap_s=0.05, patience_s=0.0)
+    return msgspec.structs.replace(effort, block_s=0.02, bound=1e9, warm_cap_s=0.05, patience_s=0.0)
 
 
 class Watcher:
@@ -64,8 +64,8 @@ def planned() -> Planned:
     return jobs.prepare("fake", Filters(backends=["fake", "null"], batch_sizes=[4]))
 
 
-def job_of(planned: Planned, tier: Tier, **changes: object) -> Job:
-    return msgspec.structs.replace(jobs.job(planned, 60.0, brief(tier)), **changes)
+def job_of(planned: Planned, effort: Effort, **changes: object) -> Job:
+    return msgspec.structs.replace(jobs.job(planned, 60.0, brief(effort)), **changes)
 
 
 def well(records: dict[str, Record], *statuses: Status) -> None:
@@ -75,10 +75,10 @@ def well(records: dict[str, Record], *statuses: Status) -> None:
 
 
 def weigh(
-    planned: Planned, folder: Path, tier: Tier = QUICK, watcher: Watcher | None = None, **changes: object
+    planned: Planned, folder: Path, effort: Effort = QUICK, watcher: Watcher | None = None, **changes: object
 ) -> dict[str, Record]:
     """Backend -> record; no worker may be left when a run is over."""
-    run = Run(job_of(planned, tier, **changes), folder / "records.jsonl", watcher or Watcher())
+    run = Run(job_of(planned, effort, **changes), folder / "records.jsonl", watcher or Watcher())
     records = list(run.weigh(planned.cells))
     assert not workers_of(psutil.Process())
     assert [record.cell for record in records].count(records[0].cell) == 1
@@ -90,10 +90,12 @@ def turns(record: Record) -> list[int]:
     return [len(process) for process in record.blocks]
 
 
-@pytest.mark.parametrize("tier", [QUICK, STANDARD, STRICT], ids=lambda tier: tier.name)
-def test_a_group_takes_turns_in_as_many_processes_as_its_tier_has(planned: Planned, tmp_path: Path, tier: Tier) -> None:
+@pytest.mark.parametrize("effort", [QUICK, STANDARD, STRICT], ids=lambda effort: effort.name)
+def test_a_group_takes_turns_in_as_many_processes_as_its_tier_has(
+    planned: Planned, tmp_path: Path, effort: Effort
+) -> None:
     begin = time.monotonic()
-    records = weigh(planned, tmp_path, tier)
+    records = weigh(planned, tmp_path, effort)
     elapsed = time.monotonic() - begin
     well(records, "ok", "ok")
     for record in records.values():
@@ -101,9 +103,9 @@ def test_a_group_takes_turns_in_as_many_processes_as_its_tier_has(planned: Plann
             "interleaved",
             "converged",
             True,
-            tier.name,
+            effort.name,
         )
-        assert turns(record) == [tier.fewest_turns] * tier.processes
+        assert turns(record) == [effort.fewest_turns] * effort.processes
         assert sum(map(sum, record.blocks)) == len(record.step_s)
         assert record.noise
         assert record.facts["weights_hash"] == records["fake"].facts["weights_hash"] != ""

@@ -14,7 +14,7 @@ from bench.core.effort import QUICK
 from bench.measure import statistics
 from bench.run import turns
 
-TIER = msgspec.structs.replace(QUICK, bound=0.01, cap_s=1e9, fewest_turns=6, most_turns=40)
+EFFORT = msgspec.structs.replace(QUICK, bound=0.01, cap_s=1e9, fewest_turns=6, most_turns=40)
 FAST, SLOW = 0.01, 0.02
 
 
@@ -51,8 +51,8 @@ class Scripted:
 
 def take(members: Sequence[Scripted], seed: int = 0, **changes: object) -> tuple[str, list[int]]:
     told: list[int] = []
-    tier = msgspec.structs.replace(TIER, **changes)
-    return turns.take_turns(members, tier, random.Random(seed), told.append), told
+    effort = msgspec.structs.replace(EFFORT, **changes)
+    return turns.take_turns(members, effort, random.Random(seed), told.append), told
 
 
 def steady(log: list[str], *step_s: float) -> list[Scripted]:
@@ -73,7 +73,7 @@ def test_every_member_is_timed_once_a_turn_in_an_order_that_changes() -> None:
     wild = [Scripted(name, log, never_the_same(FAST, seed)) for seed, name in enumerate("abc")]
     take(wild)
     orders = turns_of(log, 3)
-    assert len(orders) == TIER.most_turns
+    assert len(orders) == EFFORT.most_turns
     assert all(sorted(order) == ["a", "b", "c"] for order in orders)
     assert len({tuple(order) for order in orders}) == 6
     assert {order[0] for order in orders[:6]} != {"a"}
@@ -97,19 +97,19 @@ def test_it_ends_as_soon_as_the_last_ratio_is_known() -> None:
     unquiet = Scripted("c", [], lambda turn: SLOW * (1 + 0.2 * (turn % 2) * (turn < 8)))
     stopped, told = take([*steady([], FAST, SLOW), unquiet])
     assert stopped == "converged"
-    assert 8 < len(told) < TIER.most_turns
+    assert 8 < len(told) < EFFORT.most_turns
     ratio = statistics.paired_ratios([[FAST] * len(told)], [unquiet.timed])
-    assert statistics.interval(ratio).relative_error <= TIER.bound
-    assert statistics.interval([ratio[0][:-1]]).relative_error > TIER.bound
+    assert statistics.interval(ratio).relative_error <= EFFORT.bound
+    assert statistics.interval([ratio[0][:-1]]).relative_error > EFFORT.bound
 
 
 def test_a_ratio_that_is_never_known_ends_at_the_most_turns() -> None:
     wild = [Scripted("a", [], never_the_same(FAST, 1)), Scripted("b", [], never_the_same(FAST, 2))]
-    assert take(wild) == ("time cap", list(range(1, TIER.most_turns + 1)))
+    assert take(wild) == ("time cap", list(range(1, EFFORT.most_turns + 1)))
 
 
 def test_the_cap_is_of_timed_seconds_a_member_and_never_under_the_fewest_turns() -> None:
-    for cap_s, wanted in ((10 * 3 * FAST * 8, 8), (0.0, TIER.fewest_at_cap)):
+    for cap_s, wanted in ((10 * 3 * FAST * 8, 8), (0.0, EFFORT.fewest_at_cap)):
         up_and_down = Scripted("b", [], lambda turn: FAST * (2 if turn % 2 else 4))
         stopped, told = take([*steady([], 3 * FAST), up_and_down], cap_s=cap_s)
         assert (stopped, len(told)) == ("time cap", wanted)
@@ -129,7 +129,7 @@ def test_where_the_reference_fails_the_next_one_is_gone_by() -> None:
     first, second, third = steady([], FAST, SLOW, SLOW)
     first.fails_at = 1
     assert take([first, second, third]) == ("converged", [1, 2, 3, 4, 5, 6])
-    assert turns.converged([first, second, third], TIER.bound)
+    assert turns.converged([first, second, third], EFFORT.bound)
 
 
 def test_where_all_have_failed_nothing_is_timed_any_more() -> None:
@@ -146,8 +146,8 @@ def test_a_mood_that_all_share_does_not_keep_a_ratio_from_being_known() -> None:
     mood = np.random.default_rng(0).uniform(1.0, 3.0, size=100)
     pair = [Scripted(name, [], lambda turn, s=s: s * float(mood[turn])) for name, s in (("a", FAST), ("b", SLOW))]
     stopped, told = take(pair)
-    assert (stopped, len(told)) == ("converged", TIER.fewest_turns)
-    assert statistics.interval([pair[0].timed]).relative_error > 10 * TIER.bound
+    assert (stopped, len(told)) == ("converged", EFFORT.fewest_turns)
+    assert statistics.interval([pair[0].timed]).relative_error > 10 * EFFORT.bound
     ratio = statistics.interval(statistics.paired_ratios([pair[0].medians()], [pair[1].medians()]))
     assert ratio.value == pytest.approx(FAST / SLOW)
 
@@ -161,9 +161,9 @@ def test_a_turn_with_a_busy_neighbour_is_taken_again_when_it_is_gone() -> None:
         waited.append(at_most_s)
         return 0.5
 
-    tier = msgspec.structs.replace(TIER, patience_s=10.0)
-    stopped = turns.take_turns([first, second], tier, random.Random(0), lambda turn: None, wait)
-    assert (stopped, len(first.timed)) == ("converged", TIER.fewest_turns + 2)
+    effort = msgspec.structs.replace(EFFORT, patience_s=10.0)
+    stopped = turns.take_turns([first, second], effort, random.Random(0), lambda turn: None, wait)
+    assert (stopped, len(first.timed)) == ("converged", EFFORT.fewest_turns + 2)
     assert waited == pytest.approx([10.0, 10.0 - 0.5 - 10 * (FAST + SLOW)])
 
 
@@ -171,11 +171,11 @@ def test_patience_ends_and_turns_are_taken_as_they_come() -> None:
     first, second = steady([], FAST, SLOW)
     second.beside = set(range(1, 100))
     stopped, told = take([first, second], patience_s=0.001, cap_s=0.0)
-    assert (stopped, len(told)) == ("time cap", 1 + TIER.fewest_at_cap)
+    assert (stopped, len(told)) == ("time cap", 1 + EFFORT.fewest_at_cap)
 
 
 def test_one_alone_goes_by_its_own_median() -> None:
     assert take(steady([], FAST)) == ("converged", [1, 2, 3, 4, 5, 6])
     unquiet = Scripted("a", [], never_the_same(FAST, 0))
     assert take([unquiet])[0] == "time cap"
-    assert not statistics.has_settled(unquiet.samples(), TIER.bound)
+    assert not statistics.has_settled(unquiet.samples(), EFFORT.bound)

@@ -92,7 +92,7 @@ def test_a_stall_of_200_ms_is_not_forgiven(tmp_path: Path, monkeypatch: pytest.M
     assert not probe.passed
     assert (probe.p99_s or 0) > 0.1
     assert sum(latency > 0.05 for latency in probe.latencies_s) > 100
-    monkeypatch.setitem(settings.EFFORT, "quick", settings.Effort(seconds=60.0, over=2))  # on the fake's own clock
+    monkeypatch.setitem(settings.DURATIONS, "quick", settings.Duration(seconds=60.0, over=2))  # on the fake's own clock
     closed = invoke("--scenarios", "single_stream", "--out", str(tmp_path / "closed"))
     assert closed.exit_code == 0, closed.output
     told = [each.more_s for each in results(only(tmp_path / "closed")) if isinstance(each, StreamResult)]
@@ -258,7 +258,7 @@ def test_full_batches_take_turns_and_a_step_is_a_batch() -> None:
     record = driven(Batching, "offline", Asks(60.0))
     assert record.step_s == pytest.approx([0.08] * 3 * QUICK.processes)
     told = [each for each in results(record) if isinstance(each, OfflineResult)]
-    assert sum(each.seconds for each in told) >= settings.EFFORT["quick"].seconds * 0.99
+    assert sum(each.seconds for each in told) >= settings.DURATIONS["quick"].seconds * 0.99
     assert [each.rate for each in told] == pytest.approx([100.0] * QUICK.processes)
 
 

@@ -13,7 +13,7 @@ from bench.core import WeighbridgeError
 from bench.storage import journals, request
 from bench.storage.request import Request
 
-ASKED = Request(command="run", options={"tier": "standard", "tasks": "a", "backends": ""})
+ASKED = Request(command="run", options={"effort": "standard", "tasks": "a", "backends": ""})
 
 
 def invoke(*words: str) -> Result:
@@ -31,21 +31,21 @@ def test_a_request_is_written_once(tmp_path: Path) -> None:
 def test_what_is_not_typed_is_what_the_run_was_asked(tmp_path: Path) -> None:
     journal = tmp_path / "records.jsonl"
     ASKED.write(journal)
-    typed_nothing = Request(command="run", options={"tier": "quick", "tasks": "", "backends": "", "new": 1})
+    typed_nothing = Request(command="run", options={"effort": "quick", "tasks": "", "backends": "", "new": 1})
     found = request.resumed(journal, typed_nothing, ())
-    assert found.options == {"tier": "standard", "tasks": "a", "backends": "", "new": 1}
-    again = Request(command="run", options={"tier": "standard", "tasks": "", "backends": ""})
-    assert request.resumed(journal, again, ["tier"]).options == ASKED.options
+    assert found.options == {"effort": "standard", "tasks": "a", "backends": "", "new": 1}
+    again = Request(command="run", options={"effort": "standard", "tasks": "", "backends": ""})
+    assert request.resumed(journal, again, ["effort"]).options == ASKED.options
 
 
 def test_what_differs_is_named(tmp_path: Path) -> None:
     journal = tmp_path / "records.jsonl"
     ASKED.write(journal)
-    other = Request(command="run", options={"tier": "quick", "tasks": "a", "backends": "x"})
+    other = Request(command="run", options={"effort": "quick", "tasks": "a", "backends": "x"})
     with pytest.raises(
-        WeighbridgeError, match="was asked --tier standard, no --backends, not --tier quick, --backends x;"
+        WeighbridgeError, match="was asked --effort standard, no --backends, not --effort quick, --backends x;"
     ):
-        request.resumed(journal, other, ["tier", "backends", "tasks"])
+        request.resumed(journal, other, ["effort", "backends", "tasks"])
     with pytest.raises(WeighbridgeError, match="belongs to `weighbridge run`"):
         request.resumed(journal, Request(command="sweep", options={}), ())
 
@@ -59,7 +59,7 @@ def test_a_damaged_request_is_named(tmp_path: Path) -> None:
 
 def test_a_resumed_run_keeps_its_plan_and_tier(tmp_path: Path) -> None:
     out = str(tmp_path / "run")
-    first = ["run", "--suite", "fake", "--batch-sizes", "1,2", "--tier", "standard", "--out", out]
+    first = ["run", "--suite", "fake", "--batch-sizes", "1,2", "--effort", "standard", "--out", out]
     assert invoke(*first).exit_code == 0
     journal = journals.journal(tmp_path / "run")
     journal.write_bytes(journal.read_bytes().splitlines(keepends=True)[0])
@@ -70,7 +70,7 @@ def test_a_resumed_run_keeps_its_plan_and_tier(tmp_path: Path) -> None:
     assert [cell["batch_size"] for cell in json.loads(shown.stdout)] == [1, 2]
 
 
-@pytest.mark.parametrize("words", [["--tier", "strict"], ["--suite", "quick"], ["--batch-sizes", "4"]])
+@pytest.mark.parametrize("words", [["--effort", "strict"], ["--suite", "quick"], ["--batch-sizes", "4"]])
 def test_another_request_joins_no_run(tmp_path: Path, words: list[str]) -> None:
     out = str(tmp_path / "run")
     assert invoke("run", "--suite", "fake", "--batch-sizes", "1", "--out", out).exit_code == 0
@@ -87,3 +87,16 @@ def test_a_load_of_other_scenarios_joins_no_load(tmp_path: Path) -> None:
     refused = invoke("load", "--resume", "--out", str(tmp_path), "--scenarios", "server", "--bound-ms", "1")
     assert "--scenarios offline" in str(refused.exception)
     assert "--bound-ms" in str(refused.exception)
+
+
+def test_a_request_that_calls_its_effort_a_tier_is_gone_on_with(tmp_path: Path) -> None:
+    journal = tmp_path / "records.jsonl"
+    request.path(journal).write_text('{"command": "run", "options": {"tier": "standard", "tasks": "a"}}')
+    typed_nothing = Request(command="run", options={"effort": "quick", "tasks": "", "backends": ""})
+    assert request.resumed(journal, typed_nothing, []).options == ASKED.options
+
+
+@pytest.mark.parametrize("name", ["--effort", "--tier"])
+def test_effort_has_its_old_name_too(name: str, tmp_path: Path) -> None:
+    ran = invoke("run", "--suite", "fake", name, "stict", "--out", str(tmp_path / "run"))
+    assert "unknown effort 'stict'" in str(ran.exception)

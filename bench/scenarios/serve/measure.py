@@ -1,6 +1,6 @@
 """The parent's end of MLPerf's scenarios: single stream, multi stream, offline, server; then the self-audit.
 
-The terms are MLPerf's, the counts are ours: its own ask for ten minutes and more a scenario, which tier `strict` takes.
+The terms are MLPerf's, the counts are ours: its own ask for ten minutes and more a scenario, as effort `strict` has.
 What fewer queries allow to be said of a percentile is told by its early stopping (`stopping`).
 
 Closed loops and full batches take turns like any timed steps, and then go on until the queries suffice for a
@@ -21,7 +21,7 @@ from bench.scenarios.serve.rate import Probe, Search
 from bench.scenarios.serve.requests import Audit, Offline, Samples, Serve, Stage, Stream
 from bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, written
 from bench.scenarios.serve.server import Policy, ServerRun
-from bench.scenarios.serve.settings import CONFIRMING, EFFORT, PERCENTILE, SAMPLES_A_QUERY, ServerSettings
+from bench.scenarios.serve.settings import CONFIRMING, DURATIONS, PERCENTILE, SAMPLES_A_QUERY, ServerSettings
 from bench.scenarios.steps.measure import Weighing
 from bench.scenarios.steps.requests import Close, Settle
 
@@ -72,7 +72,7 @@ class Serving(Weighing, ABC):
     @property
     def seconds(self) -> float:
         """Return how long a process goes on at least."""
-        return EFFORT[self.tier.name].seconds / self.tier.processes
+        return DURATIONS[self.effort.name].seconds / self.effort.processes
 
     def seed(self) -> int:
         """Return the seed of the next request's samples: no two ask for the same ones in the same order."""
@@ -83,7 +83,7 @@ class Serving(Weighing, ABC):
         """Ask until queries no longer get faster, or the cap."""
         self.phase("warming up")
         warmup: list[float] = []
-        while not statistics.is_warm(warmup) and sum(warmup) < self.tier.warm_cap_s:
+        while not statistics.is_warm(warmup) and sum(warmup) < self.effort.warm_cap_s:
             warmup += self.steps(1 if len(warmup) < 2 else 3)
         self.now.warmup_s, self.fastest_s = warmup, min(warmup)
 
@@ -122,7 +122,7 @@ class Streaming(Serving):
     def complete(self) -> None:
         """Ask for what the turns left."""
         self.phase(self.cell.scenario.replace("_", " "))
-        wanted = math.ceil(stopping.fewest_queries(1, PERCENTILE[self.cell.scenario]) / self.tier.processes)
+        wanted = math.ceil(stopping.fewest_queries(1, PERCENTILE[self.cell.scenario]) / self.effort.processes)
         taken = self.now.step_s
         fewest, seconds = max(0, wanted - len(taken)), max(0.0, self.seconds - sum(taken))
         self.more_s = self.ask(Stream(samples=self.items, fewest=fewest, seconds=seconds, seed=self.seed()))
@@ -220,10 +220,10 @@ class Searching(Batching):
     def probe(self, rate: float, confirms: bool, seed: int, abandons: bool = True) -> Probe:
         """One run of the server."""
         self.phase(f"{'confirming' if confirms else 'serving'} {rate:.4g} requests a second")
-        effort, percentile = EFFORT[self.tier.name], PERCENTILE["server"]
+        duration, percentile = DURATIONS[self.effort.name], PERCENTILE["server"]
         longer = CONFIRMING if confirms else 1
-        fewest = stopping.fewest_queries(effort.over, percentile)
-        queries = longer * max(fewest, math.ceil(rate * effort.seconds))
+        fewest = stopping.fewest_queries(duration.over, percentile)
+        queries = longer * max(fewest, math.ceil(rate * duration.seconds))
         most_late = stopping.most_over(queries, percentile) or 0
         run = self.ask(
             Serve(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.core.card import TaskCard
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.core.settings import Pairs, Value
 from bench.scenarios.serve.answer import ServeAnswers
 from bench.scenarios.serve.measure import Batching, Searching, Streaming
@@ -51,6 +51,6 @@ class Server(Served):
         """One cell, whose bound is the task's where none is given."""
         return super().variants(task, {"bound_s": task.latency_bound_s, **given})
 
-    def processes(self, tier: Tier) -> int:
+    def processes(self, effort: Effort) -> int:
         """One: a search takes minutes."""
         return 1

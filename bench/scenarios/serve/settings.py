@@ -31,8 +31,8 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     """How long the first query of a batch that is not full waits for company."""
 
 
-class Effort(msgspec.Struct, frozen=True, kw_only=True):
-    """How long a tier measures. MLPerf's own: 600 s, and 24,576 or 270,336 queries where it does not stop early."""
+class Duration(msgspec.Struct, frozen=True, kw_only=True):
+    """How long a service is measured. MLPerf has 600 s, and 24,576 or 270,336 queries where it does not stop early."""
 
     seconds: float
     """Of a cell, all its processes together; of one run of a server."""
@@ -40,9 +40,9 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     """As many queries of a server as allow this many over the bound."""
 
 
-EFFORT = {
-    "quick": Effort(seconds=5.0, over=2),
-    "standard": Effort(seconds=60.0, over=10),
-    "strict": Effort(seconds=600.0, over=2583),
+DURATIONS = {
+    "quick": Duration(seconds=5.0, over=2),
+    "standard": Duration(seconds=60.0, over=10),
+    "strict": Duration(seconds=600.0, over=2583),
 }
-"""By the tier's name; 2,583 over make 270,336 queries at p99 enough, MLPerf's count without early stopping."""
+"""By the name of the effort; 2,583 over make 270,336 queries at p99 enough, MLPerf's count without early stopping."""

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from bench.core.arrays import Facts
 from bench.core.backend import Cost
 from bench.core.cell import Cell
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.core.record import Parity, Process, Record
 from bench.measure import clock, statistics
 from bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
@@ -45,8 +45,8 @@ class Weighing:
     item: ClassVar[str] = ""
     """What a step's items are; the task's examples where empty."""
 
-    def __init__(self, cell: Cell, tier: Tier, phase: Phase) -> None:
-        self.cell, self.tier, self.phase = cell, tier, phase
+    def __init__(self, cell: Cell, effort: Effort, phase: Phase) -> None:
+        self.cell, self.effort, self.phase = cell, effort, phase
         self.ask: Ask = _not_open
         self.processes: list[Process] = []
         self.parity: Parity | None = None
@@ -77,7 +77,7 @@ class Weighing:
         """Everything before the first timed block. What one process has shown for all is not asked of the next."""
         self.first()
         self.check()
-        if self.score is None and self.tier.thorough:
+        if self.score is None and self.effort.thorough:
             self.take_score()
         self.peaks_since = "steady state" if self.ask(Settle()).device_reset else "opening"
         self.warm()
@@ -110,7 +110,7 @@ class Weighing:
         """Steps until they no longer get faster, or the cap. Those that parity was shown of are the first of them."""
         self.phase("warming up")
         warmup = self.checks_s
-        while not statistics.is_warm(warmup) and sum(warmup) * self.repeats < self.tier.warm_cap_s:
+        while not statistics.is_warm(warmup) and sum(warmup) * self.repeats < self.effort.warm_cap_s:
             warmup += self.ask(Block(steps=1 if len(warmup) < 2 else 3)).samples
         self.repeats = clock.repeats_for(min(warmup), self.clock_cost_s)
         self.now.warmup_s = warmup
@@ -170,7 +170,7 @@ class Weighing:
 
     def suspect(self) -> None:
         """Looks for answers that are remembered or not done, once a cell; raises ImplausibleError where there are."""
-        if len(self.processes) == 1 and self.tier.thorough:
+        if len(self.processes) == 1 and self.effort.thorough:
             self.phase("doubting")
             reason = self.ask(Suspect(step_s=statistics.median(self.now.step_s)))
             if reason:
@@ -198,7 +198,7 @@ class Weighing:
 
     def count(self) -> None:
         """Operations and bytes, once a cell; what cannot be counted costs the record nothing else."""
-        if not self.counted and self.tier.thorough:
+        if not self.counted and self.effort.thorough:
             self.phase("counting")
             self.cost, self.counted = self.ask(Count()), True
 
@@ -208,7 +208,7 @@ class Weighing:
 
     def _steps_a_block(self) -> int:
         step_s = max(self.fastest_s * self.repeats, 1e-9)
-        return max(1, min(self.tier.longest_block, int(self.tier.block_s / step_s)))
+        return max(1, min(self.effort.longest_block, int(self.effort.block_s / step_s)))
 
     def _lead_in(self, steps: int) -> int:
         """Untimed steps after a stop, which leaves caches cold: a tenth of the block, none where one step is long."""
@@ -218,7 +218,7 @@ class Weighing:
         """The record of what was learned, with `more` fields."""
         return Record(
             cell=self.cell,
-            tier=self.tier.name,
+            tier=self.effort.name,
             processes=self.processes,
             items_per_step=self.items,
             item=self.item,

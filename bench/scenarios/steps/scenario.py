@@ -11,7 +11,7 @@ import numpy as np
 from bench.core.arrays import Arrays, Files
 from bench.core.card import TaskCard
 from bench.core.cell import Cell, Way
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.core.record import Record
 from bench.core.settings import Pairs, Settings, Value, pairs, parse
 from bench.core.task import Task
@@ -61,13 +61,13 @@ class Scenario(ABC):
         """Whether a task can be driven so."""
         return self.way in task.scenarios
 
-    def processes(self, tier: Tier) -> int:
+    def processes(self, effort: Effort) -> int:
         """Return how many a cell goes through."""
-        return tier.processes
+        return effort.processes
 
-    def begin(self, cell: Cell, tier: Tier, phase: Phase) -> Weighing:
+    def begin(self, cell: Cell, effort: Effort, phase: Phase) -> Weighing:
         """The parent's end of a cell."""
-        return self.weighing(cell, tier, phase)
+        return self.weighing(cell, effort, phase)
 
     def answering(self, host: Host) -> StepsAnswers:
         """The worker's end of an open cell."""

@@ -9,7 +9,7 @@ import msgspec
 
 from bench.core.card import TaskCard
 from bench.core.cell import Cell
-from bench.core.effort import Tier
+from bench.core.effort import Effort
 from bench.core.record import Record
 from bench.core.settings import Pairs, Value, pairs, parse
 from bench.scenarios.steps.requests import StepsRequest
@@ -38,7 +38,7 @@ class VaryingShapes(Scenario):
         """Whether a task has examples of several lengths."""
         return task.varies and super().fits(task)
 
-    def processes(self, tier: Tier) -> int:
+    def processes(self, effort: Effort) -> int:
         """One, with an empty compile cache; its passes tell the steady state."""
         return 1
 
