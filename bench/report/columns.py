@@ -239,7 +239,14 @@ def notes(rows: Sequence[Row]) -> list[str]:
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Which rows were not paired, and what the machine did, each once."""
     noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
-    return [*lone(rows), *unpaired(rows), *noisy]
+    return [*lone(rows), *unpaired(rows), *damaged(rows), *noisy]
+
+
+def damaged(rows: Sequence[Row]) -> list[str]:
+    """One line that names files of the cache which were found damaged, where there are any."""
+    named = (row.record.facts.get("moved_aside") for row in rows)
+    files = dict.fromkeys(str(file) for files in named if isinstance(files, list) for file in files)
+    return [f"damaged in the cache, moved aside and made anew: {', '.join(files)}"] if files else []
 
 
 def lone(rows: Sequence[Row]) -> list[str]:

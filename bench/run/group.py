@@ -142,6 +142,7 @@ class Group:
     def _book(self, member: Member, pairing: Pairing, stopped: Any, elsewhere: Sequence[float | None]) -> None:
         """Add what the round knows and no single conversation."""
         member.weighing.note({"weights_hash": self.made.weights_hash, "batch_hash": self.made.batch_hash})
+        member.weighing.tell_moved(self.made.moved_aside)
         if member.samples():
             member.booked = {
                 "pairing": pairing,

@@ -15,6 +15,7 @@ from bench.core.cell import Cell
 from bench.core.task import Examples, Task, Trained
 from bench.scenarios.catalog import as_opened, scenario
 from bench.scenarios.steps.batches import BATCHES
+from bench.storage import sealed
 from bench.storage.prepared import Prepared, file_hash, save_whole
 
 
@@ -33,16 +34,28 @@ def make_rows(task: Task, cell: Cell, files: Files) -> Arrays:
 
 
 def ensure_weights(
-    root: Path, task: Task, cell: Cell, files: Files, reference: Reference, progress: Callable[[float], None]
+    root: Path,
+    task: Task,
+    cell: Cell,
+    files: Files,
+    reference: Reference,
+    progress: Callable[[float], None],
+    moved_aside: list[str],
 ) -> Path:
-    """The weights file of a cell's model; made now where the cache does not hold it."""
+    """The weights file of a cell's model; made now where the cache does not hold it. What is damaged is told."""
     model = task.models[cell.preset]
     trained = isinstance(model.weights, Trained)
     key = content_hash([reference.name, task.name, task.version, model, task.recipe if trained else None])
     path = root / "weights" / f"{task.name}-{cell.preset}-{key}.safetensors"
-    if not path.exists():
+    if _lacks(path, moved_aside):
         save_whole(reference.weights(model, files, _training(task, cell, files, progress) if trained else None), path)
     return path
+
+
+def _lacks(path: Path, moved_aside: list[str]) -> bool:
+    """Whether a file is to be made; one that is damaged is moved aside and named."""
+    moved_aside += sealed.set_aside(path)
+    return not sealed.is_whole(path)
 
 
 def _training(task: Task, cell: Cell, files: Files, progress: Callable[[float], None]) -> Training:
@@ -57,7 +70,8 @@ def ensure(
     root: Path, task: Task, cell: Cell, files: Files, reference: Reference, progress: Callable[[float], None]
 ) -> Prepared:
     """Make what the cache lacks of a cell's group, by the reference, on the CPU; return where all of it lies."""
-    weights = ensure_weights(root, task, cell, files, reference, progress)
+    moved_aside: list[str] = []
+    weights = ensure_weights(root, task, cell, files, reference, progress, moved_aside)
     weights_hash = file_hash(weights)
     batch = make_rows(task, cell, files)
     batch_hash = arrays_hash(batch)
@@ -66,16 +80,18 @@ def ensure(
     key = content_hash([reference.name, model, weights_hash, batch_hash, on_cpu.scenario, cell.precision, FORM])
     folder = root / "oracle" / f"{task.name}-{cell.preset}-{key}"
     for name, precision in (("oracle", "fp64"), ("reference", cell.precision)):
-        if not (folder / f"{name}.safetensors").exists():
+        if _lacks(folder / f"{name}.safetensors", moved_aside):
             session = reference.open(model, weights, msgspec.structs.replace(on_cpu, precision=precision))
             asked, most_rows = batch, ORACLE_ROWS
             if name == "reference":
                 most_rows = min(ORACLE_ROWS, cell.batch_size)
                 asked = scenario(cell.scenario).followed(batch, load_file(folder / "oracle.safetensors"))
             save_whole(outputs_of(session, asked, most_rows), folder / f"{name}.safetensors")
-    if not (folder / "batch.safetensors").exists():
+    if _lacks(folder / "batch.safetensors", moved_aside):
         save_whole(batch, folder / "batch.safetensors")
-    return Prepared(weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash)
+    return Prepared(
+        weights=weights, weights_hash=weights_hash, folder=folder, batch_hash=batch_hash, moved_aside=moved_aside
+    )
 
 
 FORM = "the oracle's tokens followed; the reference by batches of the cell's size"

@@ -1,11 +1,11 @@
 """What the reference leaves for all others: weights, a fixed batch, and its float32 and float64 outputs.
 
-Safetensors files in the user's cache, named by the hash of what went into them, written whole or not at all.
+Safetensors files in the user's cache, named by the hash of what went into them, written whole or not at all, and
+sealed: every run holds them against the hash of what was written before it believes them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -23,7 +23,7 @@ from bench.core.arrays import Arrays, Files, content_hash
 from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
 from bench.measure import environment
-from bench.storage.files import write_whole
+from bench.storage import sealed
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,11 +33,14 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     weights_hash: str
     folder: Path
     batch_hash: str
+    moved_aside: list[str] = []
+    """Files that were found damaged as these were made; they have been made anew."""
 
     def complete(self) -> bool:
-        """Whether every file is there."""
+        """Whether every file is there, and is what was written."""
         names = ("batch", "reference", "oracle")
-        return self.weights.exists() and all((self.folder / f"{name}.safetensors").exists() for name in names)
+        files = [self.weights, *(self.folder / f"{name}.safetensors" for name in names)]
+        return all(map(sealed.is_whole, files)) and file_hash(self.weights) == self.weights_hash
 
     def rows(self) -> Arrays:
         """The fixed rows that every backend of the group is fed."""
@@ -69,18 +72,6 @@ def compile_cache(root: Path) -> Generator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-class Memo(msgspec.Struct, frozen=True, kw_only=True):
-    """What was made before, and the size and time of change of their weights file."""
-
-    prepared: Prepared
-    weights_stamp: tuple[int, int]
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
-
-
 def _memo_path(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Path:
     group = msgspec.structs.replace(cell, backend=reference.name, device="cpu")
     names = {name: str(folder) for name, folder in files.items()}
@@ -91,21 +82,20 @@ def _memo_path(root: Path, task: TaskCard, cell: Cell, files: Files, reference: 
 
 def remembered(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Prepared | None:
     """A group's prepared files where this very code has made them before, found without starting a framework."""
+    path = _memo_path(root, task, cell, files, reference)
+    if not sealed.is_whole(path):
+        return None
     try:
-        memo = msgspec.json.decode(
-            _memo_path(root, task, cell, files, reference).read_bytes(), type=Memo, dec_hook=_path
-        )
-        there = memo.prepared.complete() and _stamp(memo.prepared.weights) == memo.weights_stamp
+        found = msgspec.json.decode(path.read_bytes(), type=Prepared, dec_hook=_path)
     except (OSError, msgspec.DecodeError):
         return None
-    return memo.prepared if there else None
+    return found if found.complete() else None
 
 
 def remember(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard, made: Prepared) -> None:
     """Notes a group's prepared files for `remembered`."""
-    path = _memo_path(root, task, cell, files, reference)
-    memo = Memo(prepared=made, weights_stamp=_stamp(made.weights))
-    write_whole(path, msgspec.json.encode(memo, enc_hook=str))
+    noted = msgspec.structs.replace(made, moved_aside=[])
+    sealed.write(_memo_path(root, task, cell, files, reference), msgspec.json.encode(noted, enc_hook=str))
 
 
 def _path(kind: type, value: Any) -> Any:
@@ -113,18 +103,17 @@ def _path(kind: type, value: Any) -> Any:
 
 
 def save_whole(arrays: Arrays, path: Path) -> None:
-    """Writes `path` in one step: a reader sees the whole file or none."""
+    """Writes `path` in one step, sealed: a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     os.close(handle)
     try:
         save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, name)
-        Path(name).replace(path)
+        sealed.put(Path(name), path)
     finally:
         Path(name).unlink(missing_ok=True)
 
 
 def file_hash(path: Path) -> str:
     """16 hex digits of the sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+    return sealed.digest(path)[:16]

@@ -18,7 +18,7 @@ from bench.core.cell import Cell
 from bench.core.task import Task
 from bench.measure import environment
 from bench.scenarios.steps.requests import Scored
-from bench.storage.files import write_whole
+from bench.storage import sealed
 
 
 def remembered(
@@ -28,8 +28,9 @@ def remembered(
     threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
     code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(backend)))
     path = folder / "scores" / f"{content_hash([msgspec.structs.replace(cell, settings=()), code, threads])}.json"
-    if path.exists():
+    moved_aside = sealed.set_aside(path)
+    if sealed.is_whole(path):
         return msgspec.json.decode(path.read_bytes(), type=Scored)
     found = Scored(score=dict(measure()), measured=datetime.now(UTC).isoformat(timespec="seconds"))
-    write_whole(path, msgspec.json.encode(found))
-    return found
+    sealed.write(path, msgspec.json.encode(found))
+    return msgspec.structs.replace(found, moved_aside=moved_aside)

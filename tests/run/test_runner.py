@@ -74,6 +74,26 @@ def test_a_failed_cell_leaves_a_record_and_the_run_goes_on(
     assert len(journals.read(journals.journal(tmp_path))[0]) == 2
 
 
+@pytest.mark.parametrize("name", ["oracle", "reference"])
+def test_a_flipped_bit_in_the_cache_lets_nothing_wrong_pass(
+    name: str, planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It used to: outputs that were wrong passed against an oracle that was."""
+    monkeypatch.setenv("WEIGHBRIDGE_DATA", str(tmp_path / "cache"))
+    weigh(planned, tmp_path / "before")
+    for path in (tmp_path / "cache").rglob(f"{name}.safetensors"):
+        content = bytearray(path.read_bytes())
+        content[-2] ^= 0x40
+        path.write_bytes(content)
+    records = weigh(planned, tmp_path / "after")
+    assert [record.status for record in records] == ["ok", "ok"]
+    assert all(f"{name}.safetensors.damaged" in str(record.facts["moved_aside"]) for record in records)
+    report = (tmp_path / "after" / "report.md").read_text()
+    assert "damaged in the cache, moved aside and made anew: " in report
+    monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "wrong@1")
+    assert weigh(planned, tmp_path / "wrong")[0].status == "parity_failed"
+
+
 def test_resume_redoes_nothing(planned: Planned, tmp_path: Path) -> None:
     weigh(planned, tmp_path)
     before = journals.journal(tmp_path).read_bytes()

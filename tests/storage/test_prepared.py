@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -71,7 +72,8 @@ def stamps(root: Path) -> dict[str, tuple[int, int]]:
 def test_artefacts_are_made_once(tmp_path: Path, task: Task, reference: Counting, cell: Cell) -> None:
     first = ensure(tmp_path, task, cell, reference)
     before = stamps(tmp_path)
-    assert before.keys() == {first.weights.name, *(f"{name}.safetensors" for name in ("batch", "reference", "oracle"))}
+    names = [first.weights.name, *(f"{name}.safetensors" for name in ("batch", "reference", "oracle"))]
+    assert before.keys() == {*names, *(f"{name}.sha256" for name in names)}
     assert (reference.made, len(reference.opened)) == (1, 2)
     assert ensure(tmp_path, task, cell, reference) == first
     assert (reference.made, len(reference.opened)) == (1, 2)
@@ -101,7 +103,10 @@ def test_only_what_is_gone_is_made_again(tmp_path: Path, task: Task, reference: 
     assert [each.precision for each in reference.opened] == ["fp64"]
     np.testing.assert_array_equal(made.oracle()["prediction"], oracle["prediction"])
     after = stamps(tmp_path)
-    assert {name for name in after if after[name] != before[name]} <= {"oracle.safetensors"}
+    assert {name for name in after if after[name] != before[name]} <= {
+        "oracle.safetensors",
+        "oracle.safetensors.sha256",
+    }
 
 
 def test_a_group_shares_its_artefacts_and_the_reference_makes_them_on_the_cpu(
@@ -142,7 +147,7 @@ def test_another_recipe_or_version_is_other_weights(tmp_path: Path, task: Task, 
     assert task.recipe is not None
     recipe = replace(task, recipe=msgspec.structs.replace(task.recipe, epochs=task.recipe.epochs + 1))
     paths = {
-        prepare.ensure_weights(tmp_path, each, make_cell(), {}, reference, lambda fraction: None)
+        prepare.ensure_weights(tmp_path, each, make_cell(), {}, reference, lambda fraction: None, [])
         for each in (task, task, recipe, replace(task, version=task.version + 1))
     }
     assert len(paths) == reference.made == 3
@@ -205,7 +210,7 @@ def test_what_is_saved_is_loaded_whatever_its_layout(
     path = tmp_path_factory.mktemp("saved") / "new" / "x.safetensors"
     prepared.save_whole({"x": array}, path)
     np.testing.assert_array_equal(load_file(path)["x"], array, strict=True)
-    assert list(path.parent.iterdir()) == [path]
+    assert set(path.parent.iterdir()) == {path, path.with_name("x.safetensors.sha256")}
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
@@ -223,6 +228,45 @@ def test_a_save_that_fails_leaves_no_partial_file(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"(?i)object"):
         prepared.save_whole(UNSAVABLE, tmp_path / "x.safetensors")
     assert not list(tmp_path.iterdir())
+
+
+def flip(path: Path) -> None:
+    """One bit, in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize("damage", [flip, cut, lambda path: path.write_bytes(b"")])
+@pytest.mark.parametrize("name", ["weights", "batch", "reference", "oracle"])
+def test_what_is_damaged_is_named_moved_aside_and_made_anew(
+    name: str, damage: Callable[[Path], object], tmp_path: Path, task: Task, reference: Counting, cell: Cell
+) -> None:
+    made = ensure(tmp_path, task, cell, reference)
+    path = made.weights if name == "weights" else made.folder / f"{name}.safetensors"
+    whole = path.read_bytes()
+    damage(path)
+    damaged = path.read_bytes()
+    again = ensure(tmp_path, task, cell, reference)
+    assert again.moved_aside == [f"{path}.damaged"]
+    assert msgspec.structs.replace(again, moved_aside=[]) == made
+    assert path.read_bytes() == whole
+    assert Path(again.moved_aside[0]).read_bytes() == damaged
+    assert ensure(tmp_path, task, cell, reference) == made
+
+
+def test_what_has_no_seal_is_made_anew_and_not_called_damaged(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell
+) -> None:
+    made = ensure(tmp_path, task, cell, reference)
+    (made.folder / "oracle.safetensors.sha256").unlink()
+    reference.opened.clear()
+    assert ensure(tmp_path, task, cell, reference) == made
+    assert [each.precision for each in reference.opened] == ["fp64"]
 
 
 @given(count=st.integers(1, 20), size=st.integers(1, 60), seed=st.integers(0, 2**32))
@@ -313,6 +357,22 @@ def test_weights_that_were_changed_or_lost_are_not_remembered(
 
 
 @pytest.mark.parametrize("name", ["batch", "reference", "oracle"])
+def test_a_damaged_file_is_not_remembered(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared, name: str
+) -> None:
+    flip(made.folder / f"{name}.safetensors")
+    assert remembered(tmp_path, task, cell, reference) is None
+
+
+def test_a_note_of_other_weights_is_not_believed(
+    tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared
+) -> None:
+    other = msgspec.structs.replace(made, weights_hash="0" * 16)
+    prepared.remember(tmp_path, task_card(task, MODULE), cell, {}, backend_card(reference, MODULE), other)
+    assert remembered(tmp_path, task, cell, reference) is None
+
+
+@pytest.mark.parametrize("name", ["batch", "reference", "oracle"])
 def test_a_lost_file_is_not_remembered(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared, name: str
 ) -> None:
@@ -324,6 +384,6 @@ def test_a_lost_file_is_not_remembered(
 def test_a_damaged_note_is_none(
     tmp_path: Path, task: Task, reference: Counting, cell: Cell, made: Prepared, content: bytes
 ) -> None:
-    (note,) = (tmp_path / "prepared").iterdir()
+    (note,) = (tmp_path / "prepared").glob("*.json")
     note.write_bytes(content)
     assert remembered(tmp_path, task, cell, reference) is None

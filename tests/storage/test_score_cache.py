@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.core import Cell
@@ -40,7 +41,16 @@ def test_a_score_is_measured_once(tmp_path: Path, measure: Measured) -> None:
     assert first.score == {"r2": 1.5}
     assert first.measured.endswith("+00:00")
     assert measure.times == 1
-    assert [path.suffix for path in (tmp_path / "scores").iterdir()] == [".json"]
+    assert sorted(path.suffix for path in (tmp_path / "scores").iterdir()) == [".json", ".sha256"]
+
+
+def test_a_score_that_was_edited_is_named_and_measured_anew(tmp_path: Path, measure: Measured) -> None:
+    ask(tmp_path, measure)
+    (path,) = (tmp_path / "scores").glob("*.json")
+    path.write_bytes(path.read_bytes().replace(b"1.5", b"9.5"))
+    again = ask(tmp_path, measure)
+    assert (again.score, again.moved_aside) == ({"r2": 2.5}, [f"{path}.damaged"])
+    assert ask(tmp_path, measure) == msgspec.structs.replace(again, moved_aside=[])
 
 
 @pytest.mark.parametrize(

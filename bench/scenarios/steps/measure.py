@@ -9,6 +9,7 @@ Between `get_ready` and `finish` come the turns (`bench.run.turns`).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from bench.core.arrays import Facts
@@ -34,6 +35,7 @@ from bench.scenarios.steps.requests import (
 )
 
 MOST_QUEUED = 10_000
+MOVED_ASIDE = "moved_aside"
 
 
 class Weighing:
@@ -105,6 +107,7 @@ class Weighing:
         answer = self.ask(Score())
         self.score = {name: _finite(value) for name, value in answer.score.items()}
         self.note({"score_measured": answer.measured})
+        self.tell_moved(answer.moved_aside)
 
     def warm(self) -> None:
         """Steps until they no longer get faster, or the cap. Those that parity was shown of are the first of them."""
@@ -205,6 +208,11 @@ class Weighing:
     def note(self, facts: Facts) -> None:
         """Adds facts to those known."""
         self.facts |= facts
+
+    def tell_moved(self, files: Sequence[str]) -> None:
+        """Notes files of the cache that were damaged, moved aside and made anew."""
+        if files:
+            self.note({MOVED_ASIDE: [*self.facts.get(MOVED_ASIDE, []), *files]})
 
     def _steps_a_block(self) -> int:
         step_s = max(self.fastest_s * self.repeats, 1e-9)

@@ -51,6 +51,8 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True):
 
     score: dict[str, float | None]
     measured: str
+    moved_aside: list[str] = []
+    """What was remembered and was found damaged."""
 
 
 class Score(Request[Scored], frozen=True, tag="score"):
