@@ -99,10 +99,12 @@ class Sampler:
 
     def __init__(self, workers: Sequence[Working]) -> None:
         self.workers = workers
-        self.begin, self.busy, self.own = time.monotonic(), environment.busy_cpu_s(), self._own_cpu_s()
+        self.begin, self.busy = time.monotonic(), environment.busy_cpu_s()
+        self.own = time.process_time() + sum(self._workers_s())
 
-    def _own_cpu_s(self) -> float:
-        return time.process_time() + sum(worker.cpu_s() for worker in self.workers)
+    def _workers_s(self) -> list[float]:
+        """Processor seconds of each worker; to tell them, all processes of the machine are walked."""
+        return [worker.cpu_s() for worker in self.workers]
 
     def is_crowded(self) -> bool:
         """Whether others were too busy for the block since the start to count."""
@@ -115,10 +117,11 @@ class Sampler:
         None under a tenth of a second, or where a worker died and took the account of its time along.
         """
         elapsed = time.monotonic() - self.begin
-        if elapsed < 0.1 or not all(worker.cpu_s() for worker in self.workers):
+        if elapsed < 0.1:
             return None
-        busy, own = environment.busy_cpu_s() - self.busy, self._own_cpu_s() - self.own
-        return round(max(0.0, (busy - own) / elapsed), 3)
+        busy, workers_s = environment.busy_cpu_s() - self.busy, self._workers_s()
+        own = time.process_time() + sum(workers_s) - self.own
+        return round(max(0.0, (busy - own) / elapsed), 3) if all(workers_s) else None
 
 
 def wait_for_quiet(at_most_s: float) -> float:

@@ -30,6 +30,7 @@ from bench.report.texts import (
     verdict,
 )
 from bench.report.units import calls, number, percent, seconds, size
+from bench.scenarios.steps.measure import MOVED_ASIDE
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""
@@ -244,7 +245,7 @@ def remarks(rows: Sequence[Row]) -> list[str]:
 
 def damaged(rows: Sequence[Row]) -> list[str]:
     """One line that names files of the cache which were found damaged, where there are any."""
-    named = (row.record.facts.get("moved_aside") for row in rows)
+    named = (row.record.facts.get(MOVED_ASIDE) for row in rows)
     files = dict.fromkeys(str(file) for files in named if isinstance(files, list) for file in files)
     return [f"damaged in the cache, moved aside and made anew: {', '.join(files)}"] if files else []
 

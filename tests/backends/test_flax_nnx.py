@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -17,7 +18,7 @@ from backends.flax_nnx import Flax, effective, layers
 from backends.flax_nnx.generation import ROOM, room_for, stretches
 from backends.flax_nnx.session import FlaxSession
 from backends.torch_nn.training import seeded
-from bench.core import Arrays, Cell, ModelSpec, Precision, Seeded, Way
+from bench.core import Arrays, Cell, Device, ModelSpec, Precision, Seeded, Way
 from tests.conftest import make_cell
 
 MLP = ModelSpec(
@@ -220,6 +221,19 @@ def test_what_need_not_be_copied_is_not(tmp_path: Path) -> None:
 )
 def test_command_buffers_are_off_only_where_none_is_named(flags: str, on: bool) -> None:
     assert effective.command_buffers(flags) is on
+
+
+@pytest.mark.parametrize(
+    ("device", "flags", "told"),
+    [("cuda", "", "allowed"), ("cuda", "--xla_gpu_enable_command_buffer=", False), ("cpu", "", False)],
+)
+def test_that_graphs_were_recorded_is_never_claimed(
+    device: Device, flags: str, told: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = opened(MLP, tmp_path)
+    session.cell = msgspec.structs.replace(session.cell, device=device)
+    monkeypatch.setenv("XLA_FLAGS", flags)
+    assert session.facts()["cuda_graphs"] == told
 
 
 def test_threads_are_counted_and_not_supposed(tmp_path: Path) -> None:

@@ -173,3 +173,10 @@ def test_nothing_weighed_is_a_page_too() -> None:
 def test_a_failed_reference_leaves_no_ratio(reference: str) -> None:
     records = [make_record("torch", status="crashed", step_s=[], reason="gone"), make_record("flax")]
     assert "FASTER than" not in page(records, reference)
+
+
+def test_a_source_tree_that_is_not_installed_writes_a_page_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended in a traceback, after the whole run."""
+    monkeypatch.setattr(html, "version", lambda name: None)
+    monkeypatch.setattr(html, "git_commit", lambda: "abc1234+")
+    assert "abc1234+" in page([make_record("torch")])
