@@ -119,7 +119,7 @@ class StepsAnswers:
                 return self.block(request)
             case Suspect(step_s=step_s):
                 fresh = suspicion.fresh_batches(self.host.rows, self.cell.batch_size)
-                return suspicion.reason(self.session, self.xs[0], fresh, step_s)
+                return suspicion.reason(self.session, self.xs[0], fresh, step_s, self.cell.device)
             case Energy(steps=steps):
                 return energy.per_step(self.meters, lambda: self._queued(steps))
             case Memory():
