@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,13 +18,15 @@ from bench.cli import sweep
 from bench.core import ModelSpec, Seeded
 from bench.core.effort import QUICK
 from bench.core.record import Record
-from bench.measure import clock, environment
+from bench.measure import clock, environment, suspicion
 from bench.run import jobs
 from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
 from bench.run.runner import Run
+from bench.scenarios.steps.answer import StepsAnswers
 from bench.scenarios.steps.batches import BATCHES
+from bench.scenarios.steps.requests import Suspect
 from bench.storage import journals
 from tests.conftest import Silent, make_cell
 
@@ -159,3 +163,16 @@ def test_on_a_tpu_what_cannot_run_there_is_skipped_with_a_reason(tmp_path: Path)
     reasons = {cell.backend: run.why_not(cell) for cell in planned_cells.cells}
     assert "does not run on tpu" in (reasons["torch"] or "")
     assert reasons["flax"] is None
+
+
+def test_the_audit_is_told_of_the_device(session: DeviceSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+
+    def reason(*given: object) -> str:
+        told.append(given[-1])
+        return ""
+
+    monkeypatch.setattr(suspicion, "reason", reason)
+    host = SimpleNamespace(session=session, cell=make_cell(device="cuda"), rows=batch(16))
+    StepsAnswers(cast(Any, host)).answer(Suspect(step_s=STEP_S))
+    assert told == ["cuda"]
