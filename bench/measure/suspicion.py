@@ -36,7 +36,7 @@ COPY_BYTES_PER_S = 1e9
 READING_S, DEVICE_READING_S = 2e-4, 2e-3
 """What it may take to read the smallest output: a few calls of a framework, on a device a trip to it and back besides.
 
-Reading MiniLM's 12 KB from an H200 at once took Flax 0.2 and 0.3 ms more than allowed by 0.2 ms (docs/devices.md).
+Reading 12 KB from an H200 at once took 0.2 and 0.3 ms longer than the allowance of a CPU (docs/devices.md).
 """
 
 
