@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,13 @@ def frame(*paths: str | Path, reference: str = "", samples: bool = False) -> pd.
 
     Columns as in report.csv, in SI units: `step_s`, `ratio`, `ratio_low`, `ratio_high`, `verdict`, `items_per_s`,
     `host_peak_bytes`, ... Ratios are to `reference`; where none is named, to each run's own. Raises
-    WeighbridgeError where a path holds no record.
+    WeighbridgeError where a path holds no record; warns of each line that is none.
     """
     from bench.report import frame as tidy
     from bench.report import runs
 
-    rows = runs.rows_of([Path(path) for path in paths], reference).rows
+    found = runs.rows_of([Path(path) for path in paths], reference)
+    for complaint in found.complaints:
+        warnings.warn(complaint, stacklevel=2)
+    rows = found.rows
     return tidy.samples(rows) if samples else tidy.frame(rows)

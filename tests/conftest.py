@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 import psutil
 import pytest
 from hypothesis import settings
@@ -75,7 +74,7 @@ def make_record(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
     fields |= changes
     fields.setdefault("blocks", in_three(len(fields["step_s"])))  # type: ignore[arg-type]
     flat = {name: fields.pop(name, None) for name in (*OF_THE_FIRST, *STEADY, *CUT)}
-    processes = msgspec.convert(processes_of(**flat), list[Process])  # type: ignore[arg-type]
+    processes = [Process(**each) for each in processes_of(**flat)]  # type: ignore[arg-type]
     return Record(**{"processes": processes, **fields})  # type: ignore[arg-type]
 
 
@@ -88,13 +87,11 @@ def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
 
 
 def brief(record: Record) -> Summary:
-    found = summary.parse(journals.encoder.encode(record))
-    assert found is not None
-    return found
+    return summary.parse(journals.encoder.encode(record))
 
 
 def run_of(*records: Record) -> Run:
-    return Run(path=Path("run"), cells={record.cell: brief(record) for record in records}, unreadable=0)
+    return Run(path=Path("run"), cells={record.cell: brief(record) for record in records}, unreadable=[])
 
 
 def workers_of(parent: psutil.Process) -> list[psutil.Process]:

@@ -238,8 +238,7 @@ def _memory(before: int | None, after: int | None, threshold: float) -> int:
 
 def warnings(before: Run, after: Run) -> list[str]:
     """Return what a reader must know before believing any of it."""
-    torn = [run for run in (before, after) if run.unreadable]
-    found = [f"{run.unreadable} lines of {run.path} are no records and were left out" for run in torn]
+    found = [told for run in (before, after) for told in run.unreadable]
     was, now = (sorted({each.machine for each in run.cells.values() if each.machine}) for run in (before, after))
     if was and now and was != now:
         found.append(f"before was measured on {', '.join(was)}, after on {', '.join(now)}: speeds are of both machines")

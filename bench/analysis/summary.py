@@ -17,11 +17,23 @@ import msgspec
 
 from bench.core.cell import Cell, Pairing, Status
 from bench.core.errors import WeighbridgeError
-from bench.core.record import DEFAULT_FLOOR, SCHEMA, steady_peak, until_the_last_timed
+from bench.core.record import (
+    DEFAULT_FLOOR,
+    SCHEMA,
+    Count,
+    Parity,
+    Seconds,
+    Share,
+    steady_peak,
+    until_the_last_timed,
+)
 from bench.measure import statistics
 from bench.measure.sides import blocks_of
 from bench.run.alongside import WORTH_BYTES, alongside
-from bench.storage import migrations
+from bench.storage import journals, migrations
+from bench.storage.contradictions import contradiction
+from bench.storage.files import UNREADABLE
+from bench.storage.journals import Unreadable, UnreadableError
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,20 +61,13 @@ class About(msgspec.Struct, frozen=True):
     target: Target
 
 
-class Parity(msgspec.Struct, frozen=True):
-    """As in `bench.core.record`, less what only a report shows."""
-
-    ratio: float | None
-    limit: float
-    passed: bool
-
-
 class Noise(msgspec.Struct, frozen=True):
     """How far equal programs, and whole runs of identical code, came out apart."""
 
-    floor: float = DEFAULT_FLOOR
-    between_runs: float | None = None
-    ratio_spread: float | None = None
+    floor: Share = DEFAULT_FLOOR
+    calibrated: str = ""
+    between_runs: Share | None = None
+    ratio_spread: Share | None = None
 
 
 class Environment(msgspec.Struct, frozen=True):
@@ -74,11 +79,11 @@ class Environment(msgspec.Struct, frozen=True):
 class Process(msgspec.Struct, frozen=True):
     """As in `bench.core.record`, less what only a report shows."""
 
-    step_s: list[float] = []
-    blocks: list[int] = []
+    step_s: list[Seconds] = []
+    blocks: list[Count] = []
     crowded: list[bool] = []
-    host_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
+    host_peak_bytes: Count | None = None
+    device_peak_bytes: Count | None = None
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,15 +156,17 @@ def target_of(text: bytes) -> Target | None:
     return about.target if about and about.weights != "seeded" else None
 
 
-def parse(text: bytes) -> Summary | None:
-    """One record in brief, of this schema or an older one; None where the line is neither."""
+def parse(text: bytes) -> Summary:
+    """One record in brief, of this schema or an older one. Raises UnreadableError where the line is neither."""
     try:
         line = decoder.decode(text)
         if line.schema != SCHEMA:
             line = decoder.decode(msgspec.json.encode(migrations.migrated(text, line.schema)))
+        if reason := contradiction(line):
+            raise UnreadableError(reason)
         return summary(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+    except UNREADABLE as error:
+        raise UnreadableError(str(error)) from error
 
 
 def summary(line: Line) -> Summary:
@@ -199,37 +206,37 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Path
     cells: dict[Cell, Summary]
-    unreadable: int
-    """Lines that are no record."""
+    unreadable: list[str]
+    """What to tell of lines that are no record."""
 
 
 def read(path: Path) -> Run:
     """A journal, line by line; raises WeighbridgeError where it holds no record at all."""
     cells: dict[Cell, Summary] = {}
-    unreadable = 0
-    with path.open("rb") as file:
-        for text in file:
+    others: list[Unreadable] = []
+    for offset, text in journals.placed_lines(path):
+        try:
             found = parse(text)
-            if found:
-                cells[found.cell] = found
-            else:
-                unreadable += bool(text.strip())
+            cells[found.cell] = found
+        except UnreadableError as error:
+            others.append(Unreadable(offset, text, str(error)))
     if not cells:
-        raise WeighbridgeError(f"{path} holds no record that this version can read")
-    return Run(path=path, cells=cells, unreadable=unreadable)
+        why = f": {others[0].reason}" if others else ""
+        raise WeighbridgeError(f"{path} holds no record that this version can read{why}")
+    return Run(path=path, cells=cells, unreadable=journals.complaints(path, others))
 
 
 def read_both(before: Path, after: Path) -> tuple[Run, Run]:
     """Two journals, each by a process of its own where they are large."""
     if after.stat().st_size < WORTH_BYTES:
         return read(before), read(after)
-    with alongside(packed, str(after), returns=tuple[list[Summary], int]) as other:
+    with alongside(packed, str(after), returns=tuple[list[Summary], list[str]]) as other:
         ours = read(before)
         summaries, unreadable = other()
     return ours, Run(path=after, cells={each.cell: each for each in summaries}, unreadable=unreadable)
 
 
-def packed(path: str) -> tuple[list[Summary], int]:
+def packed(path: str) -> tuple[list[Summary], list[str]]:
     """A journal in brief, to be sent."""
     run = read(Path(path))
     return list(run.cells.values()), run.unreadable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Container, Generator, Iterable, Sequence
 from contextlib import contextmanager
@@ -10,17 +11,33 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from bench.core.cell import MOST_ROWS
 from bench.core.errors import WeighbridgeError
 from bench.core.settings import typed as typed_pairs
 from bench.report.sections.section import Grid, Section
+from bench.report.visible import json_for_terminal, visible
 from bench.run.plan import Filters
 from bench.storage.request import Request
 
-out, err = Console(), Console(stderr=True)
+
+class PlainConsole(Console):
+    """A console on which text commands nothing: what a renderable writes is shown, only rich's own codes are sent."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield segments, with control characters as text."""
+        for text, style, control in super().render(renderable, options):
+            yield Segment(text if control else visible(text), style, control)
+
+
+out, err = PlainConsole(), PlainConsole(stderr=True)
+MOST_S = 1e7
+"""Four months: longer than anybody waits, and short enough for every clock."""
+TimeLimit = Annotated[float, typer.Option(help="Seconds that one cell may take.", min=0.001, max=MOST_S)]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Many = Annotated[str, typer.Option(help="Names, separated by commas.")]
 Nouns = Annotated[str, typer.Option(help="Names, or files such as ./mine.py, separated by commas.")]
@@ -58,6 +75,9 @@ def options(context: typer.Context) -> dict[str, str]:
 def request(context: typer.Context) -> Request:
     """Return what the command is asked."""
     asked = {option: context.params[name] for name, option in options(context).items() if option not in UNASKED}
+    for option, value in asked.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise WeighbridgeError(f"--{option} takes a number, not {value:g}")
     asked |= {option: _placed(asked[option]) for option in ("tasks", "backends") if ".py" in asked.get(option, "")}
     return Request(command=str(context.info_name), options=asked)
 
@@ -149,7 +169,8 @@ SAME_COMMAND = "type the same command with --resume"
 
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value)).decode() + "\n")
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode()
+    sys.stdout.write(json_for_terminal(text) + "\n")
 
 
 def words(text: str) -> list[str]:
@@ -159,7 +180,7 @@ def words(text: str) -> list[str]:
 
 def sizes(text: str) -> list[int]:
     """`8, 16` -> [8, 16]; raises WeighbridgeError for anything else."""
-    found = [int(word) if word.isdecimal() else 0 for word in words(text)]
-    if any(size < 1 for size in found):
-        raise WeighbridgeError(f"--batch-sizes takes whole numbers from 1, separated by commas, not {text!r}")
+    found = [int(word) if word.isdecimal() and len(word) <= len(str(MOST_ROWS)) else 0 for word in words(text)]
+    if any(not 1 <= size <= MOST_ROWS for size in found):
+        raise WeighbridgeError(f"--batch-sizes takes whole numbers from 1 to {MOST_ROWS}, not {text[:80]!r}")
     return found

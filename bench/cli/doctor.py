@@ -84,7 +84,11 @@ def examine() -> Findings:
         machine={**here, "data_cache": str(packages.cache_folder())},
         backends=[{"backend": each.name, **_devices(each, broken.get(each.name))} for each in found],
         calibrations=[row for each in every(packages.cache_folder()) for row in calibrated(each)],
-        problems=[*(f"{name}: {problem}" for name, problem in broken.items()), *cards.broken_tasks().values()],
+        problems=[
+            *(f"{name}: {problem}" for name, problem in broken.items()),
+            *cards.broken_tasks().values(),
+            *packages.pins().problems,
+        ],
     )
 
 

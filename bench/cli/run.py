@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -9,6 +13,7 @@ from rich.text import Text
 from bench.analysis import ratios, runs
 from bench.cli import console
 from bench.cli.progress import Display
+from bench.core.errors import WeighbridgeError
 from bench.report import terminal, write
 from bench.report.overview import Overview
 from bench.run import planners
@@ -40,6 +45,18 @@ def print_overview(overview: Overview, table: bool = True) -> None:
         console.print_section(section)
 
 
+@contextmanager
+def reported(folder: Path, reference: str) -> Generator[None]:
+    """Writes a run's reports, after a failure or an interrupt, too, which a full disk must not hide."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError, WeighbridgeError):
+            write.write_run(folder, reference)
+        raise
+    write.write_run(folder, reference)
+
+
 def weigh(planned: Planned, options: Options, err: Console) -> Done:
     """Weighs what is not done yet and writes the reports; they are written after an interrupt, too."""
     folder, planner = run_folder(options), planners.of_plan(planned.cells)
@@ -47,9 +64,7 @@ def weigh(planned: Planned, options: Options, err: Console) -> Done:
         note(options, journal)
         before = known(journal, planner, options, err)
         done = sum(cell in before for cell in planner(before))
-        with Display(err, done=done, total=max(done, len(planned.cells))) as display:
-            try:
-                records = run(planned, journal, display, options, before)
-            finally:
-                write.write_run(folder, planned.reference)
+        total = max(done, len(planned.cells))
+        with Display(err, done=done, total=total) as display, reported(folder, planned.reference):
+            records = run(planned, journal, display, options, before)
     return Done(folder=folder, records=records)

@@ -12,7 +12,20 @@ import msgspec
 import typer
 
 from bench.cli import console
-from bench.cli.console import Device, EffortName, Json, Many, Nouns, OutFolder, Preset, Resume, RetryFailed, words
+from bench.cli.console import (
+    MOST_S,
+    Device,
+    EffortName,
+    Json,
+    Many,
+    Nouns,
+    OutFolder,
+    Preset,
+    Resume,
+    RetryFailed,
+    TimeLimit,
+    words,
+)
 from bench.cli.run import weigh_and_show
 from bench.core.effort import effort
 from bench.core.errors import unknown
@@ -39,17 +52,17 @@ def load_command(
     device: Device = "",
     batch_sizes: Annotated[str, typer.Option(help="The largest batch of the server; default: the task's.")] = "",
     bound_ms: Annotated[
-        float | None, typer.Option(help="What the server's p99 must hold; default: the task's.", min=0.001)
+        float | None, typer.Option(help="What the server's p99 must hold; default: the task's.", min=0.001, max=MOST_S)
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Serve at this many queries a second and search no rate.", min=0.001)
+        float | None, typer.Option(help="Serve at this many queries a second and search no rate.", min=0.001, max=1e9)
     ] = None,
-    queue: Annotated[int, typer.Option(help="Queries that may wait; more are rejected.", min=1)] = 1024,
+    queue: Annotated[int, typer.Option(help="Queries that may wait; more are rejected.", min=1, max=10**9)] = 1024,
     linger_ms: Annotated[
-        float, typer.Option(help="How long a query waits for others to fill its batch.", min=0.0)
+        float, typer.Option(help="How long a query waits for others to fill its batch.", min=0.0, max=MOST_S)
     ] = 0.0,
     effort_name: EffortName = "quick",
-    time_limit: Annotated[float, typer.Option(help="Seconds a cell may take.", min=0.001)] = 3600.0,
+    time_limit: TimeLimit = 3600.0,
     out_folder: OutFolder = None,
     resume: Resume = False,
     retry_failed: RetryFailed = False,

@@ -25,6 +25,7 @@ from bench.cli.console import (
     Preset,
     Resume,
     RetryFailed,
+    TimeLimit,
     err,
     out,
     print_json,
@@ -65,7 +66,7 @@ def sweep_command(
     precisions: Many = "",
     preset: Preset = "",
     device: Device = "",
-    most: Annotated[int, typer.Option(help="The largest batch size; they double from 1.", min=1)] = 1024,
+    most: Annotated[int, typer.Option(help="The largest batch size; they double from 1.", min=1, max=2**31 - 1)] = 1024,
     memory_limit: Annotated[
         str,
         typer.Option(
@@ -76,7 +77,7 @@ def sweep_command(
     resume: Resume = False,
     retry_failed: RetryFailed = False,
     effort_name: EffortName = "quick",
-    time_limit: Annotated[float, typer.Option(help="Seconds a batch size may take.", min=0.001)] = 600.0,
+    time_limit: TimeLimit = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells that it may come to, and stop.")] = False,
     json: Json = False,
 ) -> None:
@@ -106,9 +107,9 @@ def limit_bytes(text: str) -> int | None:
     """`4GiB`, `512 MiB` or plain bytes; None where nothing was said."""
     if not text:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]i?B)?", text.strip())
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]i?B)?", text.strip())
     if not found or found[2] not in (None, *UNITS):
-        raise WeighbridgeError(f"--memory-limit takes a size such as 4GiB, 512MiB or 4000000000, not {text!r}")
+        raise WeighbridgeError(f"--memory-limit takes a size such as 4GiB, 512MiB or 4000000000, not {text[:80]!r}")
     limit = int(float(found[1]) * UNITS[found[2] or ""])
     if limit < LEAST_LIMIT:
         raise WeighbridgeError(f"--memory-limit {text} is below 64MiB, in which no worker starts; choose a larger one")

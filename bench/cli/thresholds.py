@@ -29,7 +29,7 @@ def configured(pyproject: Path) -> dict[str, object]:
         return {}
     try:
         found: Any = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise WeighbridgeError(f"{pyproject} is no TOML: {' '.join(str(error).split())}") from error
     section = found.get("tool", {}).get("weighbridge", {}) if isinstance(found.get("tool", {}), dict) else {}
     if not isinstance(section, dict):
@@ -42,14 +42,14 @@ def configured(pyproject: Path) -> dict[str, object]:
 
 def share(key: str, value: Any) -> float:
     """`5%`, `"0.05"` or 0.05 as 0.05; a bare number from 1 is refused, since 5 would be meant as 5 %."""
-    text = str(value).strip()
+    text = repr(value) if isinstance(value, dict | list) else str(value).strip()
     percent = text.endswith("%")
     try:
         number = float(text.removesuffix("%")) if not isinstance(value, bool) else math.nan
     except ValueError:
         number = math.nan
     if not math.isfinite(number) or number < 0 or (number >= 1 and not percent):
-        raise WeighbridgeError(f"{key} takes a share such as 5% or 0.05, not {text!r}")
+        raise WeighbridgeError(f"{key} takes a share such as 5% or 0.05, not {text[:80]!r}")
     return number / 100 if percent else number
 
 

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, words
+from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TimeLimit, words
 from bench.cli.run import weigh_and_show
 from bench.core.errors import WeighbridgeError
 from bench.run import cards, folders, jobs
@@ -32,9 +32,11 @@ def churn_command(
     preset: Preset = "",
     device: Device = "",
     batch_sizes: Annotated[str, typer.Option(help="The largest batch; default: the task's.")] = "",
-    batches: Annotated[int, typer.Option(help="How many batches the work has.", min=2)] = 40,
-    passes: Annotated[int, typer.Option(help="How often the work will be done: compiling is paid once.", min=1)] = 100,
-    time_limit: Annotated[float, typer.Option(help="Seconds a strategy may take.", min=0.001)] = 1800.0,
+    batches: Annotated[int, typer.Option(help="How many batches the work has.", min=2, max=10**6)] = 40,
+    passes: Annotated[
+        int, typer.Option(help="How often the work will be done: compiling is paid once.", min=1, max=10**9)
+    ] = 100,
+    time_limit: TimeLimit = 1800.0,
     out_folder: OutFolder = None,
     resume: Resume = False,
     retry_failed: RetryFailed = False,

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from bench.core.cell import Device, Precision, Preset, Way
 from bench.core.task import Family, ModelSpec, Recipe, Target
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")]
+"""Of a task, a preset or a backend: names become names of files and words of a command line."""
 
 
 class BackendCard(msgspec.Struct, frozen=True, kw_only=True):
     """A backend; see `Backend`, whose class variables these are."""
 
-    name: str
+    name: Name
     module: str
     """An import path, or the path of a file that ends in `.py`."""
     problem: str = ""
@@ -40,18 +45,18 @@ class BackendCard(msgspec.Struct, frozen=True, kw_only=True):
 class TaskCard(msgspec.Struct, frozen=True, kw_only=True):
     """A task; see `Task`, whose plain fields these are."""
 
-    name: str
+    name: Name
     module: str
     """An import path, or the path of a file that ends in `.py`."""
     code: tuple[Path, ...]
     """Source files that its figures hang on."""
     family: Family
     version: int
-    models: dict[Preset, ModelSpec]
+    models: dict[Name, ModelSpec]
     target: Target
     baseline: Target
     scenarios: tuple[Way, ...]
-    batch_size: dict[Preset, int]
+    batch_size: dict[Name, int]
     generate_batch_size: int
     recipe: Recipe | None
     packages: tuple[str, ...]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from bench.core.arrays import content_hash
 from bench.core.settings import Pairs, words
 
+MOST_ROWS = 2**31 - 1
+"""Of a batch: what frameworks count with 32 bits."""
 Preset = str
 """`small` or `base`; a task with several models of one size adds a suffix, as in `base-vit`."""
 Way = Literal["infer", "generate"]
@@ -27,9 +30,9 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     """One of `bench.scenarios.catalog`."""
     precision: Precision
-    batch_size: int
+    batch_size: Annotated[int, Meta(ge=1, le=MOST_ROWS)]
     device: Device
-    seed: int = 0
+    seed: Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] = 0
     settings: Pairs = ()
     """Of its scenario."""
     options: Pairs = ()

@@ -9,6 +9,15 @@ from collections.abc import Iterable
 class WeighbridgeError(Exception):
     """A request that cannot be served. Its text is one line: what is wrong and what to type instead."""
 
+    code = 2
+    """The command's exit code."""
+
+
+class RecordLostError(WeighbridgeError):
+    """A record that was measured and is not on the disk."""
+
+    code = 1
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> WeighbridgeError:
     """The error for a name that is not there: a did-you-mean where one is close, else what there is."""

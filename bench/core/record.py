@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from statistics import median
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from bench.core.arrays import Facts
 from bench.core.backend import Cost
@@ -21,6 +22,11 @@ SCHEMA = 4
 process gave stands together, in `processes`."""
 DEFAULT_FLOOR = 0.02
 """The noise floor of a machine that nobody calibrated; `weighbridge calibrate` replaces it by what was measured."""
+Share = Annotated[float, Meta(ge=0, le=1)]
+Seconds = Annotated[float, Meta(ge=0, le=1e9)]
+"""Nobody waits for thirty years."""
+Count = Annotated[int, Meta(ge=0, le=2**53)]
+"""Of steps or bytes. These bounds hold where a record is read: a figure beyond them is damage."""
 DEFAULT_BETWEEN_RUNS = 0.10
 """How far whole runs of identical code differ where neither `calibrate` nor tests.experiments.repeat measured it."""
 
@@ -28,9 +34,9 @@ DEFAULT_BETWEEN_RUNS = 0.10
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """How far outputs are from the float64 oracle, in units of how far the reference's are."""
 
-    ratio: float | None
+    ratio: Annotated[float, Meta(ge=0)] | None
     """None where it is not finite: an output is missing, misshapen, or holds NaN or infinity."""
-    limit: float
+    limit: Annotated[float, Meta(gt=0, le=10)]
     passed: bool
     decisions_equal: float | None = None
     """Share of identical argmax or tokens, 1.0 where all agree; None where the task has no decision."""
@@ -41,15 +47,15 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
 class Noise(msgspec.Struct, frozen=True, kw_only=True):
     """How noisy the machine was: the floor that `weighbridge calibrate` measured, and what went on beside this."""
 
-    floor: float = DEFAULT_FLOOR
+    floor: Share = DEFAULT_FLOOR
     """How far 1 may lie outside the interval of the ratio of two equal programs here."""
     calibrated: str = ""
     """When it was measured, UTC ISO 8601; empty where this machine was not calibrated and a default stands in."""
     cpus_elsewhere: float | None = None
     """Processors that other processes kept busy while this was timed, on average; None where it cannot be known."""
-    between_runs: float | None = None
+    between_runs: Share | None = None
     """How far the steps of whole runs of identical code differ, all but one time in twenty; None if not measured."""
-    ratio_spread: float | None = None
+    ratio_spread: Share | None = None
     """Standard deviation of the logarithm of the ratio to the reference, between whole runs; None if not measured."""
     warnings: list[str] = []
 
@@ -103,33 +109,33 @@ def provenance(task: TaskCard, preset: Preset, contenders: Sequence[str] = ()) -
 class Process(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What one process of a cell gave. Seconds and bytes; None is "n/a"."""
 
-    first_s: float | None = None
+    first_s: Seconds | None = None
     """The first step: in the first process from an empty compile cache, in later ones from a filled one."""
     compiled: bool = False
     """Whether the first step compiled."""
-    import_bytes: int | None = None
+    import_bytes: Count | None = None
     """Resident after the backend's packages were imported, before a model was loaded: what of a peak is libraries."""
-    first_peak_bytes: int | None = None
+    first_peak_bytes: Count | None = None
     """The host's peak until the end of the first step."""
-    warmup_s: list[float] = []
-    step_s: list[float] = []
-    blocks: list[int] = []
+    warmup_s: list[Seconds] = []
+    step_s: list[Seconds] = []
+    blocks: list[Count] = []
     """How many of `step_s` each block took; block j of process i was timed in the same turn as block j of process i of
     every other cell of the group."""
     crowded: list[bool] = []
     """Whether each block had a busy neighbour: such a block is kept and counts for no verdict."""
     minor_faults: list[float] = []
     """Page faults a step of each block."""
-    queued_step_s: list[float] = []
+    queued_step_s: list[Seconds] = []
     """Seconds a step of each block of queued steps: one a turn."""
     queued_in_turns: bool = True
     """Whether queued blocks were part of the turns; they were not before schema 3."""
-    first_token_s: list[float] = []
-    host_peak_bytes: int | None = None
-    device_peak_bytes: int | None = None
-    device_reserved_bytes: int | None = None
-    device_process_bytes: int | None = None
-    energy_j_per_step: float | None = None
+    first_token_s: list[Seconds] = []
+    host_peak_bytes: Count | None = None
+    device_peak_bytes: Count | None = None
+    device_reserved_bytes: Count | None = None
+    device_process_bytes: Count | None = None
+    energy_j_per_step: Annotated[float, Meta(ge=0, le=1e12)] | None = None
     """Of the whole package or device, what idles included; None where nothing counts it."""
     result: Facts | None = None
     """What only the cell's scenario knows, with a `type` and a `version` of its own: kept by who knows neither."""
@@ -175,7 +181,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     pairing: Pairing = ""
     stopped_by: StoppedBy = ""
     settled: bool | None = None
-    items_per_step: int = 0
+    items_per_step: Count = 0
     item: str = ""
     score: dict[str, float | None] = {}
     """None where a figure is not finite."""
@@ -189,7 +195,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     about: Provenance | None = None
     environment: Facts = {}
     started: str = ""
-    wall_s: float = 0.0
+    wall_s: Seconds = 0.0
 
     @cached_property
     def step_s(self) -> list[float]:

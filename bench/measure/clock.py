@@ -8,6 +8,7 @@ asynchronous. A step that is short beside the clock's own cost is repeated betwe
 from __future__ import annotations
 
 import gc
+import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,17 @@ def quiet_collector() -> Generator[None]:
         gc.enable()
 
 
+class ClockError(Exception):
+    """A session's clock that stands still, runs backwards, or tells no time."""
+
+
+def elapsed(seconds: float) -> float:
+    """Seconds between two readings as they are; raises ClockError where nothing can have taken so long."""
+    if not 0 < seconds < math.inf:
+        raise ClockError(f"its clock says that work took {seconds:g} s")
+    return seconds
+
+
 def clock_cost_s(session: Session) -> float:
     """Median seconds between two readings of the session's clock with nothing in between."""
     readings = [session.clock() for _ in range(CLOCK_READINGS)]
@@ -73,7 +85,7 @@ def first_step(session: Session, x: Any) -> tuple[float, Any]:
     begin = session.clock()
     y = session.step(x)
     session.sync(y)
-    return session.clock() - begin, y
+    return elapsed(session.clock() - begin), y
 
 
 def lead_in(session: Session, xs: Sequence[Any], steps: int) -> None:
@@ -111,6 +123,8 @@ def latency_block(session: Session, xs: Sequence[Any], steps: int, repeats: int 
             if left:
                 last = None  # given back where a loop gives it back: before the next step, inside of this one's time
             samples.append((clock() - begin) / repeats)
+        elapsed(min(samples))
+        elapsed(max(samples))
         faults = memory.minor_faults() - faults
     count = steps * repeats
     return Timed(samples, faults / count, last, (count - 1) % len(xs))
@@ -126,6 +140,6 @@ def queued_block(session: Session, xs: Sequence[Any], steps: int) -> Timed:
         for _ in range(steps):
             last = step(next(batches))
         session.sync(last)
-        elapsed = clock() - begin
+        whole_s = clock() - begin
         faults = memory.minor_faults() - faults
-    return Timed([elapsed / steps], faults / steps, last, (steps - 1) % len(xs))
+    return Timed([elapsed(whole_s) / steps], faults / steps, last, (steps - 1) % len(xs))

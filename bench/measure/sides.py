@@ -39,6 +39,7 @@ def in_turns(this: Side, that: Side) -> bool:
     return record.started == other.started and record.pairing == other.pairing == "interleaved"
 
 
+SHORTEST_S = 1e-12
 Group = tuple[object, ...]
 Blocks = list[list[float]]
 """Seconds a step of each block, process by process."""
@@ -124,8 +125,8 @@ def blocks_of(processes: Sequence[HasTimes]) -> Blocks:
 
 
 def usable(seconds: Sequence[float]) -> bool:
-    """Whether all can be divided."""
-    return not seconds or (math.isfinite(sum(seconds)) and min(seconds) > 0)
+    """Whether all can be divided, and are times of something: no machine does a thing in a picosecond."""
+    return not seconds or (math.isfinite(sum(seconds)) and min(seconds) >= SHORTEST_S)
 
 
 def main_score(record: Record) -> float | None:

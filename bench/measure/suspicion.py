@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from itertools import count, islice
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ MOST_SAMPLED = 4096
 MOST_FRESH = 5
 SECONDS = 0.5
 """About as long new batches are stepped, at most `MOST_FRESH` and at least one."""
-ROUNDS, STANDING_S = 4, 2.0
+ROUNDS, MOST_ROUNDS, STANDING_S = 4, 20, 2.0
 """A suspicion must stand so often, each time over twice as many steps more, and so long: a neighbour is no evidence."""
 TRIES = 3
 """Of reading, the shortest counts."""
@@ -92,7 +92,7 @@ def remembers(session: Session, x: Any, fresh: Iterator[Arrays], step_s: float) 
         return ""  # a new batch that takes no longer than what was timed is enough, where a step is as long
     few = max(1, min(MOST_FRESH, int(SECONDS / max(step_s, 1e-9))))
     begin, varied, same = session.clock(), math.inf, math.inf
-    for again in count():
+    for again in range(MOST_ROUNDS):
         for batch in [session.to_device(batch) for batch in islice(fresh, few * 2**again)]:
             varied = min(varied, _step_s(session, batch))
             _step_s(session, x)

@@ -12,6 +12,7 @@ import msgspec
 
 from bench.analysis.figures import FIGURES, reader
 from bench.analysis.row import Row
+from bench.report.visible import visible
 
 FIELDS = tuple(figure.name for figure in FIGURES)
 TEXTS = tuple(figure.name for figure in FIGURES if figure.is_text)
@@ -20,8 +21,9 @@ line = reader(FIGURES)
 """The values of a row, in the order of FIELDS."""
 encoder = msgspec.json.Encoder()
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
-UNSAFE = re.compile(rb'"[=+\-@]|\\')
-"""In JSON: a text that may begin a formula, or one that holds what JSON escapes and CSV writes otherwise."""
+UNSAFE = re.compile(rb'"[=+\-@]|[\\\x7f]|\xc2[\x80-\x9f]|\xd8\x9c|\xe2(?:\x80[\x8e\x8f\xaa-\xae]|\x81[\xa6-\xa9])')
+"""In JSON: a text that may begin a formula, or one that holds what JSON escapes and CSV writes otherwise, or what a
+terminal obeys."""
 
 
 def values(row: Row) -> dict[str, object]:
@@ -43,8 +45,9 @@ def written(values: Sequence[object]) -> str:
     text = _json(values)
     if not UNSAFE.search(text):
         return text[1:-1].decode()
-    values = list(map(inert, values))
-    return quoted(values) if b"\\" in text else _json(values)[1:-1].decode()
+    values = [inert(visible(value)) if isinstance(value, str) else value for value in values]
+    text = _json(values)
+    return quoted(values) if b"\\" in text else text[1:-1].decode()
 
 
 def _json(values: Sequence[object]) -> bytes:

@@ -32,6 +32,14 @@ def samples(rows: Sequence[Row]) -> pd.DataFrame:
 def _samples(row: Row) -> pd.DataFrame:
     values = csv.values(row)
     of_cell: dict[str, object] = {name: values[name] for name in (*WORDS, "batch_size")}
-    places = [(p, b) for p, sizes in enumerate(row.record.blocks) for b, size in enumerate(sizes) for _ in range(size)]
-    processes, blocks = zip(*places, strict=True) if len(places) == len(row.record.step_s) else (None, None)
+    processes, blocks = zip(*_places(row), strict=True) if fills(row) else (None, None)
     return pd.DataFrame({**of_cell, "process": processes, "block": blocks, "step_s": row.record.step_s})
+
+
+def fills(row: Row) -> bool:
+    """Whether blocks hold as many steps as there are: a journal from outside may name billions."""
+    return sum(map(sum, row.record.blocks)) == len(row.record.step_s)
+
+
+def _places(row: Row) -> list[tuple[int, int]]:
+    return [(p, b) for p, sizes in enumerate(row.record.blocks) for b, size in enumerate(sizes) for _ in range(size)]

@@ -27,6 +27,7 @@ from bench.report.markdown import environment, sources
 from bench.report.overview import Overview
 from bench.report.plots import bars, chapters
 from bench.report.texts import task
+from bench.report.visible import json_for_page, visible
 
 ASSETS = Path(__file__).parent / "assets"
 PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"
@@ -115,9 +116,14 @@ def render(overview: Overview) -> str:
 def _template() -> Any:
     loader = FileSystemLoader(ASSETS)
     strict = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_text
     )
     return strict.get_template("report.html.j2")
+
+
+def _text(value: Any) -> Any:
+    """Text of a record's as a page may show it; our own mark-up, and what is no text, as it is."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @cache
@@ -133,7 +139,7 @@ def _hash(text: str) -> str:
 
 def inert_json(value: Any) -> Markup:
     """JSON that cannot end the script element it stands in, nor open another."""
-    text = msgspec.json.encode(value).decode()
+    text = json_for_page(msgspec.json.encode(value).decode())
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bench.report.visible import visible
+
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
 
 
 def escape(text: str) -> str:
     """Text that Markdown shows as it is, on one line: names in records come from outside."""
-    return " ".join(text.translate(SPECIAL).split())
+    return " ".join(visible(text).translate(SPECIAL).split())
 
 
 def grid(headings: Iterable[str], lines: Iterable[Iterable[str]]) -> str:

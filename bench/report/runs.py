@@ -25,6 +25,8 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """Of report.csv, as many as rows; empty where a line is not written yet."""
     reference: str
     home: Path
+    complaints: list[str] = []
+    """What to tell of lines that are no record."""
 
 
 def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
@@ -32,7 +34,7 @@ def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     files = [journals.every(path) for path in paths]
     if not files:
         raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
-    found = two_readers.Read([], [])
+    found = two_readers.Read([], [], [])
     chosen: list[str] = []
     for run, name in zip(files, _names([run[0] for run in files]), strict=True):
         for journal in run:
@@ -40,8 +42,15 @@ def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
             read = _read(journal, chosen[-1], name)
             found.rows.extend(read.rows)
             found.lines.extend(read.lines)
+            found.complaints.extend(read.complaints)
     folders = [run[0].resolve().parent for run in files]
-    return Reported(rows=found.rows, lines=found.lines, reference=chosen[0], home=Path(os.path.commonpath(folders)))
+    return Reported(
+        rows=found.rows,
+        lines=found.lines,
+        reference=chosen[0],
+        home=Path(os.path.commonpath(folders)),
+        complaints=found.complaints,
+    )
 
 
 def _read(journal: Path, reference: str, name: str) -> two_readers.Read:

@@ -13,6 +13,7 @@ from bench.analysis.row import Row
 from bench.report.columns import Column, floors, notes, used
 from bench.report.overview import Overview
 from bench.report.processors import Processors
+from bench.report.visible import on_one_line
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2
@@ -56,7 +57,7 @@ class Report:
     def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
         yield line([column.title for column in kept], widths, "bold")
         for title, rows in groupby(self.rows, key=lambda row: ", ".join(column.text(row) for column in titled)):
-            yield Text(title, style="bold cyan")
+            yield Text(on_one_line(title), style="bold cyan")
             for row in rows:
                 style = f"{COLOURS.get(row.record.status, 'red')} {'strike' if row.struck else ''}".strip()
                 yield line([column.text(row) for column in kept], widths, style)
@@ -65,7 +66,7 @@ class Report:
 def by_processor(found: Processors) -> RenderResult:
     """Ratios on each processor, and the sentence."""
     lines = found.lines[:MOST_ROWS]
-    widths = [max(map(cell_len, texts)) for texts in zip(found.columns, *lines, strict=True)]
+    widths = [max(cell_len(on_one_line(text)) for text in texts) for texts in zip(found.columns, *lines, strict=True)]
     yield line(found.columns, widths, "bold")
     yield from (line(texts, widths, "") for texts in lines)
     if left := len(found.lines) - len(lines) + found.left_out:
@@ -84,18 +85,14 @@ def fit(columns: list[Column], rows: Sequence[Row], room: int) -> tuple[list[Col
 
 def width(column: Column, rows: Sequence[Row]) -> int:
     """Return a column's width in character cells."""
-    return max((cell_len(text) for text in (column.title, *(column.text(row) for row in rows))), default=0)
+    texts = (column.title, *(column.text(row) for row in rows))
+    return max((cell_len(on_one_line(text)) for text in texts), default=0)
 
 
 def line(texts: list[str], widths: list[int], style: str) -> Text:
     """Padded to the columns; a text from outside that breaks lines does not."""
-    padded = [text + " " * (room - cell_len(text)) for text, room in zip(map(one_line, texts), widths, strict=True)]
+    padded = [text + " " * (room - cell_len(text)) for text, room in zip(map(on_one_line, texts), widths, strict=True)]
     return Text((" " * GAP).join(padded).rstrip(), style=style, no_wrap=True, overflow="fold")
-
-
-def one_line(text: str) -> str:
-    """Drop line breaks, tabs and other control characters, which would move the cursor."""
-    return "".join(sign if sign.isprintable() else "�" for sign in text)
 
 
 def render(overview: Overview) -> Report:

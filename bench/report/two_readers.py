@@ -24,6 +24,8 @@ class Read(msgspec.Struct, frozen=True):
 
     rows: list[Row]
     lines: list[str]
+    complaints: list[str] = []
+    """What to tell of lines that are no record."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -31,6 +33,7 @@ class Part(msgspec.Struct, frozen=True):
 
     rows: list[Row]
     lines: list[str]
+    complaints: list[str]
     shared: list[list[int]]
     values: list[list[Any]]
 
@@ -39,37 +42,40 @@ def read(path: Path, reference: str, run: str = "") -> Read:
     """Return the rows of a journal, by two processes where it is large."""
     size = path.stat().st_size
     if size < WORTH_BYTES:
-        return _unwritten(ratios.rows(journals.load(path), reference, run))
+        records, damaged = journals.loaded(path)
+        return _unwritten(ratios.rows(records, reference, run), journals.complaints(path, damaged))
     middle = int(size * OURS)
     with alongside(packed, str(path), reference, run, str(middle), str(size), returns=Part) as other:
         ours = part(path, reference, run, 0, middle)
         theirs = unpacked(other())
-    return joined(_unwritten(ours), theirs, reference, run)
+    return joined(ours, theirs, reference, run)
 
 
-def _unwritten(rows: list[Row]) -> Read:
-    return Read(rows, [""] * len(rows))
+def _unwritten(rows: list[Row], complaints: list[str]) -> Read:
+    return Read(rows, [""] * len(rows), complaints)
 
 
-def part(path: Path, reference: str, run: str, begin: int, end: int) -> list[Row]:
+def part(path: Path, reference: str, run: str, begin: int, end: int) -> Read:
     """The rows of the lines that begin in this range of bytes; the last one of each cell."""
-    read = filter(None, map(journals.parse, journals.lines(path, begin, end)))
+    others: list[journals.Unreadable] = []
+    read = journals.records_of(path, others, begin, end)
     found = {record.cell: sides.side(record) for record in read}  # each while its samples are in the cache
-    return ratios.rows_of(found.values(), reference, run)
+    return _unwritten(ratios.rows_of(found.values(), reference, run), journals.complaints(path, others))
 
 
 def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> Read:
     """Join both parts in order. Groups that lie in both are compared anew, each row where it first stood."""
     ours, theirs, lines = our_part.rows, their_part.rows, our_part.lines + their_part.lines
+    complaints = our_part.complaints + their_part.complaints
     tasks = {row.record.cell.task for row in ours} & {row.record.cell.task for row in theirs}
     near = [[row for row in rows if row.record.cell.task in tasks] for rows in (ours, theirs)]
     first, second = ({sides.group(row.record.cell) for row in rows} for rows in near)
     split = first & second
     if not split:
-        return Read(ours + theirs, lines)
+        return Read(ours + theirs, lines, complaints)
     records = {row.record.cell: row.record for rows in near for row in rows if sides.group(row.record.cell) in split}
     anew = {row.record.cell: row for row in ratios.rows(records.values(), reference, run)}
-    found = Read([], [])
+    found = Read([], [], complaints)
     for row, line in zip((*ours, *theirs), lines, strict=True):
         compared_again = _among(row, tasks, split)
         if kept := anew.pop(row.record.cell, None) if compared_again else row:
@@ -90,7 +96,8 @@ def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:
     shared: list[list[int]] = []
     rows: list[Row] = []
     lines: list[str] = []
-    for row in part(Path(path), reference, run, int(begin), int(end)):
+    read = part(Path(path), reference, run, int(begin), int(end))
+    for row in read.rows:
         lines.append(csv.written(csv.line(row)))
         places: list[int] = []
         for name, found in values.items():
@@ -101,7 +108,7 @@ def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:
             places.append(place)
         shared.append(places)
         rows.append(msgspec.structs.replace(row, record=msgspec.structs.replace(row.record, **EMPTY)))
-    return Part(rows, lines, shared, list(values.values()))
+    return Part(rows, lines, read.complaints, shared, list(values.values()))
 
 
 EMPTY: dict[str, object] = {"facts": {}, "environment": {}, "about": None, "noise": None}
@@ -117,4 +124,4 @@ def unpacked(sent: Part) -> Read:
     for row, places in zip(sent.rows, sent.shared, strict=True):
         for name, found, at in zip(journals.SHARED, values, places, strict=True):
             msgspec.structs.force_setattr(row.record, name, found[at])
-    return Read(sent.rows, sent.lines)
+    return Read(sent.rows, sent.lines, sent.complaints)

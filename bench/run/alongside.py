@@ -23,6 +23,7 @@ from bench.core import child
 from bench.core.errors import WeighbridgeError
 
 T = TypeVar("T")
+OURS = f"{WeighbridgeError.__module__}.{WeighbridgeError.__qualname__}: "
 WORTH_BYTES = 32 * 2**20
 """Under this size a second interpreter takes longer to start than it saves."""
 
@@ -47,7 +48,8 @@ def alongside(
         def wait() -> T:
             _, told = process.communicate()
             if process.returncode:
-                raise WeighbridgeError((told.strip().splitlines() or ["a reading process died"])[-1])
+                last = (told.strip().splitlines() or ["a reading process died"])[-1]
+                raise WeighbridgeError(last.removeprefix(OURS))
             with result.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return msgspec.msgpack.decode(content, type=returns)
 

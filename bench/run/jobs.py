@@ -36,7 +36,7 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
 
 def prepare(suite_name: str, filters: Filters) -> Planned:
     """The plan of a request; raises WeighbridgeError where it names what is not there or a device that is not."""
-    suite = msgspec.convert(registry.suite(suite_name), Suite)
+    suite = suite_of(suite_name)
     filters = msgspec.structs.replace(
         filters, tasks=cards.named(filters.tasks, TASKS), backends=cards.named(filters.backends, BACKENDS)
     )
@@ -48,6 +48,14 @@ def prepare(suite_name: str, filters: Filters) -> Planned:
         if not environment.has_device(device):
             raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
     return Planned(cells=cells, reference=suite.reference, asked=list(filters.backends))
+
+
+def suite_of(name: str) -> Suite:
+    """The suite called `name`; raises WeighbridgeError where its file says what a suite cannot."""
+    try:
+        return msgspec.convert(registry.suite(name), Suite)
+    except msgspec.ValidationError as error:
+        raise WeighbridgeError(f"suite {name!r} cannot be used: {error}; mend its file") from error
 
 
 def job(planned: Planned, time_limit_s: float, effort: Effort = QUICK, allocator: Allocator = "keep") -> Job:

@@ -31,6 +31,8 @@ def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Pea
     card, known = cards.reference(reference), get_args(Precision)
     if device not in get_args(Device):
         raise errors.unknown("device", device, get_args(Device))
+    if not precisions:
+        raise WeighbridgeError(f"--precisions names none; choose from {', '.join(known)}")
     for precision in precisions:
         if precision not in known:
             raise errors.unknown("precision", precision, known)

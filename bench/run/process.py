@@ -27,6 +27,7 @@ from bench.measure.environment import THREAD_VARIABLES
 from bench.run.guard import Guard
 from bench.run.protocol import Answer, encoder, path_from
 from bench.scenarios.base import A, Request, answer_type
+from bench.storage.files import UNREADABLE, not_followed
 
 
 @contextmanager
@@ -47,6 +48,12 @@ def living(worker: Worker) -> Generator[Worker]:
 
 answer_decoder = msgspec.json.Decoder(Answer)
 guard = Guard()
+
+
+MOST_BYTES = 2**30
+"""Of one answer: the longest of ours, a server's latencies, are a few million."""
+LONGEST_WAIT_S = 1e6
+"""In one call: the system counts them in 64 bits of nanoseconds, and less."""
 
 
 class WorkerFailed(Exception):
@@ -80,7 +87,7 @@ class Worker:
         self.kills = oom_kills()
         log.parent.mkdir(parents=True, exist_ok=True)
         ours, theirs = os.pipe()
-        with log.open("wb") as printed:
+        with open(log, "wb", opener=not_followed) as printed:
             self.process = subprocess.Popen(
                 child.command("-m", module, str(os.getpid()), str(theirs)),
                 stdin=subprocess.PIPE,
@@ -111,26 +118,32 @@ class Worker:
     def answer(self, request: Request[A]) -> A:
         """Blocks until the answer to `request`, the oldest that was sent."""
         while True:
-            answer = answer_decoder.decode(self._line())
+            try:
+                answer = answer_decoder.decode(self._line())
+                if answer.progress is None and not answer.failure:
+                    return msgspec.json.decode(answer.value, type=answer_type(request), dec_hook=path_from)
+            except UNREADABLE as error:
+                told = " ".join(str(error).split())[:300]
+                raise WorkerFailed("crashed", f"the worker wrote into the pipe of its answers: {told}") from error
             if answer.failure:
                 raise WorkerFailed("oom" if answer.failure == "oom" else "crashed", answer.reason)
-            if answer.progress is None:
-                return msgspec.json.decode(answer.value, type=answer_type(request), dec_hook=path_from)
-            self.progress(answer.progress)
+            self.progress(min(1.0, max(0.0, answer.progress or 0.0)))
 
     def _line(self) -> bytes:
         with selectors.DefaultSelector() as selector:
             selector.register(self.answers, selectors.EVENT_READ)
             while b"\n" not in self.unread:
                 begin = time.monotonic()
-                ready = self.left_s > 0 and selector.select(self.left_s)
+                ready = self.left_s > 0 and selector.select(min(self.left_s, LONGEST_WAIT_S))
                 self.left_s -= time.monotonic() - begin
-                if not ready:
+                if not ready and self.left_s <= 0:
                     raise WorkerFailed("timeout", "over the time limit; raise it with --time-limit")
-                piece = self.answers.read()
-                if not piece:
+                piece = self.answers.read() if ready else None
+                if piece == b"":
                     raise self._death()
-                self.unread += piece
+                self.unread += piece or b""
+                if len(self.unread) > MOST_BYTES:
+                    raise WorkerFailed("crashed", "the worker wrote without an end into the pipe of its answers")
         line, self.unread = self.unread.split(b"\n", 1)
         return line
 

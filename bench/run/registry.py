@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Literal
 
 from bench.core.backend import Backend, Reference
-from bench.core.errors import unknown
+from bench.core.errors import WeighbridgeError, unknown
 from bench.core.task import Task
 
 Folder = Literal["backends", "tasks"]
@@ -103,4 +103,7 @@ def suite(name: str) -> dict[str, object]:
     """The suite called `name`, as its TOML file says. See `bench.run.plan` for what it may hold."""
     if name not in suite_names():
         raise unknown("suite", name, suite_names())
-    return tomllib.loads((files(TASKS) / "suites" / f"{name}.toml").read_text(encoding="utf-8"))
+    try:
+        return tomllib.loads((files(TASKS) / "suites" / f"{name}.toml").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits, nested too deep
+        raise WeighbridgeError(f"suite {name!r} is no TOML: {' '.join(str(error).split())}; mend its file") from error

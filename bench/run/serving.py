@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from functools import partial
 from typing import TextIO
 
 from bench.run.protocol import Answer, encoder
@@ -34,9 +35,18 @@ def die_with_parent(parent: int) -> None:
 
 
 def answers_to(descriptor: int) -> TextIO:
-    """Open the pipe to the parent; processes that this one starts do not hold it open."""
+    """Open the pipe to the parent; processes that this one starts do not hold it open, nor answer in its place."""
     os.set_inheritable(descriptor, False)
+    os.register_at_fork(after_in_child=partial(_hang_up, descriptor))
     return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+def _hang_up(descriptor: int) -> None:
+    """In a copy of this process, which goes on in the middle of a step: it hears no request, and nobody hears it."""
+    nobody = os.open(os.devnull, os.O_RDWR)
+    os.dup2(nobody, descriptor, inheritable=False)
+    os.dup2(nobody, 0)
+    os.close(nobody)
 
 
 def one_line(error: BaseException) -> str:

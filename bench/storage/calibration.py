@@ -9,7 +9,7 @@ import msgspec
 
 from bench.measure import environment
 from bench.measure.noise import ALLOCATOR, Calibration, Kind, identity
-from bench.storage.files import write_whole
+from bench.storage.files import UNREADABLE, write_whole
 
 
 def path(root: Path, tier: str, allocator: str = ALLOCATOR) -> Path:
@@ -32,7 +32,7 @@ def load(root: Path, tier: str, allocator: str = ALLOCATOR) -> Calibration | Non
         return msgspec.json.decode(file.read_bytes(), type=Calibration)
     except OSError:
         return None
-    except msgspec.DecodeError:
+    except UNREADABLE:
         note = f"{file.name} is damaged or of an older version, and was ignored; type: weighbridge calibrate again"
         return Calibration(tier=tier, allocator=allocator, kinds={}, note=note)
 

@@ -9,23 +9,26 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
+from bench.core.errors import RecordLostError, WeighbridgeError
 from bench.core.record import SCHEMA, Noise, Provenance, Record
 from bench.storage import studies
+from bench.storage.contradictions import contradiction
+from bench.storage.files import UNREADABLE, not_followed
 from bench.storage.migrations import migrated
 
 JOURNAL = "records.jsonl"
 BUFFER_BYTES = 2**18
 """Python's own reads three records at a time, which takes three times as long as a hundred at a time."""
+MOST_COMPLAINTS = 10
 encoder = msgspec.json.Encoder(order="deterministic")
 SHARED: dict[str, Any] = {
     "facts": dict[str, Any],
@@ -67,7 +70,7 @@ def journal(folder: Path) -> Path:
 def writing(folder: Path) -> Generator[Path]:
     """Holds the run folder for one writer; the lock ends with the process that holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{JOURNAL}.lock").open("w") as lock:
+    with open(folder / f"{JOURNAL}.lock", "w", opener=not_followed) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -78,9 +81,19 @@ def writing(folder: Path) -> Generator[Path]:
 
 
 def append(path: Path, record: msgspec.Struct) -> None:
-    """Writes one record and returns when it is on the disk. Raises OSError where it is not; no part of it is left."""
-    line = encoder.encode(record) + b"\n"
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    """Writes one record and returns when it is on the disk.
+
+    Raises RecordLostError where it is not; no part of it is left.
+    """
+    try:
+        _append(path, encoder.encode(record) + b"\n")
+    except OSError as error:
+        why = error.strerror or error
+        raise RecordLostError(f"{why}: a record is not in {path}; make room, then add --resume") from error
+
+
+def _append(path: Path, line: bytes) -> None:
+    handle = not_followed(str(path), os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":  # what was cut short must not take this record along
@@ -97,17 +110,43 @@ def append(path: Path, record: msgspec.Struct) -> None:
         os.close(handle)
 
 
+class Unreadable(NamedTuple):
+    """A line that is no record of this schema or an older one."""
+
+    offset: int
+    """Of its first byte."""
+    line: bytes
+    reason: str
+
+
+class UnreadableError(Exception):
+    """Why a line is no record."""
+
+
+def record_of(line: bytes) -> Record:
+    """One record, of this schema or an older one. Raises UnreadableError where the line is none."""
+    try:
+        found = decoder.decode(line)
+        record = _decoded(found) if found.schema == SCHEMA else msgspec.convert(migrated(line, found.schema), Record)
+    except UNREADABLE as error:
+        raise UnreadableError(str(error)) from error
+    if reason := contradiction(record):
+        raise UnreadableError(reason)
+    return record
+
+
+def _decoded(line: Any) -> Record:
+    fields = msgspec.structs.asdict(line)
+    for name, values in _shared.items():
+        fields[name] = values.of(fields[name])
+    return Record(**fields)
+
+
 def parse(line: bytes) -> Record | None:
     """One record, or None where the line is not one of this schema or an older one."""
     try:
-        found = decoder.decode(line)
-        if found.schema != SCHEMA:
-            return msgspec.convert(migrated(line, found.schema), Record)
-        fields = msgspec.structs.asdict(found)
-        for name, values in _shared.items():
-            fields[name] = values.of(fields[name])
-        return Record(**fields)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return record_of(line)
+    except UnreadableError:
         return None
 
 
@@ -141,7 +180,7 @@ def cell_of(line: bytes) -> Cell | None:
     """The cell of a record, without the rest; None where the line is none."""
     try:
         return head.decode(line).cell
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
 
 
@@ -150,14 +189,42 @@ def cells(path: Path) -> Generator[Cell]:
     yield from filter(None, map(cell_of, lines(path)))
 
 
-def read(path: Path) -> tuple[list[Record], list[bytes]]:
+def read(path: Path) -> tuple[list[Record], list[Unreadable]]:
     """Every record, and the lines that are none."""
-    records: list[Record] = []
-    others: list[bytes] = []
-    for line in lines(path):
-        record = parse(line)
-        records.append(record) if record else others.append(line)
-    return records, others
+    others: list[Unreadable] = []
+    return list(records_of(path, others)), others
+
+
+def records_of(path: Path, others: list[Unreadable], begin: int = 0, end: int | None = None) -> Generator[Record]:
+    """The records of a journal, one in memory at a time; the lines that are none are added to `others`."""
+    for offset, line in placed_lines(path, begin, end):
+        try:
+            yield record_of(line)
+        except UnreadableError as error:
+            others.append(Unreadable(offset, line, str(error)))
+
+
+def complaints(path: Path, others: Sequence[Unreadable]) -> list[str]:
+    """What to tell of lines that are no record: which one, and why; of many, the first and how many more."""
+    told = [
+        f"{path}, line {number} is no record ({' '.join(each.reason.split())}); it counts for nothing"
+        for number, each in zip(_numbers(path, others[:MOST_COMPLAINTS]), others, strict=False)
+    ]
+    left = len(others) - len(told)
+    return [*told, f"{path}: {left:,} more lines are no record"] if left else told
+
+
+def _numbers(path: Path, some: Sequence[Unreadable]) -> list[int]:
+    """Return the numbers of lines, from 1; counted only where somebody asks."""
+    if not some:
+        return []
+    wanted, at, found = {each.offset for each in some}, 0, list[int]()
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if at in wanted:
+                found.append(number)
+            at += len(line)
+    return found
 
 
 def mend(path: Path) -> tuple[list[Record], Path | None]:
@@ -167,7 +234,7 @@ def mend(path: Path) -> tuple[list[Record], Path | None]:
     journal is replaced whole, so that dying in between loses nothing; it ends in a newline afterwards.
     """
     records, damaged = read(path)
-    return records, set_aside(path, damaged, ".damaged") if damaged else _end_line(path)
+    return records, set_aside(path, [each.line for each in damaged], ".damaged") if damaged else _end_line(path)
 
 
 def supersede(path: Path, records: Iterable[Record]) -> None:
@@ -192,11 +259,16 @@ def _end_line(path: Path) -> None:
         replace(path, list(lines(path)))
 
 
-def lines(path: Path, begin: int = 0, end: int | None = None) -> Generator[bytes]:
+def lines(path: Path, begin: int = 0, end: int | None = None) -> Iterable[bytes]:
     """The lines of a journal that hold something, one in memory at a time; nothing where there is no file.
 
     With `begin` and `end` only those that begin in that range of bytes.
     """
+    return (line for _, line in placed_lines(path, begin, end))
+
+
+def placed_lines(path: Path, begin: int = 0, end: int | None = None) -> Generator[tuple[int, bytes]]:
+    """The same, each with the place of its first byte."""
     if not path.exists():
         return
     with path.open("rb", buffering=BUFFER_BYTES) as file:
@@ -207,9 +279,9 @@ def lines(path: Path, begin: int = 0, end: int | None = None) -> Generator[bytes
         for text in file:
             if end is not None and at >= end:
                 return
-            at += len(text)
             if not text.isspace():
-                yield text.removesuffix(b"\n")
+                yield at, text.removesuffix(b"\n")
+            at += len(text)
 
 
 def replace(path: Path, some: list[bytes]) -> None:
@@ -220,7 +292,7 @@ def replace(path: Path, some: list[bytes]) -> None:
 
 
 def _write_synced(path: Path, some: list[bytes], mode: str) -> None:
-    with path.open(mode) as file:
+    with open(path, mode, opener=not_followed) as file:
         file.writelines(line + b"\n" for line in some)
         file.flush()
         os.fsync(file.fileno())
@@ -247,8 +319,12 @@ def every(folder: Path) -> list[Path]:
 
 def load(folder: Path) -> list[Record]:
     """The records of a run folder or journal file; the last one of each cell, where a retry wrote another."""
-    path = existing(folder)
+    return loaded(existing(folder))[0]
+
+
+def loaded(path: Path) -> tuple[list[Record], list[Unreadable]]:
+    """The same of a journal file, and the lines that are none; raises WeighbridgeError where no line is a record."""
     records, damaged = read(path)
     if not records and damaged:
-        raise WeighbridgeError(f"{path} holds no record that this version can read")
-    return list({record.cell: record for record in records}.values())
+        raise WeighbridgeError(f"{path} holds no record that this version can read: {damaged[0].reason}")
+    return list({record.cell: record for record in records}.values()), damaged

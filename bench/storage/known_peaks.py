@@ -9,7 +9,7 @@ import msgspec
 from bench.core.cell import Device
 from bench.core.record import Peaks
 from bench.measure import environment
-from bench.storage.files import write_whole
+from bench.storage.files import UNREADABLE, write_whole
 
 
 def path(root: Path, device: Device) -> Path:
@@ -21,7 +21,7 @@ def load(root: Path, device: Device) -> Peaks | None:
     """This machine's peaks; None where none can be read."""
     try:
         return msgspec.json.decode(path(root, device).read_bytes(), type=Peaks)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
 
 

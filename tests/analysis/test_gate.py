@@ -53,7 +53,9 @@ def test_speed(after_s: float, spread: float, kind: str, verdict: str) -> None:
     assert found.speed.low <= 0.01 / after_s * 1.01
 
 
-@pytest.mark.parametrize("noise", [Noise(between_runs=0.3), Noise(floor=0.3, between_runs=0.01)])
+@pytest.mark.parametrize(
+    "noise", [Noise(between_runs=0.3), Noise(floor=0.3, calibrated="2026-11-22", between_runs=0.01)]
+)
 def test_what_either_side_knows_of_noise_widens_the_limit(noise: Noise) -> None:
     slow = make_record(step_s=0.012, noise=noise)
     assert change(make_record(), slow).kind == "UNCHANGED"

@@ -160,7 +160,7 @@ def test_an_older_schema_and_torn_lines_are_read() -> None:
     ended = weighbridge("compare", "a", "b.jsonl")
     assert ended.exit_code == 0
     assert "1 unsure" in ended.stdout
-    assert "1 lines of b.jsonl are no records" in ended.stdout
+    assert "b.jsonl, line 2 is no record" in ended.stdout
     (published,) = OLD
     assert weighbridge("compare", str(published), str(published)).exit_code == 0
 

@@ -63,5 +63,5 @@ def test_a_reading_process_that_fails_is_one_line(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
     with alongside.alongside(summary.packed, missing, returns=object) as wait, pytest.raises(WeighbridgeError) as error:
         wait()
-    assert "FileNotFoundError" in str(error.value)
+    assert str(error.value) == f"{missing} holds no record that this version can read"
     assert "\n" not in str(error.value)

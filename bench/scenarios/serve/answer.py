@@ -17,7 +17,7 @@ from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
 from bench.core.task import Examples, Task
-from bench.measure.clock import forget_garbage, quiet_collector
+from bench.measure.clock import elapsed, forget_garbage, quiet_collector
 from bench.scenarios.base import padded
 from bench.scenarios.serve import audit
 from bench.scenarios.serve.arrivals import schedule
@@ -65,7 +65,7 @@ class Service:
         for size in ready:
             self.answer([0] * size)
         forget_garbage()
-        return Staged(samples=self.count, sizes=sorted(set(ready)), seconds=self.session.clock() - begin)
+        return Staged(samples=self.count, sizes=sorted(set(ready)), seconds=elapsed(self.session.clock() - begin))
 
     def size(self, count: int) -> int:
         """Return what a batch of so many samples is run at: padded where each size is a program of its own."""
@@ -107,7 +107,7 @@ class Service:
                 begin = clock()
                 for start in range(0, len(query), self.most):
                     self.answer(query[start : start + self.most])
-                found.append(clock() - begin)
+                found.append(elapsed(clock() - begin))
         return found
 
     def offline(self, request: Offline) -> Samples:
@@ -123,7 +123,7 @@ class Service:
                 self._fetch(before)
                 before, done = (query, y), done + self.most
             self._fetch(before)
-            return Samples(samples=done, seconds=session.clock() - begin)
+            return Samples(samples=done, seconds=elapsed(session.clock() - begin))
 
     def _fetch(self, handed_in: tuple[list[int], Any] | None) -> None:
         if handed_in:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from bench.core.settings import Settings
 
-Positive = Annotated[float, Meta(gt=0)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
 PERCENTILE = {"single_stream": 0.90, "multi_stream": 0.99, "server": 0.99}
 """MLPerf's, by scenario; the server's is that of vision and language models."""
 SAMPLES_A_QUERY = {"single_stream": 1, "multi_stream": 8}
@@ -25,9 +25,9 @@ class ServerSettings(Settings, frozen=True, kw_only=True):
     """Of the 99th percentile; the task's own where None."""
     rate: Positive | None = None
     """Serve at this rate, without a search."""
-    queue: Annotated[int, Meta(ge=1)] = 1024
+    queue: Annotated[int, Meta(ge=1, le=10**9)] = 1024
     """Queries that may wait; more are rejected."""
-    linger_s: Annotated[float, Meta(ge=0)] = 0.0
+    linger_s: Annotated[float, Meta(ge=0, le=1e6)] = 0.0
     """How long the first query of a batch that is not full waits for company."""
 
 

@@ -87,7 +87,7 @@ class VaryingSteps:
                 x, before = session.to_device(filled(batch, shape)), session.programs()
                 begin = session.clock()
                 session.sync(session.step(x))
-                taken.append(session.clock() - begin)
+                taken.append(clock.elapsed(session.clock() - begin))
                 if session.programs() != before:
                     compiled_at.append(at)
         return taken, compiled_at

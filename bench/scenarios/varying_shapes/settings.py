@@ -17,11 +17,11 @@ class ShapesSettings(Settings, frozen=True, kw_only=True):
 
     strategy: Literal["", "exact", "one_length", "powers_of_two", "best"] = ""
     """All of them, each a cell of its own, where empty."""
-    batches: Annotated[int, Meta(ge=2)] = 40
+    batches: Annotated[int, Meta(ge=2, le=10**6)] = 40
     """How many batches the work has."""
-    passes: Annotated[int, Meta(ge=1)] = 100
+    passes: Annotated[int, Meta(ge=1, le=10**9)] = 100
     """How often the work will be done: `best` weighs compiling, which is paid once, against it."""
-    lengths: Annotated[str, Meta(pattern=r"^(\d+(,\d+)*)?$")] = ""
+    lengths: Annotated[str, Meta(pattern=r"^(\d{1,7}(,\d{1,7}){0,99})?$")] = ""
     """The buckets of `best`; found by what `exact` gave where empty."""
     pad_rows: bool | None = None
     """Whether rows are filled up to a power of two; where None, if each shape is a program of its own."""
