@@ -69,7 +69,7 @@ def row(ours: Side, reference: Side | None, best: Side | None = None, run: str =
     roof = None
     if counted and record.peaks and found.step_s is not None:
         roof = roofline(counted, ours.step_s, found.token_s, record.peaks, record.cell.precision)
-    where = ours.record.environment.get("machine", machine)
+    where = str(ours.record.environment.get("machine", machine))
     return Row(
         record=ours.record,
         run=run,

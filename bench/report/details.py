@@ -144,7 +144,11 @@ def timed(row: Row) -> list[tuple[str, str]]:
 def where(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Machine and versions."""
     versions = environment.get("versions")
-    packages = ", ".join(f"{name} {version}" for name, version in sorted(versions.items())) if versions else ""
+    packages = (
+        ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+        if isinstance(versions, Mapping)
+        else ""
+    )
     names = ("machine", "cpu", "instruction_set", "gpus", "system", "python", "commit", "driver")
     known = [(name.replace("_", " "), text(environment[name])) for name in names if environment.get(name)]
     return [*known, ("packages", packages)] if packages else known

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from bench.analysis.row import Row
-from bench.core.record import Record
+from bench.core.arrays import Facts
+from bench.core.record import Count, Record
 from bench.report.columns import Column, floors, notes, used
 from bench.report.markup import escape, grid
 from bench.report.overview import Overview
@@ -77,17 +80,31 @@ def _limited(lines: list[str], left_out: int) -> list[str]:
 
 def environment(records: Iterable[Record]) -> list[str]:
     """Processor, memory, threads, versions and commit, once each."""
-    found: dict[str, None] = {}
-    for record in records:
-        facts = record.environment
-        if facts:
-            packages = ", ".join(f"{name} {version}" for name, version in sorted(facts["versions"].items()))
-            memory = number(facts["memory_bytes"] / 2**30, "GiB")
-            found[
-                f"{facts['cpu']}, {len(facts['cpus'])} CPUs, {memory}, {', '.join(facts['gpus']) or 'no GPU'}, "
-                f"Python {facts['python']}, commit {facts['commit']}; {packages}"
-            ] = None
-    return list(found)
+    return list(dict.fromkeys(_place(record.environment) for record in records if record.environment))
+
+
+class _Place(msgspec.Struct):
+    """What an environment tells; a journal from outside may leave out any of it."""
+
+    cpu: str = "a processor that nobody named"
+    cpus: list[int] = []
+    memory_bytes: Count = 0
+    gpus: list[str] = []
+    python: str = "n/a"
+    commit: str = "n/a"
+    versions: dict[str, str | None] = {}
+
+
+def _place(facts: Facts) -> str:
+    try:
+        known = msgspec.convert(facts, _Place)
+    except msgspec.ValidationError as error:
+        return f"not readable: {error}"
+    packages = ", ".join(f"{name} {version}" for name, version in sorted(known.versions.items()))
+    return (
+        f"{known.cpu}, {len(known.cpus)} CPUs, {number(known.memory_bytes / 2**30, 'GiB')}, "
+        f"{', '.join(known.gpus) or 'no GPU'}, Python {known.python}, commit {known.commit}; {packages}"
+    )
 
 
 def sources(records: Iterable[Record]) -> list[str]:

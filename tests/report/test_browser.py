@@ -20,7 +20,7 @@ from bench.core.record import Record
 from bench.report import html
 from bench.report.overview import Overview
 from bench.storage import journals
-from tests import hostile
+from tests.hostile import texts as hostile
 from tests.conftest import make_cell, make_record
 
 playwright = pytest.importorskip("playwright.sync_api")

@@ -16,7 +16,7 @@ from bench.core.record import Record
 from bench.report import html, sampling
 from bench.report.overview import Overview
 from bench.report.visible import visible
-from tests import hostile
+from tests.hostile import texts as hostile
 from tests.conftest import make_cell, make_record
 
 ALLOWED = {
