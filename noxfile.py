@@ -1,4 +1,4 @@
-"""The commands of this project: `python -m nox -s bench`, `repeat`, `tests`, `lint`, `types`, `gpu`, `tpu`,
+"""The commands of this project: `python -m nox -s bench`, `repeat`, `attack`, `tests`, `lint`, `types`, `gpu`, `tpu`,
 `report`.
 
 Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
@@ -55,6 +55,14 @@ def tests(session: nox.Session) -> None:
     install(session, f"{CPU},tests")
     session.run("weighbridge", "data", "fetch")
     session.run("pytest", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def attack(session: nox.Session) -> None:
+    """Attacks this program for hours. Arguments go to `python -m tests.hostile`."""
+    install(session, f"{CPU},tests")
+    session.run("weighbridge", "data", "fetch")
+    session.run("python", "-m", "tests.hostile", *(session.posargs or ["--long"]))
 
 
 @nox.session(python=sys.executable)

@@ -160,8 +160,13 @@ def interruptible(how: str) -> Generator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        err.print(Text(f"weighbridge: interrupted; {how} to go on"))
-        raise typer.Exit(130) from None
+        raise CutShortError(f"interrupted; {how} to go on") from None
+
+
+class CutShortError(WeighbridgeError):
+    """A command that the user ended."""
+
+    code = 130
 
 
 SAME_COMMAND = "type the same command with --resume"

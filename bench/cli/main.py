@@ -235,6 +235,10 @@ def main() -> None:
     """
     try:
         app()
+    except SystemExit as ended:
+        if ended.code == console.CutShortError.code:
+            complain("interrupted")
+        raise
     except WeighbridgeError as error:
         complain(str(error))
         sys.exit(error.code)

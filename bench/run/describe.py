@@ -85,7 +85,7 @@ def answer(question: Question) -> object:
         case WhyNot(module=module, cell=cell):
             return why_not(registry.backend(module, cell.backend), cell)
         case Variables(module=module, cell=cell, cache=cache):
-            return registry.backend(module, cell.backend).env(cell, cache)
+            return checked(registry.backend(module, cell.backend).env(cell, cache))
         case Parse(module=module, backend=name, given=given):
             return parsed(registry.backend(module, name), given)
 
@@ -112,8 +112,17 @@ def why_not(backend: Backend, cell: Cell) -> str | None:
     """The reason to skip `cell`; raises what `env` raises, before a worker depends on it."""
     reason = backend.why_not(cell)
     if reason is None:
-        backend.env(cell, Path())
+        checked(backend.env(cell, Path()))
     return reason
+
+
+def checked(variables: Mapping[str, str]) -> dict[str, str]:
+    """Environment variables as they are; raises ValueError where no process could be started with them."""
+    found = msgspec.convert(variables, dict[str, str])
+    for name, value in found.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise ValueError(f"no process can have an environment variable {name!r} of that value")
+    return found
 
 
 def backend_card(backend: Backend, module: str) -> BackendCard:

@@ -20,7 +20,7 @@ from bench.measure.noise import Sampler
 from bench.measure.roofline import beyond
 from bench.run.jobs import Job
 from bench.run.member import Member
-from bench.run.process import Worker, living
+from bench.run.process import Worker, WorkerFailed, living
 from bench.run.turns import take_turns
 from bench.run.watcher import Watcher
 from bench.scenarios import catalog
@@ -116,7 +116,10 @@ class Group:
             for index, (member, cache) in enumerate(alive):
                 self.watcher.started(member.cell)
                 self.watcher.phase("opening")
-                member.worker = stack.enter_context(self._worker(member, cache, f".{index}", bound))
+                try:
+                    member.worker = stack.enter_context(self._worker(member, cache, f".{index}", bound))
+                except WorkerFailed as failure:  # its backend does not say in which environment
+                    member.status, member.reason = failure.status, failure.reason
             for member, _ in alive:
                 member.attempt(member.begin)
             yield

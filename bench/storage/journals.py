@@ -77,6 +77,8 @@ def writing(folder: Path) -> Generator[Path]:
             raise WeighbridgeError(
                 f"another run is writing to {folder}; wait for it or choose another --out"
             ) from error
+        if journal(folder).is_symlink():
+            raise WeighbridgeError(f"{journal(folder)} is a symbolic link, which is not followed; remove it")
         yield journal(folder)
 
 

@@ -1,4 +1,4 @@
-"""What an attack is, and how many of them are tried: each attempt from a seed of its own, so that it can be repeated."""
+"""What an attack is, and how many of it are tried: each attempt from a seed of its own, so that it can be repeated."""
 
 from __future__ import annotations
 

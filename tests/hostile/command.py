@@ -66,7 +66,7 @@ def forked(work: Callable[[], object], folder: Path, limit_s: float = LIMIT_S) -
             work()
             sys.stdout.flush()
             os._exit(0)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 -- whatever it was, it is told
             sys.excepthook(*sys.exc_info())
             sys.stderr.flush()
         finally:

@@ -14,10 +14,10 @@ import weighbridge as notebook
 from bench.core import child
 from bench.storage import journals
 from tests.conftest import make_cell, make_record, make_thrice
-from tests.storage.test_journals import flat
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import CONTROLS, Ended, forked, weighbridge
 from tests.hostile.values import damaged, mutated
+from tests.storage.test_journals import flat
 
 GOOD = [journals.encoder.encode(record) for record in (make_thrice("torch"), make_thrice("flax", 0.005))]
 OLDER = [json.dumps(flat(make_record(cell=make_cell(batch_size=99)))).encode()]
@@ -31,6 +31,7 @@ KNOWN = (
     BASES[0].replace(b'"ratio":1.0', b'"ratio":99.0'),
 )
 """Each was seen to do harm (docs/reliability.md)."""
+CONTRADICTION = 4
 
 
 def hostile_line(rng: random.Random, number: int) -> bytes:
@@ -63,13 +64,17 @@ def _real(rng: random.Random) -> bytes:
 def attempt(rng: random.Random, folder: Path, number: int) -> Outcome:
     """Put a hostile line among good ones, anywhere."""
     good, bad = folder / "good", folder / "bad"
-    lines = [*GOOD]
-    lines.insert(rng.randint(0, len(lines)), hostile_line(rng, number))
+    lines, hostile = [*GOOD], hostile_line(rng, number)
+    lines.insert(rng.randint(0, len(lines)), hostile)
     for path, content in ((good, GOOD), (bad, lines)):
         path.mkdir()
         (path / journals.JOURNAL).write_bytes(b"\n".join(content) + rng.choice((b"\n", b"")))
     reported = weighbridge(["report", "bad"], folder)
+    believed = number == CONTRADICTION and b"is no record" not in reported.err
     failed = [f"report: {told}" for told in [*reported.faults, *_after_report(reported, bad)]]
+    silent = b"is no record" not in reported.err and hostile.strip() and not journals.parse(hostile)
+    failed += ["a damaged line that nobody is told of"] if silent and len(hostile.split(b"\n")) == 1 else []
+    failed += ["a parity of 99 by 2 that passed is believed"] if believed else []
     order = rng.choice((["good", "bad"], ["bad", "good"]))
     compared = weighbridge(["compare", *order], folder)
     failed += [f"compare: {told}" for told in [*compared.faults, *_after_compare(compared)]]

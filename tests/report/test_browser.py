@@ -20,8 +20,8 @@ from bench.core.record import Record
 from bench.report import html
 from bench.report.overview import Overview
 from bench.storage import journals
-from tests.hostile import texts as hostile
 from tests.conftest import make_cell, make_record
+from tests.hostile import texts as hostile
 
 playwright = pytest.importorskip("playwright.sync_api")
 from axe_playwright_python.sync_playwright import Axe  # noqa: E402

@@ -16,8 +16,8 @@ from bench.core.record import Record
 from bench.report import html, sampling
 from bench.report.overview import Overview
 from bench.report.visible import visible
-from tests.hostile import texts as hostile
 from tests.conftest import make_cell, make_record
+from tests.hostile import texts as hostile
 
 ALLOWED = {
     "html", "head", "meta", "title", "link", "style", "body", "a", "header", "div", "p", "button", "h1", "strong",
