@@ -139,3 +139,19 @@ def test_repeats_keep_the_clock_under_one_percent(step_s: float, cost_s: float) 
     repeats = clock.repeats_for(step_s, cost_s)
     assert repeats * step_s >= 99.99 * cost_s or step_s >= 99.99 * cost_s
     assert repeats == 1 or (repeats - 1) * step_s < 100.01 * cost_s
+
+
+@pytest.mark.parametrize("reading", [float("nan"), 0.0])
+def test_a_clock_that_tells_no_time_is_refused(reading: float) -> None:
+    session = Scripted()
+    session.clock = lambda: reading  # type: ignore[method-assign]
+    for timed in (clock.first_step, partial(clock.latency_block, steps=2), partial(clock.queued_block, steps=2)):
+        with pytest.raises(clock.ClockError, match="its clock says"):
+            timed(session, ["x"])
+
+
+def test_a_clock_that_runs_backwards_is_refused() -> None:
+    session = Scripted()
+    session.clock = lambda: -session.now  # type: ignore[method-assign]
+    with pytest.raises(clock.ClockError, match="its clock says"):
+        clock.latency_block(session, ["x"], steps=2)

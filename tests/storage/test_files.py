@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.storage.files import write_whole
+from bench.core.errors import WeighbridgeError
+from bench.storage import files, journals
+from bench.storage.files import in_place_of, write_whole
+from bench.storage.prepared import compile_cache
+from tests.conftest import make_record
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -29,3 +33,42 @@ def test_a_write_that_fails_leaves_the_old_file_alone(tmp_path: Path, monkeypatc
         write_whole(path, b"new")
     assert path.read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_write_that_is_cut_short_leaves_nothing_of_it(tmp_path: Path) -> None:
+    def fill(file: Path) -> None:
+        with in_place_of(file) as made:
+            made.write_bytes(b"half")
+            raise OSError("disk full")
+
+    write_whole(tmp_path / "x", b"before")
+    with pytest.raises(OSError, match="full"):
+        fill(tmp_path / "x")
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"before"]
+
+
+def test_files_have_one_mode(tmp_path: Path) -> None:
+    write_whole(tmp_path / "a", b"x")
+    assert (tmp_path / "a").stat().st_mode & 0o777 == files.MODE
+
+
+@pytest.mark.parametrize("name", ["records.jsonl", "records.jsonl.lock"])
+def test_a_planted_link_is_refused(name: str, tmp_path: Path) -> None:
+    victim, out = tmp_path / "victim", tmp_path / "out"
+    victim.write_text("precious")
+    out.mkdir()
+    (out / name).symlink_to(victim)
+    with pytest.raises(WeighbridgeError, match="symbolic link"), journals.writing(out) as journal:
+        journals.append(journal, make_record())
+    assert victim.read_text() == "precious"
+
+
+def test_a_cache_that_is_held_stays_and_one_that_nobody_holds_is_swept(tmp_path: Path) -> None:
+    (tmp_path / "compiled-foo-bar").mkdir()
+    (tmp_path / "compiled-4194000-old").mkdir()
+    with compile_cache(tmp_path) as ours:
+        (ours / "program").write_text("x")
+        with compile_cache(tmp_path) as theirs:
+            assert sorted(tmp_path.glob("compiled-*")) == sorted([ours, theirs])
+        assert (ours / "program").exists()
+    assert not list(tmp_path.glob("compiled-*"))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,23 @@ def test_our_own_pins_are_well_formed() -> None:
         assert each.licence
         assert each.source
         assert each.members
+
+
+def test_a_plug_in_takes_no_pin_of_ours_and_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = next(iter(packages.packages()))
+    for name, content in (("thief", f'[{ours}]\nversion = "1"\n'), ("torn", "x = "), ("climber", '["../../owned"]\n')):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("import os\nos._exit(0)\n")
+        pin = 'sha256 = "' + "0" * 64 + '"\nsize_bytes = 1\nlicence = "x"\nsource = "x"\nmembers = []\nversion = "1"\n'
+        (tmp_path / name / packages.PINS).write_text(content.replace('version = "1"\n', "").rstrip() + "\n" + pin)
+    monkeypatch.syspath_prepend(tmp_path)
+    before = packages.packages()[ours]
+    entries = [EntryPoint(name, name, "weighbridge.data") for name in ("thief", "torn", "climber", "absent")]
+    monkeypatch.setattr(packages, "entry_points", lambda group: entries)
+    packages.pins.cache_clear()
+    try:
+        found = packages.pins()
+    finally:
+        packages.pins.cache_clear()
+    assert found.packages[ours] == before
+    assert [problem.split()[0] for problem in found.problems] == ["thief", packages.PINS, packages.PINS, packages.PINS]

@@ -100,3 +100,14 @@ def test_a_request_that_calls_its_effort_a_tier_is_gone_on_with(tmp_path: Path) 
 def test_effort_has_its_old_name_too(name: str, tmp_path: Path) -> None:
     ran = invoke("run", "--suite", "fake", name, "stict", "--out", str(tmp_path / "run"))
     assert "unknown effort 'stict'" in str(ran.exception)
+
+
+@pytest.mark.parametrize("options", [{"suite": 7}, {"setting": [1]}, {"tasks": None, "no-such": 1}, {"option": "x"}])
+def test_a_request_that_has_no_sense_is_named(options: dict[str, object], tmp_path: Path) -> None:
+    journal, asked = (
+        tmp_path / "records.jsonl",
+        Request(command="run", options={"suite": "quick", "tasks": "", "setting": None, "option": []}),
+    )
+    Request(command="run", options={**asked.options, **options}).write(journal)
+    with pytest.raises(WeighbridgeError, match="has no sense in"):
+        request.resumed(journal, asked, [])
