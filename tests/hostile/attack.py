@@ -41,6 +41,8 @@ class Result(msgspec.Struct, kw_only=True):
     failed: list[str] = []
 
 
+FEW = 2
+"""Attempts that are handed to a process before the count is looked at: one may try a dozen things."""
 ATTACKS: dict[str, Attack] = {}
 """By name. Each module of this folder adds its own."""
 
@@ -61,8 +63,8 @@ def launch(attack: Attack, seed: int, count: int, at_once: int) -> Result:
     """Try until `count` things were tried; failures name the attempt that repeats them."""
     found, context = Result(attack=attack), multiprocessing.get_context("fork")
     with ProcessPoolExecutor(at_once, mp_context=context) as pool:
-        for first in range(0, count, 16 * at_once):
-            numbers = range(first, min(count, first + 16 * at_once))
+        for first in range(0, count, FEW * at_once):
+            numbers = range(first, min(count, first + FEW * at_once))
             for number, outcome in zip(numbers, pool.map(attempt, *_columns(attack.name, seed, numbers)), strict=True):
                 found.tried += outcome.tried
                 found.failed += [f"{attack.name} --seed {seed} --only {number}: {told}" for told in outcome.failed]

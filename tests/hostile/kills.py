@@ -151,7 +151,7 @@ ATTACKS["kills"] = Attack(
     name="kills",
     promise="no record is lost or doubled, every cell has one in the end, no process is left behind",
     attempt=kill,
-    short=60,
+    short=40,
     long=1_000,
 )
 ATTACKS["signals"] = Attack(
