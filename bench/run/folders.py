@@ -43,6 +43,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 def run_folder(options: Options) -> Path:
     """`--out`, this machine's newest run where it is to go on, or a new folder named by date and commit."""
     home = Path("results") / environment.machine_name()
+    if options.out and options.out.suffix == ".jsonl":
+        raise WeighbridgeError(f"--out names a folder, not a journal such as {options.out.name}")
     if options.out:
         if not options.resume and journals.journal(options.out).exists():
             raise WeighbridgeError(f"{options.out} holds a run already; add --resume to go on with it")

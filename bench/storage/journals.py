@@ -69,7 +69,10 @@ def journal(folder: Path) -> Path:
 @contextmanager
 def writing(folder: Path) -> Generator[Path]:
     """Holds the run folder for one writer; the lock ends with the process that holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeighbridgeError(f"cannot write to {folder}: {error.strerror}; choose another --out") from error
     with open(folder / f"{JOURNAL}.lock", "w", opener=not_followed) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
