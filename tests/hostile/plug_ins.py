@@ -44,7 +44,7 @@ PASS = "    pass"
 STEP = "    def step(self, x):\n        {0}\n        return super().step(x)"
 CLOCK = "    def clock(self):\n        return {0}"
 SESSIONS: Mapping[str, str] = {
-    "forks in a step": STEP.format("os.fork()"),
+    "forks in a step": STEP.format("vars(self).setdefault('copies', []) or self.copies.append(os.fork())"),
     "ends in a step": STEP.format("os._exit(0)"),
     "leaves in a step": STEP.format("sys.exit(0)"),
     "kills itself": STEP.format("os.kill(os.getpid(), 9)"),
