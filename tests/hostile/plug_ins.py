@@ -15,7 +15,7 @@ from bench.storage.packages import cache_folder
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import CONTROLS, SIGNS
 
-LIMIT_S = 120.0
+LIMIT_S = 300.0
 BACKEND = """
 import math, os, stat, sys, time
 
@@ -100,7 +100,7 @@ def attempt(rng: random.Random, folder: Path, number: int) -> Outcome:
     what, parts = CASES[number % len(CASES)]
     text = BACKEND.format(**{"top": "", "session": PASS, "backend": "", "name": "hostile", **parts})
     (folder / "mine.py").write_text(text)
-    words = ["run", "--suite", "fake", "--batch-sizes", "1", "--time-limit", "20", "--out", "out"]
+    words = ["run", "--suite", "fake", "--batch-sizes", "1", "--time-limit", "40", "--out", "out"]
     told = run([*words, "--tasks", "tabular-regression", "--backends", "fake,./mine.py"], folder)
     failed = faults(told, (0, 1, 2))
     if told.returncode != 2:  # a file that cannot be read is a request that cannot be served
