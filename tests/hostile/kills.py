@@ -37,8 +37,13 @@ def start(folder: Path, mark: str) -> subprocess.Popen[bytes]:
         (folder / "cache" / "packages").symlink_to(cache_folder() / "packages")
     return subprocess.Popen(
         child.command("-m", "bench.cli", *words), env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        cwd=folder, start_new_session=True,
+        cwd=folder, start_new_session=True, preexec_fn=_hears_interrupts,
     )  # fmt: skip
+
+
+def _hears_interrupts() -> None:
+    """A shell has what it starts in the background ignore interrupts, and so would a run under it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def left_behind(mark: str) -> list[str]:
