@@ -76,12 +76,12 @@ def process(steps: list[float], index: int) -> Process:
 
 TELLING = """
 import resource, sys
-from bench.cli import main
+from bench.cli import entry
 from bench.measure import memory
 reader = lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
-leave = main.leave
-main.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))
-main.script()
+leave = entry.leave
+entry.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))
+entry.script()
 """
 
 

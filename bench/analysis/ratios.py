@@ -8,17 +8,21 @@ another are divided, and the row says so. Run against run is `bench.analysis.gat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import msgspec
+
 from bench.analysis.breakeven import BreakEven, break_even
+from bench.analysis.own import Own, own
 from bench.analysis.row import Row, processor
 from bench.core.cell import Pairing
-from bench.core.record import DEFAULT_FLOOR, Record
+from bench.core.record import DEFAULT_FLOOR, Noise, Record
 from bench.core.task import Target
 from bench.measure import statistics
 from bench.measure.roofline import roofline
 from bench.measure.sides import Group, Side, Turns, in_turns, medians, side, turns
+from bench.storage.journals import Place
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")
@@ -26,22 +30,44 @@ FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "sc
 backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, prepacked) is disclosed, and bars nothing."""
 PROCESSOR = ("cpu", "instruction_set")
 UNSTATED = "(not stated)"
+NO_NOISE = Noise()
+"""Of a record that says nothing of it."""
 SEQUENTIAL_FLOOR = 0.18
 """Medians of sequential runs of the same program differed by up to 18 % (measuring rule 4)."""
 
 
 def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:
     """One row a record, in order."""
-    return rows_of([side(record) for record in records], reference, run)
+    return list(rows_of([entry(record) for record in records], reference, run))
 
 
-def rows_of(sides: Collection[Side], reference: str, run: str = "") -> list[Row]:
-    """One row a side, in order."""
+class Entry(NamedTuple):
+    """A record, reduced to what its row and those of its group need."""
+
+    side: Side
+    own: Own
+    place: Place | None = None
+    """Where the whole record stands, if the side holds it in brief."""
+
+
+def entry(record: Record, place: Place | None = None) -> Entry:
+    """Reduce a record; what has a place is kept in brief."""
+    ours = side(record)
+    own_figures = own(ours)
+    if place is not None:
+        ours = msgspec.structs.replace(ours, record=record.brief)
+    return Entry(ours, own_figures, place)
+
+
+def rows_of(entries: Collection[Entry], reference: str, run: str = "") -> Generator[Row]:
+    """One row an entry, in order."""
+    sides = [each.side for each in entries]
     references = {each.group: each for each in sides if each.record.cell.is_reference(reference)}
     bests = best_of_camps(sides, references)
     named = (str(each.record.environment.get("machine", "")) for each in sides)
     machine = next(filter(None, named), "")
-    return [row(each, references.get(each.group), bests.get(each.group), run, machine) for each in sides]
+    for each in entries:
+        yield row(each, references.get(each.side.group), bests.get(each.side.group), run, machine)
 
 
 def best_of_camps(sides: Iterable[Side], references: Mapping[Group, Side]) -> dict[Group, Side]:
@@ -57,11 +83,12 @@ def best_of_camps(sides: Iterable[Side], references: Mapping[Group, Side]) -> di
     return found
 
 
-def row(ours: Side, reference: Side | None, best: Side | None = None, run: str = "", machine: str = "") -> Row:
+def row(entry: Entry, reference: Side | None, best: Side | None = None, run: str = "", machine: str = "") -> Row:
     """A record's figures, and its ratios to `reference` and to `best` of that one's camp where there may be any."""
+    ours, found = entry.side, entry.own
     passed = gate_passed(ours, reference)
     why = why_no_ratio(ours, reference, passed)
-    found, compared, besides = figures(ours), NOT_COMPARED, NO_BEST
+    compared, besides = NOT_COMPARED, NO_BEST
     if reference is not None and not why:
         compared = OF_ITSELF if ours is reference else against(ours, reference)
         besides = beside_best(ours, reference, best, compared) if best is not None else besides
@@ -80,6 +107,8 @@ def row(ours: Side, reference: Side | None, best: Side | None = None, run: str =
         no_ratio=why,
         reference="" if why or reference is None else reference.record.cell.backend,
         camp="" if why or reference is None else reference.camp,
+        place=entry.place,
+        steps=found.steps,
         step_s=found.step_s,
         rate=found.rate,
         rate_interval=found.rate_interval,
@@ -130,7 +159,8 @@ NOT_COMPARED, OF_ITSELF = Compared(), Compared(ratio=1.0)
 
 def against(this: Side, that: Side) -> Compared:
     """Ratios, intervals, verdicts and break-even of a record that may be compared."""
-    paired, floor, spread = in_turns(this, that), floor_of(this, that), spread_of(this, that)
+    paired = in_turns(this, that)
+    floor, spread = floor_of(this, that, paired), spread_of(this, that)
     latency = judged(this.steps, that.steps, paired, floor, spread)
     cold, warm = repaid(this.record, that, latency)
     queued = this.queued.every and that.queued.every
@@ -171,8 +201,8 @@ def beside_best(this: Side, reference: Side, best: Side, found: Compared) -> Bes
         return Best(name, 1.0)
     if best is reference:
         return Best(name, found.ratio, found.interval, found.verdict, found.lean)
-    paired, floor, spread = in_turns(this, best), floor_of(this, best), spread_of(this, best)
-    judgement = judged(this.steps, best.steps, paired, floor, spread)
+    paired = in_turns(this, best)
+    judgement = judged(this.steps, best.steps, paired, floor_of(this, best, paired), spread_of(this, best))
     return Best(name, judgement.ratio.value, judgement.interval, judgement.verdict, judgement.lean)
 
 
@@ -197,14 +227,14 @@ def judged(this: Turns, that: Turns, paired: bool, floor: float, spread: float) 
 
 def spread_of(this: Side, that: Side) -> float:
     """Return what the ratio of both differs by between whole runs, as far as that was measured: the larger of both."""
-    noises = [side.record.noise for side in (this, that) if side.record.noise]
-    return max((noise.ratio_spread or 0.0 for noise in noises), default=0.0)
+    ours, theirs = this.record.noise or NO_NOISE, that.record.noise or NO_NOISE
+    return max(ours.ratio_spread or 0.0, theirs.ratio_spread or 0.0)
 
 
-def floor_of(this: Side, that: Side) -> float:
+def floor_of(this: Side, that: Side, paired: bool) -> float:
     """The larger of both; of what was timed one after the other, what sequential runs differ by."""
-    known = [side.record.noise.floor if side.record.noise else DEFAULT_FLOOR for side in (this, that)]
-    return max(*known, 0.0 if in_turns(this, that) else SEQUENTIAL_FLOOR)
+    ours, theirs = this.record.noise or NO_NOISE, that.record.noise or NO_NOISE
+    return max(ours.floor, theirs.floor, 0.0 if paired else SEQUENTIAL_FLOOR)
 
 
 def repaid(record: Record, that: Side, found: Judged) -> tuple[BreakEven | None, BreakEven | None]:
@@ -221,66 +251,6 @@ def repaid(record: Record, that: Side, found: Judged) -> tuple[BreakEven | None,
 
 def _extra(ours_s: float | None, theirs_s: float | None) -> float | None:
     return None if ours_s is None or theirs_s is None else ours_s - theirs_s
-
-
-class Timed(NamedTuple):
-    """Fields of a row that are its own times."""
-
-    step_s: float | None = None
-    rate: float | None = None
-    rate_interval: statistics.Interval | None = None
-    rate_crowded: bool = False
-    first_token_s: float | None = None
-    token_s: float | None = None
-    faults: float | None = None
-    fault_share: float | None = None
-
-
-def figures(this: Side) -> Timed:
-    """Medians of the raw samples; of what is implausible, too, so that it can be struck out."""
-    record, step_s = this.record, this.step_s
-    if record.status not in ("ok", "implausible") or not record.step_s:
-        return Timed()
-    rate, interval, crowded = throughput(this)
-    faults, share = page_faults(record, step_s)
-    first_s, token_s = tokens(record, step_s)
-    return Timed(step_s, rate, interval, crowded, first_s, token_s, faults, share)
-
-
-def tokens(record: Record, step_s: float) -> tuple[float | None, float | None]:
-    """Seconds to the first token, and of each later one."""
-    if not (taken := record.first_token_s):
-        return None, None
-    first_s = statistics.median(taken)
-    later = record.items_per_step // record.cell.batch_size - 1
-    return first_s, (step_s - first_s) / later if later else None
-
-
-def throughput(this: Side) -> tuple[float | None, statistics.Interval | None, bool]:
-    """Items a second, with an interval where queued blocks were part of the turns, and whether all were crowded.
-
-    Of the quiet ones, if there are any.
-    """
-    record, (every, quiet) = this.record, this.queued
-    if not every:
-        queued_s = statistics.median(record.queued_step_s) if record.queued_step_s else this.step_s
-        return record.items_per_step / queued_s if queued_s > 0 and record.items_per_step else None, None, False
-    known = statistics.known(quiet)
-    crowded = not any(known)
-    seconds = statistics.interval(every if crowded else known)
-    ends = [record.items_per_step / each for each in (seconds.value, seconds.high, seconds.low)]
-    return ends[0], statistics.Interval(*ends), crowded
-
-
-def page_faults(record: Record, step_s: float) -> tuple[float | None, float | None]:
-    """Minor faults a step, and the share of the step that they take."""
-    if not any(record.minor_faults):
-        return None, None
-    faults = statistics.median([statistics.median(process) for process in record.minor_faults if process])
-    cost_s = record.facts.get("fault_cost_s")
-    if not isinstance(cost_s, int | float) or not step_s > 0:
-        return faults, None
-    return faults, faults * cost_s / step_s
 
 
 def gate_passed(this: Side, reference: Side | None) -> bool:
@@ -318,14 +288,16 @@ def why_no_ratio(this: Side, that: Side | None, passed: bool) -> str:
 def other_processor(record: Record, reference: Record) -> str:
     """Return on which processors two cells of one run were measured, as a resumed run's may be; empty where on one."""
     ours, theirs = record.environment, reference.environment
+    if ours is theirs:  # as most of a journal are
+        return ""
     alike = all(not (ours.get(name) and theirs.get(name)) or ours[name] == theirs[name] for name in PROCESSOR)
     return "" if alike else f"measured on {processor(ours)}, the reference on {processor(theirs)}"
 
 
 def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Return in what two cells were not treated alike; empty where in nothing."""
-    pairs = [(name, _stated(ours, name), _stated(theirs, name)) for name in FOOTING]
-    return "; ".join(f"{name} {our} against {their}" for name, our, their in pairs if our != their or our is UNSTATED)
+    differing = [name for name in FOOTING if (our := ours.get(name)) is None or our != theirs.get(name)]
+    return "; ".join(f"{name} {_stated(ours, name)} against {_stated(theirs, name)}" for name in differing)
 
 
 def _stated(facts: Mapping[str, Any], name: str) -> Any:

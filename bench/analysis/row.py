@@ -12,6 +12,7 @@ from bench.core.cell import Pairing
 from bench.core.record import DEFAULT_FLOOR, Parity, Record
 from bench.measure import statistics
 from bench.measure.roofline import Roofline
+from bench.storage.journals import Place
 
 
 class Nothing(NamedTuple):
@@ -37,10 +38,14 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A record with what follows from it. Times in seconds, memory in bytes, rates per second."""
 
     record: Record
+    place: Place | None = None
+    """Where the whole record stands, of which `record` lacks the samples; None where it lacks nothing."""
     run: str = ""
     """The name of the run's folder; empty where rows are of one run."""
     machine: str = ""
     """Where it was measured; that of the run where a record, such as a skipped cell's, does not say."""
+    steps: int = 0
+    """How many were timed."""
     step_s: float | None = None
     rate: float | None = None
     """Items a second: of queued steps, or of synchronised ones where a step is longer than a block."""
@@ -91,11 +96,6 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     no_ratio: str = ""
     score: float | None = None
     gate_passed: bool = True
-
-    @property
-    def steps(self) -> int:
-        """Count the timed steps."""
-        return len(self.record.step_s)
 
     @property
     def bounds(self) -> Bounds:
@@ -185,5 +185,5 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
 
 def processor(environment: Mapping[str, Any]) -> str:
     """The processor's name, and its instruction set where that is known."""
-    known = [str(environment[name]) for name in ("cpu", "instruction_set") if environment.get(name)]
-    return known[0] + "".join(f" ({each})" for each in known[1:]) if known else ""
+    name, instructions = environment.get("cpu"), environment.get("instruction_set")
+    return f"{name} ({instructions})" if name and instructions else str(name or instructions or "")

@@ -214,12 +214,8 @@ def read(path: Path) -> Run:
     """A journal, line by line; raises WeighbridgeError where it holds no record at all."""
     cells: dict[Cell, Summary] = {}
     others: list[Unreadable] = []
-    for offset, text in journals.placed_lines(path):
-        try:
-            found = parse(text)
-            cells[found.cell] = found
-        except UnreadableError as error:
-            others.append(Unreadable(offset, text, str(error)))
+    for _, found in journals.parsed(path, parse, others):
+        cells[found.cell] = found
     if not cells:
         why = f": {others[0].reason}" if others else ""
         raise WeighbridgeError(f"{path} holds no record that this version can read{why}")

@@ -206,7 +206,7 @@ def report(
     if reference:
         cards.backend(reference)
     with no_collection():
-        found = rows_of(paths, reference)
+        found = rows_of(paths, reference, brief=not json)
         home = out_folder or found.home
         overview = Overview(found.rows, found.reference, found.lines)
         write.write_reports(home, overview)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from itertools import chain
 from statistics import median
 from typing import Annotated, Protocol, TypeVar
 
@@ -140,6 +140,14 @@ class Process(msgspec.Struct, kw_only=True, omit_defaults=True):
     result: Facts | None = None
     """What only the cell's scenario knows, with a `type` and a `version` of its own: kept by who knows neither."""
 
+    @property
+    def brief(self) -> Process:
+        """The same without samples."""
+        none: list[float] = []
+        return msgspec.structs.replace(
+            self, warmup_s=none, step_s=none, minor_faults=none, queued_step_s=none, first_token_s=none
+        )
+
 
 class HasBlocks(Protocol):
     """Whatever of a process tells its blocks."""
@@ -169,7 +177,7 @@ def steady_peak(peaks: Sequence[int | None]) -> int | None:
     return max(later) if later else peaks[0] if peaks else None
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Everything learned of a cell. Documented field by field in docs/records.md."""
 
     cell: Cell
@@ -197,12 +205,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     started: str = ""
     wall_s: Seconds = 0.0
 
-    @cached_property
+    @property
+    def brief(self) -> Record:
+        """The same without samples, most of its memory; whole where a scenario alone knows what its processes gave."""
+        if any(each.result is not None for each in self.processes):
+            return self
+        return msgspec.structs.replace(self, processes=[each.brief for each in self.processes])
+
+    @property
     def step_s(self) -> list[float]:
         """Every timed step."""
-        return [seconds for each in self.processes for seconds in each.step_s]
+        return list(chain.from_iterable(each.step_s for each in self.processes))
 
-    @cached_property
+    @property
     def timed(self) -> list[Process]:
         """The processes up to the last that was timed."""
         return until_the_last_timed(self.processes)
@@ -222,10 +237,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Return page faults a step of each block, for each timed process."""
         return [each.minor_faults for each in self.timed]
 
-    @cached_property
+    @property
     def queued_step_s(self) -> list[float]:
         """Seconds a step of every queued block."""
-        return [seconds for each in self.processes for seconds in each.queued_step_s]
+        return list(chain.from_iterable(each.queued_step_s for each in self.processes))
 
     @property
     def queued_blocks(self) -> list[int]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 
 from bench.core.cell import Cell
-from bench.core.record import Record
+from bench.core.record import Process, Record
 from bench.measure import statistics
 
 
@@ -61,6 +61,8 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
     """Medians of blocks; empty where there is no usable time."""
     queued: Turns
     """Of queued steps; empty where they were no part of the turns."""
+    samples: int
+    """How many steps were timed."""
     step_s: float
     """NaN where there is none."""
     score: float | None
@@ -69,21 +71,23 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 
 def side(record: Record) -> Side:
     """Reduce a record to what ratios need."""
-    steps = record.step_s
+    steps, processes = record.step_s, record.timed
+    crowded = [each.crowded for each in processes]
+    some = any(map(any, crowded))
     return Side(
         record=record,
         group=group(record.cell),
-        steps=_marked(blocks_of(record.timed), record.crowded),
-        queued=_marked(queued(record), record.crowded),
+        steps=_marked(blocks_of(processes), crowded if some else ()),
+        queued=_marked(queued(processes), crowded if some else ()),
+        samples=len(steps),
         step_s=statistics.median(steps),
         score=main_score(record),
         camp=str(record.facts.get("camp") or ""),
     )
 
 
-def queued(record: Record) -> Blocks:
+def queued(processes: Sequence[Process]) -> Blocks:
     """Queued blocks, process by process; none where they were no part of the turns."""
-    processes = record.timed
     if not all(process.queued_in_turns and usable(process.queued_step_s) for process in processes):
         return []
     found = [process.queued_step_s for process in processes]
@@ -91,7 +95,7 @@ def queued(record: Record) -> Blocks:
 
 
 def _marked(blocks: Blocks, crowded: Sequence[Sequence[bool]]) -> Turns:
-    return Turns(blocks, statistics.without(blocks, crowded) if any(map(any, crowded)) else blocks)
+    return Turns(blocks, statistics.without(blocks, crowded) if crowded else blocks)
 
 
 def group(cell: Cell) -> Group:

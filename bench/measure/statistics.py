@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, repeat
+from operator import truediv
 from typing import Literal
 
 import msgspec
@@ -71,9 +72,8 @@ def block_medians(samples: Sequence[float], sizes: Sequence[int]) -> list[float]
     medians: list[float] = []
     start = 0
     for size in sizes:
-        block = list(samples[start : start + size])
-        block.sort()
-        medians.append(_middle(block))
+        block = sorted(samples[start : start + size])
+        medians.append(block[size // 2] if size % 2 else _middle(block))
         start += size
     return medians
 
@@ -86,7 +86,10 @@ def interval(processes: Processes) -> Interval:
     of that median's bootstrap distribution, which is known in closed form (Efron 1979; Maritz & Jarrett 1978).
     """
     kept = [sorted(process) for process in processes if len(process)]
-    if not kept or not all(process[0] > 0 and math.isfinite(process[-1]) for process in kept):
+    for process in kept:
+        if not (process[0] > 0 and math.isfinite(process[-1])):
+            return NOTHING
+    if not kept:
         return NOTHING
     inside = [_of_one(process) for process in kept]
     if len(kept) == 1:
@@ -102,6 +105,8 @@ def interval(processes: Processes) -> Interval:
 
 def no_narrower(found: Interval, spread: float) -> Interval:
     """The interval, as wide at least as a normal distribution of this standard deviation, in logarithms, makes it."""
+    if not spread:
+        return found
     half = NORMAL * spread
     low, high = found.value * math.exp(-half), found.value * math.exp(half)
     return Interval(found.value, min(found.low, low), max(found.high, high))
@@ -159,11 +164,12 @@ def at_least(successes: int, n: int) -> NDArray[np.float64]:
 
 
 def paired_ratios(over: Processes, under: Processes) -> list[list[float]]:
-    """`over / under` of blocks that were timed in the same turn; what one side lacks, or holds as NaN, is left out."""
-    return [
-        [a / b for a, b in zip(ours, theirs, strict=False) if not math.isnan(a + b)]
-        for ours, theirs in zip(over, under, strict=False)
-    ]
+    """`over / under` of blocks that were timed in the same turn; what one side lacks, or holds as NaN, is left out.
+
+    Times are above zero, and so is their ratio.
+    """
+    ratios = [map(truediv, ours, theirs) for ours, theirs in zip(over, under, strict=False)]
+    return [[ratio for ratio in process if ratio > 0] for process in ratios]
 
 
 def without(processes: Processes, left_out: Sequence[Sequence[bool]]) -> list[list[float]]:
@@ -182,7 +188,7 @@ def known(processes: Processes) -> list[list[float]]:
 
 def enough(processes: Processes) -> bool:
     """Whether a verdict can be given of so many processes and blocks."""
-    counts = [len(process) for process in processes if len(process)]
+    counts = list(filter(None, map(len, processes)))
     return len(counts) >= FEWEST_PROCESSES and sum(counts) >= FEWEST_BLOCKS
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 import msgspec
 
@@ -47,7 +48,7 @@ def _counted(groups: Iterable[list[Row]]) -> dict[str, Lacking]:
     found: dict[str, Lacking] = defaultdict(Lacking)
     for rows in groups:
         there = {row.record.cell.backend for row in rows}
-        for name in dict.fromkeys(name for row in rows for name in _contenders(row)):
+        for name in dict.fromkeys(chain.from_iterable(map(_contenders, rows))):
             if name in there:
                 found[name].there += 1
             else:

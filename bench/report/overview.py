@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 
 from bench.analysis.row import Row
+from bench.report import two_readers
 from bench.report.absent import absent
 from bench.report.answer import Answers, Gap, answers, gaps
 from bench.report.processors import Processors, processors
@@ -75,8 +76,8 @@ class Overview:
 
     @cached_property
     def shown(self) -> Shown:
-        """The rows that a page can hold."""
-        return sampled(self.rows)
+        """The rows that a page can hold, with all of their records."""
+        return sampled(self.rows, two_readers.whole)
 
 
 def named(what: str, names: Iterable[str]) -> str:

@@ -35,12 +35,13 @@ Found = dict[str, Row]
 
 def processors(rows: Sequence[Row]) -> Processors | None:
     """Return ratios on each processor, of rows with a verdict; None where they come from one processor."""
-    judged = [row for row in rows if row.verdict and row.processor]
-    same = _same({row.processor for row in judged})
-    names = list(dict.fromkeys(same[row.processor] for row in judged))
+    judged = [(row, name) for row in rows if row.verdict and (name := row.processor)]
+    found = dict.fromkeys(name for _, name in judged)
+    same = _same(found)
+    names = list(dict.fromkeys(map(same.__getitem__, found)))
     if len(names) < 2:
         return None
-    groups = {name: found for name, found in _grouped(judged, same).items() if len(found) > 1}
+    groups = {name: found for name, found in _grouped((row for row, _ in judged), same).items() if len(found) > 1}
     lines = [[*name, *(_text(found.get(each)) for each in names)] for name, found in groups.items()]
     return Processors(
         title=TITLE,

@@ -29,8 +29,11 @@ class Reported(msgspec.Struct, frozen=True, kw_only=True):
     """What to tell of lines that are no record."""
 
 
-def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
-    """Rows of run folders or journals, in the order given; each run's ratios are to `reference`, or to its own."""
+def rows_of(paths: Sequence[Path], reference: str = "", brief: bool = False) -> Reported:
+    """Rows of run folders or journals, in the order given; each run's ratios are to `reference`, or to its own.
+
+    Of large journals `brief` rows hold a place and no samples: `two_readers.whole` reads them again.
+    """
     files = [journals.every(path) for path in paths]
     if not files:
         raise WeighbridgeError("name at least one run folder, such as results/<machine>/<date>-<commit>")
@@ -39,7 +42,7 @@ def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     for run, name in zip(files, _names([run[0] for run in files]), strict=True):
         for journal in run:
             chosen.append(reference or reference_of(journal))
-            read = _read(journal, chosen[-1], name)
+            read = _read(journal, chosen[-1], name, brief)
             found.rows.extend(read.rows)
             found.lines.extend(read.lines)
             found.complaints.extend(read.complaints)
@@ -53,9 +56,9 @@ def rows_of(paths: Sequence[Path], reference: str = "") -> Reported:
     )
 
 
-def _read(journal: Path, reference: str, name: str) -> two_readers.Read:
+def _read(journal: Path, reference: str, name: str, brief: bool) -> two_readers.Read:
     if journal.name not in studies.READERS:
-        return two_readers.read(journal, reference, name)
+        return two_readers.read(journal, reference, name, brief)
     rows = ratios.rows(studies.load(journal), reference, name)
     return two_readers.Read(rows, [""] * len(rows))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -27,9 +27,12 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
     words: list[str]
 
 
-def sampled(rows: Sequence[Row]) -> Shown:
-    """Return all rows where they fit; else whole groups, and rows without a figure, at even distances."""
-    shown = list(rows) if len(rows) <= MOST_ROWS else _chosen(rows)
+def sampled(rows: Sequence[Row], whole: Callable[[Row], Row]) -> Shown:
+    """Return all rows where they fit; else whole groups, and rows without a figure, at even distances.
+
+    `whole` gives what is shown its samples, where a row is without.
+    """
+    shown = list(map(whole, rows if len(rows) <= MOST_ROWS else _chosen(rows)))
     samples = max(20, min(MOST_SAMPLES, SAMPLES_IN_ALL // max(1, len(shown))))
     return Shown(rows=shown, samples=samples, words=_words(rows, shown, samples))
 

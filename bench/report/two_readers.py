@@ -15,7 +15,8 @@ from bench.report import csv
 from bench.run.alongside import WORTH_BYTES, alongside
 from bench.storage import journals
 
-OURS = 0.65
+BRIEF = "brief"
+OURS = 0.54
 """The share of the bytes that this process reads: the other must start and send first."""
 
 
@@ -38,15 +39,17 @@ class Part(msgspec.Struct, frozen=True):
     values: list[list[Any]]
 
 
-def read(path: Path, reference: str, run: str = "") -> Read:
-    """Return the rows of a journal, by two processes where it is large."""
+def read(path: Path, reference: str, run: str = "", brief: bool = False) -> Read:
+    """Return the rows of a journal, by two processes where it is large; `brief` ones have a place and no samples."""
     size = path.stat().st_size
     if size < WORTH_BYTES:
         records, damaged = journals.loaded(path)
         return _unwritten(ratios.rows(records, reference, run), journals.complaints(path, damaged))
     middle = int(size * OURS)
-    with alongside(packed, str(path), reference, run, str(middle), str(size), returns=Part) as other:
-        ours = part(path, reference, run, 0, middle)
+    with alongside(
+        packed, str(path), reference, run, str(middle), str(size), BRIEF if brief else "", returns=Part
+    ) as other:
+        ours = part(path, reference, run, 0, middle, brief)
         theirs = unpacked(other())
     return joined(ours, theirs, reference, run)
 
@@ -55,12 +58,19 @@ def _unwritten(rows: list[Row], complaints: list[str]) -> Read:
     return Read(rows, [""] * len(rows), complaints)
 
 
-def part(path: Path, reference: str, run: str, begin: int, end: int) -> Read:
-    """The rows of the lines that begin in this range of bytes; the last one of each cell."""
+def part(path: Path, reference: str, run: str, begin: int, end: int, brief: bool) -> Read:
+    """The rows of the lines that begin in this range of bytes; the last one of each cell.
+
+    `brief` rows are for a report, whose lines are written here, while a row is in the processor's cache.
+    """
     others: list[journals.Unreadable] = []
-    read = journals.records_of(path, others, begin, end)
-    found = {record.cell: sides.side(record) for record in read}  # each while its samples are in the cache
-    return _unwritten(ratios.rows_of(found.values(), reference, run), journals.complaints(path, others))
+    read = journals.parsed(path, journals.record_of, others, begin, end)
+    entries = {record.cell: ratios.entry(record, place if brief else None) for place, record in read}
+    found = Read([], [], journals.complaints(path, others))
+    for row in ratios.rows_of(entries.values(), reference, run):
+        found.rows.append(row)
+        found.lines.append(csv.written(csv.line(row)) if brief else "")
+    return found
 
 
 def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> Read:
@@ -73,8 +83,9 @@ def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> R
     split = first & second
     if not split:
         return Read(ours + theirs, lines, complaints)
-    records = {row.record.cell: row.record for rows in near for row in rows if sides.group(row.record.cell) in split}
-    anew = {row.record.cell: row for row in ratios.rows(records.values(), reference, run)}
+    last = {row.record.cell: row for rows in near for row in rows if sides.group(row.record.cell) in split}
+    entries = [ratios.entry(whole(row).record, row.place) for row in last.values()]
+    anew = {row.record.cell: row for row in ratios.rows_of(entries, reference, run)}
     found = Read([], [], complaints)
     for row, line in zip((*ours, *theirs), lines, strict=True):
         compared_again = _among(row, tasks, split)
@@ -84,21 +95,26 @@ def joined(our_part: Read, their_part: Read, reference: str, run: str = "") -> R
     return found
 
 
+def whole(row: Row) -> Row:
+    """The row with all of its record, which is read again where only its place is known."""
+    if row.place is None:
+        return row
+    return msgspec.structs.replace(row, record=journals.whole(row.place, row.record.cell), place=None)
+
+
 def _among(row: Row, tasks: set[str], groups: set[tuple[object, ...]]) -> bool:
     cell = row.record.cell
     return cell.task in tasks and sides.group(cell) in groups
 
 
-def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:
+def packed(path: str, reference: str, run: str, begin: str, end: str, brief: str) -> Part:
     """A part, to be sent."""
     indices: dict[tuple[str, int], int] = {}
     values: dict[str, list[Any]] = {name: [] for name in journals.SHARED}
     shared: list[list[int]] = []
     rows: list[Row] = []
-    lines: list[str] = []
-    read = part(Path(path), reference, run, int(begin), int(end))
+    read = part(Path(path), reference, run, int(begin), int(end), brief == BRIEF)
     for row in read.rows:
-        lines.append(csv.written(csv.line(row)))
         places: list[int] = []
         for name, found in values.items():
             value = getattr(row.record, name)
@@ -108,7 +124,7 @@ def packed(path: str, reference: str, run: str, begin: str, end: str) -> Part:
             places.append(place)
         shared.append(places)
         rows.append(msgspec.structs.replace(row, record=msgspec.structs.replace(row.record, **EMPTY)))
-    return Part(rows, lines, read.complaints, shared, list(values.values()))
+    return Part(rows, read.lines, read.complaints, shared, list(values.values()))
 
 
 EMPTY: dict[str, object] = {"facts": {}, "environment": {}, "about": None, "noise": None}

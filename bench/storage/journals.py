@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -25,6 +25,7 @@ from bench.storage.contradictions import contradiction
 from bench.storage.files import UNREADABLE, not_followed
 from bench.storage.migrations import migrated
 
+T = TypeVar("T")
 JOURNAL = "records.jsonl"
 BUFFER_BYTES = 2**18
 """Python's own reads three records at a time, which takes three times as long as a hundred at a time."""
@@ -115,6 +116,14 @@ def _append(path: Path, line: bytes) -> None:
         os.close(handle)
 
 
+class Place(NamedTuple):
+    """Where a record stands."""
+
+    journal: str
+    offset: int
+    """Of its first byte."""
+
+
 class Unreadable(NamedTuple):
     """A line that is no record of this schema or an older one."""
 
@@ -197,16 +206,29 @@ def cells(path: Path) -> Generator[Cell]:
 def read(path: Path) -> tuple[list[Record], list[Unreadable]]:
     """Every record, and the lines that are none."""
     others: list[Unreadable] = []
-    return list(records_of(path, others)), others
+    return [record for _, record in parsed(path, record_of, others)], others
 
 
-def records_of(path: Path, others: list[Unreadable], begin: int = 0, end: int | None = None) -> Generator[Record]:
-    """The records of a journal, one in memory at a time; the lines that are none are added to `others`."""
+def parsed(
+    path: Path, parse: Callable[[bytes], T], others: list[Unreadable], begin: int = 0, end: int | None = None
+) -> Generator[tuple[Place, T]]:
+    """What `parse` makes of each line, one in memory at a time; the lines that are no record are added to `others`."""
+    name = str(path)
     for offset, line in placed_lines(path, begin, end):
         try:
-            yield record_of(line)
+            yield Place(name, offset), parse(line)
         except UnreadableError as error:
             others.append(Unreadable(offset, line, str(error)))
+
+
+def whole(place: Place, cell: Cell) -> Record:
+    """The record of a cell that stood there; raises WeighbridgeError where none of that cell does any more."""
+    with Path(place.journal).open("rb") as file:
+        file.seek(place.offset)
+        record = parse(file.readline())
+    if record is None or record.cell != cell:
+        raise WeighbridgeError(f"{place.journal} was rewritten while it was read; type the same again")
+    return record
 
 
 def complaints(path: Path, others: Sequence[Unreadable]) -> list[str]:

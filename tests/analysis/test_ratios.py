@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import ratios
+from bench.analysis.own import own
 from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Provenance
 from bench.measure import sides
@@ -73,7 +74,7 @@ def test_random_weights_have_no_score() -> None:
 def test_time_per_token_leaves_out_the_first() -> None:
     cell = make_cell(scenario="generate", batch_size=2)
     record = make_record(cell=cell, step_s=0.5, items_per_step=2 * 5, first_token_s=[0.1])
-    found = ratios.figures(sides.side(record))
+    found = own(sides.side(record))
     assert found.first_token_s == pytest.approx(0.1)
     assert found.token_s == pytest.approx(0.4 / 4)
 

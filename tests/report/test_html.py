@@ -15,6 +15,7 @@ from bench.analysis import ratios
 from bench.core.record import Record
 from bench.report import html, sampling
 from bench.report.overview import Overview
+from bench.report.two_readers import whole
 from bench.report.visible import visible
 from tests.conftest import make_cell, make_record
 from tests.hostile import texts as hostile
@@ -149,7 +150,7 @@ def test_a_large_run_is_thinned_and_says_so() -> None:
 
 
 def test_whole_groups_are_kept() -> None:
-    shown = sampling.sampled(ratios.rows(many(2_000), "torch")).rows
+    shown = sampling.sampled(ratios.rows(many(2_000), "torch"), whole).rows
     kept = [row.record.cell.task for row in shown if row.record.cell.backend == "torch"]
     partners = [
         row.record.cell.task for row in shown if row.record.cell.backend == "flax" and row.record.status == "ok"

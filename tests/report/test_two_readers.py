@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from bench.analysis import ratios, summary
 from bench.core import WeighbridgeError
-from bench.core.record import Noise, Record
+from bench.core.record import Noise, Process, Record
 from bench.report import csv, two_readers
 from bench.run import alongside
 from bench.storage.journals import encoder, lines, load
+from tests import bench_compare
 from tests.conftest import make_cell, make_record
 
 NOISE = Noise(floor=0.01)
@@ -42,7 +44,42 @@ def test_parts_are_the_whole_wherever_it_is_cut(journal: Path, share: float, mon
     found, rows = two_readers.read(journal, "torch", "a run"), ratios.rows(load(journal), "torch", "a run")
     assert found.rows == rows
     assert csv.render(found.rows, found.lines) == csv.render(rows)
-    assert any(found.lines) == (share < 1)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.497, 0.56, 1.0])
+def test_brief_rows_have_every_figure_and_get_their_samples_back(
+    journal: Path, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(two_readers, "WORTH_BYTES", 0)
+    monkeypatch.setattr(two_readers, "OURS", share)
+    found, rows = two_readers.read(journal, "torch", brief=True), ratios.rows(load(journal), "torch")
+    assert not any(row.record.step_s for row in found.rows)
+    assert csv.render(found.rows, found.lines) == csv.render(rows)
+    assert [*map(two_readers.whole, found.rows)] == rows
+
+
+def test_what_only_a_scenario_knows_stays_in_a_brief_record() -> None:
+    record = make_record()
+    told = msgspec.structs.replace(record, processes=[Process(step_s=[1.0], blocks=[1], result={"type": "x"})])
+    assert record.step_s
+    assert not record.brief.step_s
+    assert told.brief == told
+
+
+def test_a_journal_that_was_rewritten_meanwhile_is_one_line(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(two_readers, "WORTH_BYTES", 0)
+    row = two_readers.read(journal, "torch", brief=True).rows[1]
+    journal.write_bytes(b"\n".join(reversed(list(lines(journal)))))
+    with pytest.raises(WeighbridgeError, match="was rewritten while it was read"):
+        two_readers.whole(row)
+
+
+@pytest.mark.parametrize(("command", "journals"), [("compare", 2), ("report", 1)])
+def test_growth_is_measured_of_the_command_itself(command: str, journals: int, journal: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.jsonl"
+    copy.write_bytes(journal.read_bytes())
+    seconds, peak_mib, code = bench_compare.measured(command, *[journal, copy][:journals])
+    assert (seconds > 0, peak_mib > 20, code) == (True, True, 0)
 
 
 def test_every_line_belongs_to_one_part(journal: Path) -> None:
