@@ -51,10 +51,17 @@ def repeat(session: nox.Session) -> None:
 
 @nox.session(python=sys.executable)
 def tests(session: nox.Session) -> None:
-    """The whole test suite. Arguments go to pytest."""
+    """The whole test suite, in as many processes as there are cores; what goes by the clock comes after, alone.
+
+    Arguments go to pytest, which then runs once, in one process.
+    """
     install(session, f"{CPU},tests")
     session.run("weighbridge", "data", "fetch")
-    session.run("pytest", *session.posargs)
+    if session.posargs:
+        session.run("pytest", *session.posargs)
+    else:
+        session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone")
+        session.run("pytest", "-m", "alone")
 
 
 @nox.session(python=sys.executable)

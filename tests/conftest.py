@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def workers_of(parent: psutil.Process) -> list[psutil.Process]:
             if "bench.run.worker" in each.cmdline():
                 found.append(each)
     return found
+
+
+@pytest.fixture(autouse=True, scope="session")
+def worker_of_nobody() -> None:
+    """A pytest that a test starts is no worker of pytest-xdist: as one it would measure nothing."""
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        del os.environ[name]
 
 
 @pytest.fixture

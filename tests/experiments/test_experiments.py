@@ -22,6 +22,7 @@ from tests.experiments.methods import Timed
 SLEEP = "import time\ndef step():\n    time.sleep(0.01)\n"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("way", [others.plain_loop, others.pytest_benchmark])
 def test_others_time_the_step_that_they_are_given(way: others.Way) -> None:
     found = way(SLEEP, {})

@@ -221,6 +221,7 @@ class Process:
         self.parent.stdout.close()
 
 
+@pytest.mark.alone
 def test_what_others_do_is_elsewhere_and_what_the_suite_does_is_not() -> None:
     """Two samplers over the same second, so that whatever else this machine does is in both."""
     busy = Process()

@@ -104,6 +104,7 @@ def real_pair(more: float) -> Pair:
     return found
 
 
+@pytest.mark.alone
 def test_a_program_that_works_two_fifths_more_is_slower_on_the_real_clock() -> None:
     """Beside other programs a pair may stay UNSURE (seen in CI, and beside a second test run): it then points there."""
     said: list[str] = []
@@ -116,6 +117,7 @@ def test_a_program_that_works_two_fifths_more_is_slower_on_the_real_clock() -> N
     assert found.steps[1] / found.steps[0] == pytest.approx(1.4, rel=0.25)
 
 
+@pytest.mark.alone
 def test_a_program_is_neither_faster_nor_slower_than_itself_on_the_real_clock() -> None:
     assert real_pair(0.0).verdict(0.1) in {"SAME", "UNSURE"}
 

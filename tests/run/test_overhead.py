@@ -29,6 +29,7 @@ def weighed(tmp_path: Path, suite: str, **filters: list[str]) -> Record:
     return records[0]
 
 
+@pytest.mark.alone
 def test_a_step_of_one_millisecond_costs_at_most_one_percent_more(tmp_path: Path) -> None:
     record = weighed(tmp_path, "fake", backends=["null"], tasks=["tabular-regression"])
     assert record.status == "ok", record.reason
@@ -37,6 +38,7 @@ def test_a_step_of_one_millisecond_costs_at_most_one_percent_more(tmp_path: Path
     assert 0 <= overhead <= 0.01
 
 
+@pytest.mark.alone
 def test_a_plain_loop_over_the_same_forward_pass_agrees(tmp_path: Path) -> None:
     """A machine's other load moves medians by tens of percent; a parent that spins moved a peer's by 140 %."""
     ours = weighed(tmp_path, "quick", tasks=["semantic-search"], backends=["torch"])

@@ -46,7 +46,7 @@ def test_a_backend_leaves_at_its_first_failure_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: str
 ) -> None:
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", f"{fault}@2")
-    asked = planned("fake", "work")
+    asked = planned("fake", "null")
     walk = Run(job_of(asked, Options(), None), tmp_path / "records.jsonl", Silent())
     records = list(walk.follow(planners.doubling(asked.cells, 4), {}))
     assert {entry for entry in statuses(records) if entry[0] == "fake"} == {("fake", 1, "ok"), ("fake", 2, status)}
@@ -203,7 +203,7 @@ def test_a_bounded_process_fails_where_it_would_have_taken_more() -> None:
 
 
 def test_workers_that_are_open_together_share_what_is_free(tmp_path: Path) -> None:
-    asked = planned("fake", "work")
+    asked = planned("fake", "null")
     free = environment.free_bytes() // 8
     job = msgspec.structs.replace(job_of(asked, Options(), free), free_bytes=lambda: free)
     walk = Run(job, tmp_path / "records.jsonl", Silent())

@@ -22,7 +22,7 @@ from bench.measure.environment import THREAD_VARIABLES
 from bench.run.process import Worker, WorkerFailed, thread_variables
 from bench.scenarios.steps.requests import Close
 
-KILLS, AT_ONCE = 50, 6
+KILLS, AT_ONCE = 12, 6
 GONE_WITHIN_S = 15.0
 MARK = "WEIGHBRIDGE_TEST_MARK"
 
@@ -170,6 +170,7 @@ def test_what_stands_still_ends_with_a_killed_parent(stand_in: Path, tmp_path: P
     assert wait_until(lambda: all(map(gone, family)))
 
 
+@pytest.mark.alone
 def test_waiting_spends_its_time_and_nothing_else_does(start: Start) -> None:
     worker = start(left_s=20.0)
     time.sleep(0.3)
@@ -181,6 +182,7 @@ def test_waiting_spends_its_time_and_nothing_else_does(start: Start) -> None:
     assert worker.left_s == pytest.approx(20.0 - waited, abs=0.05)
 
 
+@pytest.mark.alone
 def test_a_worker_out_of_time_is_not_waited_for(start: Start) -> None:
     worker = start(left_s=0.3)
     begin = time.monotonic()
@@ -253,7 +255,7 @@ def kill_a_parent(out: Path, seed: int) -> list[str]:
     return [str(process) for process in left]
 
 
-def test_a_killed_parent_leaves_no_worker_behind_50_times_of_50(tmp_path: Path) -> None:
+def test_a_killed_parent_leaves_no_worker_behind_twelve_times_of_twelve(tmp_path: Path) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         left = list(pool.map(lambda seed: kill_a_parent(tmp_path / str(seed), seed), range(KILLS)))
     assert left == [[]] * KILLS

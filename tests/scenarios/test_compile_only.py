@@ -49,6 +49,7 @@ def test_a_wrong_result_has_no_ratio(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert record.status == "parity_failed"
 
 
+@pytest.mark.alone
 def test_a_filled_cache_is_faster_than_an_empty_one(tmp_path: Path) -> None:
     record = weighed(tmp_path, "quick", tasks=["tabular-regression"], backends=["torch", "flax"])["flax"]
     assert record.status == "ok", record.reason

@@ -66,6 +66,7 @@ def served(record: Record) -> ServerResult:
     return told
 
 
+@pytest.mark.alone
 def test_a_thousand_requests_a_second_none_lost_and_the_generator_is_punctual(tmp_path: Path) -> None:
     """The 99th percentile of the generator's own error stays within a millisecond, in the best of three runs.
 
@@ -83,6 +84,7 @@ def test_a_thousand_requests_a_second_none_lost_and_the_generator_is_punctual(tm
     assert min(errors) <= 0.001
 
 
+@pytest.mark.alone
 def test_a_stall_of_200_ms_is_not_forgiven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same stall, in a closed loop: one query of many. Open loop: everybody who came meanwhile."""
     monkeypatch.setenv("WEIGHBRIDGE_FAKE_FAULT", "stall")
