@@ -18,7 +18,7 @@ from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from bench.analysis.summary import no_collection
-from bench.cli import console, doctor, machine, serve, sweep, varying_shapes
+from bench.cli import console, doctor, machine, serve, sweep, usage, varying_shapes
 from bench.cli.compare import register
 from bench.cli.console import (
     AllocatorName,
@@ -234,7 +234,9 @@ def main() -> None:
     A fault of this program ends in 2, too: 1 is the word for a cell that failed or a regression.
     """
     try:
-        app()
+        if told := usage.run(app):
+            complain(told)
+        sys.exit(2)
     except SystemExit as ended:
         if ended.code == console.CutShortError.code:
             complain("interrupted")

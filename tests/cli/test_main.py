@@ -21,6 +21,27 @@ def weighbridge(*words: str, cwd: Path | None = None) -> subprocess.CompletedPro
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "--nope"], "weighbridge: no such option: --nope; type: weighbridge run --help"),
+        (["rum"], "weighbridge: no such command 'rum'. Did you mean 'run'?; type: weighbridge --help"),
+        (["run", "--time-limit", "x"], "type: weighbridge run --help"),
+        (["report"], "weighbridge: missing argument 'DIR...'; type: weighbridge report --help"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(words: list[str], told: str) -> None:
+    ended = weighbridge(*words)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (2, "", 1)
+    assert told in ended.stderr
+
+
+def test_a_group_without_a_command_is_its_help() -> None:
+    ended = weighbridge("data")
+    assert ended.returncode == 2
+    assert "verify" in ended.stdout
+
+
 def test_the_list_names_four_tasks_and_four_available_backends() -> None:
     listing = json.loads(weighbridge("list", "--json").stdout)
     assert [row["task"] for row in listing["tasks"]] == [
