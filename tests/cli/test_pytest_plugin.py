@@ -60,6 +60,7 @@ def run_undisturbed(*words: str) -> subprocess.CompletedProcess[str]:
     return run_pytest(*words)
 
 
+@pytest.mark.alone
 def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> None:
     ended = run_undisturbed(*BOTH, f"--benchmark-json={tmp_path / 'out.json'}")
     assert ended.returncode == 0, ended.stdout
@@ -74,6 +75,7 @@ def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> N
     assert "×" in line
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("at_least", "code"), [("5", 0), ("20", 1)])
 def test_a_threshold_fails_what_is_slower_with_its_whole_interval(at_least: str, code: int) -> None:
     ended = run_undisturbed(*BOTH, "--weighbridge-at-least", at_least)
