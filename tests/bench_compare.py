@@ -20,7 +20,7 @@ import numpy as np
 from bench.core import Cell
 from bench.core.record import Noise, Parity, Process, Provenance, Record
 from bench.measure import environment
-from bench.storage.journals import encoder
+from bench.storage.coding import encoder
 from tests.conftest import ABOUT
 
 BLOCKS, STEPS = 6, 5

@@ -14,7 +14,7 @@ from bench.analysis import summary
 from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Process, Provenance, Record
-from bench.storage import journals
+from bench.storage import coding
 from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 
 settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
@@ -88,7 +88,7 @@ def make_thrice(backend: str = "fake", step_s: float | list[float] = 0.01, **cha
 
 
 def brief(record: Record) -> Summary:
-    return summary.parse(journals.encoder.encode(record))
+    return summary.parse(coding.encoder.encode(record))
 
 
 def run_of(*records: Record) -> Run:

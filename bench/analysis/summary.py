@@ -31,9 +31,10 @@ from bench.measure import statistics
 from bench.measure.sides import blocks_of
 from bench.run.alongside import WORTH_BYTES, alongside
 from bench.storage import journals, migrations
+from bench.storage.coding import UnreadableError
 from bench.storage.contradictions import contradiction
 from bench.storage.files import UNREADABLE
-from bench.storage.journals import Unreadable, UnreadableError
+from bench.storage.journals import Unreadable
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):

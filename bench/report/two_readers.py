@@ -13,7 +13,7 @@ from bench.core.record import Record
 from bench.measure import sides
 from bench.report import csv
 from bench.run.alongside import WORTH_BYTES, alongside
-from bench.storage import journals
+from bench.storage import coding, journals
 
 BRIEF = "brief"
 OURS = 0.54
@@ -64,7 +64,7 @@ def part(path: Path, reference: str, run: str, begin: int, end: int, brief: bool
     `brief` rows are for a report, whose lines are written here, while a row is in the processor's cache.
     """
     others: list[journals.Unreadable] = []
-    read = journals.parsed(path, journals.record_of, others, begin, end)
+    read = journals.parsed(path, coding.record_of, others, begin, end)
     entries = {record.cell: ratios.entry(record, place if brief else None) for place, record in read}
     found = Read([], [], journals.complaints(path, others))
     for row in ratios.rows_of(entries.values(), reference, run):
@@ -110,7 +110,7 @@ def _among(row: Row, tasks: set[str], groups: set[tuple[object, ...]]) -> bool:
 def packed(path: str, reference: str, run: str, begin: str, end: str, brief: str) -> Part:
     """A part, to be sent."""
     indices: dict[tuple[str, int], int] = {}
-    values: dict[str, list[Any]] = {name: [] for name in journals.SHARED}
+    values: dict[str, list[Any]] = {name: [] for name in coding.SHARED}
     shared: list[list[int]] = []
     rows: list[Row] = []
     read = part(Path(path), reference, run, int(begin), int(end), brief == BRIEF)
@@ -135,9 +135,9 @@ def unpacked(sent: Part) -> Read:
     fields = {field.name: field.type for field in msgspec.structs.fields(Record)}
     values = [
         [msgspec.convert(value, fields[name]) for value in found]
-        for name, found in zip(journals.SHARED, sent.values, strict=True)
+        for name, found in zip(coding.SHARED, sent.values, strict=True)
     ]
     for row, places in zip(sent.rows, sent.shared, strict=True):
-        for name, found, at in zip(journals.SHARED, values, places, strict=True):
+        for name, found, at in zip(coding.SHARED, values, places, strict=True):
             msgspec.structs.force_setattr(row.record, name, found[at])
     return Read(sent.rows, sent.lines, sent.complaints)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.measure import environment
-from bench.storage import journals
+from bench.storage import coding, journals, lines
 
 HOME = Path("results/baselines")
 
@@ -36,5 +36,5 @@ def keep(run: Path, machine: str = "") -> tuple[Path, list[Record]]:
     if not any(record.status == "ok" for record in records):
         raise WeighbridgeError(f"no cell of {run} is ok; a baseline of failures guards nothing")
     file.parent.mkdir(parents=True, exist_ok=True)
-    journals.replace(file, [journals.encoder.encode(record) for record in records])
+    lines.replace(file, [coding.encoder.encode(record) for record in records])
     return file, records

@@ -11,55 +11,21 @@ import fcntl
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from bench.core.cell import Cell
 from bench.core.errors import RecordLostError, WeighbridgeError
-from bench.core.record import SCHEMA, Noise, Provenance, Record
-from bench.storage import studies
-from bench.storage.contradictions import contradiction
-from bench.storage.files import UNREADABLE, not_followed
-from bench.storage.migrations import migrated
+from bench.core.record import Record
+from bench.storage import lines, studies
+from bench.storage.coding import UnreadableError, cell_of, encoder, parse, record_of
+from bench.storage.files import not_followed
 
 T = TypeVar("T")
 JOURNAL = "records.jsonl"
-BUFFER_BYTES = 2**18
-"""Python's own reads three records at a time, which takes three times as long as a hundred at a time."""
 MOST_COMPLAINTS = 10
-encoder = msgspec.json.Encoder(order="deterministic")
-SHARED: dict[str, Any] = {
-    "facts": dict[str, Any],
-    "environment": dict[str, Any],
-    "about": Provenance | None,
-    "noise": Noise | None,
-}
-"""Fields that are alike in most records of a run: equal texts are decoded once and share the result, so that a
-hundred thousand records fit in memory."""
-EMPTY = {"facts": b"{}", "environment": b"{}", "about": b"null", "noise": b"null"}
-
-
-def _default(field: Any) -> Any:
-    if field.default_factory is not msgspec.NODEFAULT:
-        return msgspec.field(default_factory=field.default_factory)
-    return msgspec.field(default=field.default)
-
-
-_Line: Any = msgspec.defstruct(
-    "_Line",
-    [
-        (each.name, msgspec.Raw, msgspec.Raw(EMPTY[each.name]))
-        if each.name in SHARED
-        else (each.name, each.type, _default(each))
-        for each in msgspec.structs.fields(Record)
-    ],
-    kw_only=True,
-    frozen=True,
-)
-decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_Line)
 
 
 def journal(folder: Path) -> Path:
@@ -133,74 +99,9 @@ class Unreadable(NamedTuple):
     reason: str
 
 
-class UnreadableError(Exception):
-    """Why a line is no record."""
-
-
-def record_of(line: bytes) -> Record:
-    """One record, of this schema or an older one. Raises UnreadableError where the line is none."""
-    try:
-        found = decoder.decode(line)
-        record = _decoded(found) if found.schema == SCHEMA else msgspec.convert(migrated(line, found.schema), Record)
-    except UNREADABLE as error:
-        raise UnreadableError(str(error)) from error
-    if reason := contradiction(record):
-        raise UnreadableError(reason)
-    return record
-
-
-def _decoded(line: Any) -> Record:
-    fields = msgspec.structs.asdict(line)
-    for name, values in _shared.items():
-        fields[name] = values.of(fields[name])
-    return Record(**fields)
-
-
-def parse(line: bytes) -> Record | None:
-    """One record, or None where the line is not one of this schema or an older one."""
-    try:
-        return record_of(line)
-    except UnreadableError:
-        return None
-
-
-class _Shared:
-    """The values of a field, by their texts. A text is mostly the last one again, which is told without hashing it."""
-
-    def __init__(self, kind: Any) -> None:
-        self._by_text = lru_cache(maxsize=4096)(msgspec.json.Decoder(kind).decode)
-        self._last: tuple[msgspec.Raw, Any] = (msgspec.Raw(), None)
-
-    def of(self, text: msgspec.Raw) -> Any:
-        """The value of a text; equal texts have the same one."""
-        last, value = self._last
-        if text != last:
-            value = self._by_text(bytes(text))
-            self._last = (text, value)
-        return value
-
-
-_shared = {name: _Shared(kind) for name, kind in SHARED.items()}
-
-
-class _Head(msgspec.Struct):
-    cell: Cell
-
-
-head = msgspec.json.Decoder(_Head)
-
-
-def cell_of(line: bytes) -> Cell | None:
-    """The cell of a record, without the rest; None where the line is none."""
-    try:
-        return head.decode(line).cell
-    except UNREADABLE:
-        return None
-
-
 def cells(path: Path) -> Generator[Cell]:
     """The cells of a journal, one a line."""
-    yield from filter(None, map(cell_of, lines(path)))
+    yield from filter(None, map(cell_of, lines.read(path)))
 
 
 def read(path: Path) -> tuple[list[Record], list[Unreadable]]:
@@ -214,7 +115,7 @@ def parsed(
 ) -> Generator[tuple[Place, T]]:
     """What `parse` makes of each line, one in memory at a time; the lines that are no record are added to `others`."""
     name = str(path)
-    for offset, line in placed_lines(path, begin, end):
+    for offset, line in lines.placed(path, begin, end):
         try:
             yield Place(name, offset), parse(line)
         except UnreadableError as error:
@@ -261,68 +162,17 @@ def mend(path: Path) -> tuple[list[Record], Path | None]:
     journal is replaced whole, so that dying in between loses nothing; it ends in a newline afterwards.
     """
     records, damaged = read(path)
-    return records, set_aside(path, [each.line for each in damaged], ".damaged") if damaged else _end_line(path)
+    if damaged:
+        return records, lines.set_aside(path, [each.line for each in damaged], ".damaged")
+    lines.finish(path)
+    return records, None
 
 
 def supersede(path: Path, records: Iterable[Record]) -> None:
     """Moves records that are about to be measured again out of the journal, into a file beside it."""
     wanted = {encoder.encode(record) for record in records}
-    lines_again = [line for line in lines(path) if (record := parse(line)) and encoder.encode(record) in wanted]
-    set_aside(path, lines_again, ".superseded")
-
-
-def set_aside(path: Path, some: list[bytes], suffix: str) -> Path:
-    """Moves lines from a journal to the file of the same name with `suffix`; first written there, then cut here."""
-    aside = path.with_suffix(suffix)
-    _write_synced(aside, some, mode="ab")
-    moved = set(some)
-    replace(path, [line for line in lines(path) if line not in moved])
-    return aside
-
-
-def _end_line(path: Path) -> None:
-    """A whole last record may lack only its newline; the next one must not land on its line."""
-    if path.exists() and path.read_bytes()[-1:] not in (b"", b"\n"):
-        replace(path, list(lines(path)))
-
-
-def lines(path: Path, begin: int = 0, end: int | None = None) -> Iterable[bytes]:
-    """The lines of a journal that hold something, one in memory at a time; nothing where there is no file.
-
-    With `begin` and `end` only those that begin in that range of bytes.
-    """
-    return (line for _, line in placed_lines(path, begin, end))
-
-
-def placed_lines(path: Path, begin: int = 0, end: int | None = None) -> Generator[tuple[int, bytes]]:
-    """The same, each with the place of its first byte."""
-    if not path.exists():
-        return
-    with path.open("rb", buffering=BUFFER_BYTES) as file:
-        if begin:
-            file.seek(begin - 1)
-            file.readline()
-        at = file.tell()
-        for text in file:
-            if end is not None and at >= end:
-                return
-            if not text.isspace():
-                yield at, text.removesuffix(b"\n")
-            at += len(text)
-
-
-def replace(path: Path, some: list[bytes]) -> None:
-    """A file of these lines in the place of what was there, whole or not at all."""
-    partial = path.with_suffix(".partial")
-    _write_synced(partial, some, mode="wb")
-    partial.replace(path)
-
-
-def _write_synced(path: Path, some: list[bytes], mode: str) -> None:
-    with open(path, mode, opener=not_followed) as file:
-        file.writelines(line + b"\n" for line in some)
-        file.flush()
-        os.fsync(file.fileno())
+    lines_again = [line for line in lines.read(path) if (record := parse(line)) and encoder.encode(record) in wanted]
+    lines.set_aside(path, lines_again, ".superseded")
 
 
 def existing(folder: Path) -> Path:

@@ -8,8 +8,8 @@ from bench.analysis import summary
 from bench.core import WeighbridgeError
 from bench.core.record import Noise
 from bench.measure import sides
-from bench.storage import journals
-from bench.storage.journals import UnreadableError
+from bench.storage import coding, journals
+from bench.storage.coding import UnreadableError
 from tests.conftest import ABOUT, make_record
 from tests.storage.test_journals import OLD, old_line
 
@@ -19,7 +19,7 @@ def test_a_summary_says_what_the_record_says() -> None:
         step_s=[float(s) for s in range(1, 13)], blocks=[[3, 3], [6]], noise=Noise(floor=0.04),
         environment={"machine": "m", "cpu": "x"}, device_peak_bytes=7,
     )  # fmt: skip
-    found = summary.parse(journals.encoder.encode(record))
+    found = summary.parse(coding.encoder.encode(record))
     assert found.processes == sides.blocks_of(record.timed) == [[2.0, 5.0], [9.5]]
     assert (found.step_s, found.floor, found.machine, found.device_peak_bytes) == (5.0, 0.04, "m", 7)
     assert (found.metric, found.score, found.higher_is_better) == ("r2", 0.5, True)
@@ -32,7 +32,7 @@ def test_a_summary_says_what_the_record_says() -> None:
 def test_random_weights_and_failures_have_no_score() -> None:
     seeded = msgspec.structs.replace(ABOUT, weights="seeded")
     for record in (make_record(about=seeded), make_record(about=None), make_record(status="oom")):
-        found = summary.parse(journals.encoder.encode(record))
+        found = summary.parse(coding.encoder.encode(record))
     assert (found.metric, found.score) == ("", None)
 
 
@@ -46,7 +46,7 @@ def test_an_older_schema_is_migrated_and_a_later_one_refused() -> None:
     found = summary.parse(old_line())
     assert found.processes == [[0.01]]
     with pytest.raises(UnreadableError):
-        summary.parse(journals.encoder.encode(make_record(schema=99)))
+        summary.parse(coding.encoder.encode(make_record(schema=99)))
 
 
 def test_the_published_run_of_schema_1_is_read_whole() -> None:

@@ -31,7 +31,7 @@ from bench.run.process import WorkerFailed
 from bench.run.protocol import path_from
 from bench.run.runner import Run
 from bench.scenarios.steps.batches import turned
-from bench.storage import journals
+from bench.storage import journals, lines
 from bench.storage.prepared import Prepared
 from tests import nouns
 from tests.experiments import others, repeat
@@ -106,7 +106,7 @@ def run_all(out: Path, runs: int, task: str, backends: Sequence[str]) -> None:
 
 def read(out: Path) -> list[Timed]:
     """What was timed so far."""
-    return [msgspec.json.decode(line, type=Timed) for line in journals.lines(out)]
+    return [msgspec.json.decode(line, type=Timed) for line in lines.read(out)]
 
 
 def rows(timed: Sequence[Timed], ours: Path | None) -> list[list[str]]:

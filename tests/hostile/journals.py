@@ -12,16 +12,16 @@ from typing import Any
 
 import weighbridge as notebook
 from bench.core import child
-from bench.storage import journals
+from bench.storage import coding, journals, lines
 from tests.conftest import make_cell, make_record, make_thrice
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import CONTROLS, Ended, forked, weighbridge
 from tests.hostile.values import damaged, mutated
 from tests.storage.test_journals import flat
 
-GOOD = [journals.encoder.encode(record) for record in (make_thrice("torch"), make_thrice("flax", 0.005))]
+GOOD = [coding.encoder.encode(record) for record in (make_thrice("torch"), make_thrice("flax", 0.005))]
 OLDER = [json.dumps(flat(make_record(cell=make_cell(batch_size=99)))).encode()]
-BASES = [journals.encoder.encode(make_thrice(cell=make_cell(batch_size=99))), *OLDER]
+BASES = [coding.encoder.encode(make_thrice(cell=make_cell(batch_size=99))), *OLDER]
 REAL = sorted((child.ROOT / "results").glob("*/*/records.jsonl"))
 KNOWN = (
     b'{"a":' * 3000 + b"1" + b"}" * 3000,
@@ -57,8 +57,7 @@ def _text(whole: Any) -> bytes:
 
 
 def _real(rng: random.Random) -> bytes:
-    lines = list(journals.lines(rng.choice(REAL))) if REAL else BASES
-    return rng.choice(lines)
+    return rng.choice(list(lines.read(rng.choice(REAL))) if REAL else BASES)
 
 
 def attempt(rng: random.Random, folder: Path, number: int) -> Outcome:
@@ -72,7 +71,7 @@ def attempt(rng: random.Random, folder: Path, number: int) -> Outcome:
     reported = weighbridge(["report", "bad"], folder)
     believed = number == CONTRADICTION and b"is no record" not in reported.err
     failed = [f"report: {told}" for told in [*reported.faults, *_after_report(reported, bad)]]
-    silent = b"is no record" not in reported.err and hostile.strip() and not journals.parse(hostile)
+    silent = b"is no record" not in reported.err and hostile.strip() and not coding.parse(hostile)
     failed += ["a damaged line that nobody is told of"] if silent and len(hostile.split(b"\n")) == 1 else []
     failed += ["a parity of 99 by 2 that passed is believed"] if believed else []
     order = rng.choice((["good", "bad"], ["bad", "good"]))

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from bench.core import child
-from bench.storage import journals
+from bench.storage import coding, journals
 from bench.storage.packages import cache_folder
 from tests.conftest import workers_of
 from tests.hostile.attack import ATTACKS, Attack, Outcome
@@ -70,7 +70,7 @@ def after(folder: Path, kept: list[bytes]) -> tuple[list[bytes], list[str]]:
     """The whole records of the journal, and whether those of before stand as they stood."""
     journal = folder / "out" / journals.JOURNAL
     content = journal.read_bytes() if journal.exists() else b""
-    now = [line for line in content.split(b"\n") if journals.parse(line)]
+    now = [line for line in content.split(b"\n") if coding.parse(line)]
     return now, [] if now[: len(kept)] == kept else ["a record that was on the disk is gone"]
 
 

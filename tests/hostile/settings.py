@@ -14,13 +14,13 @@ import msgspec
 from bench.measure import environment
 from bench.measure.noise import Calibration, Kind
 from bench.run import registry
-from bench.storage import calibration, journals, known_peaks
+from bench.storage import calibration, coding, journals, known_peaks
 from tests.conftest import make_cell, make_thrice
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import weighbridge
 from tests.hostile.values import damaged, mutated
 
-LINES = b"\n".join(journals.encoder.encode(each) for each in (make_thrice("torch"), make_thrice("flax", 0.005)))
+LINES = b"\n".join(coding.encoder.encode(each) for each in (make_thrice("torch"), make_thrice("flax", 0.005)))
 PYPROJECT = b'[tool.weighbridge]\nspeed = "5%"\nmemory = 0.1\nrequire-all = false\n'
 SUITE = b"""about = "x"
 reference = "fake"

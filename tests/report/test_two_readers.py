@@ -10,7 +10,9 @@ from bench.core import WeighbridgeError
 from bench.core.record import Noise, Process, Record
 from bench.report import csv, two_readers
 from bench.run import alongside
-from bench.storage.journals import encoder, lines, load
+from bench.storage.coding import encoder
+from bench.storage.journals import load
+from bench.storage.lines import read as lines
 from tests import bench_compare
 from tests.conftest import make_cell, make_record
 

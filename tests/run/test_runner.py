@@ -23,7 +23,7 @@ from bench.run import cards, jobs
 from bench.run.folders import Options
 from bench.run.jobs import Planned
 from bench.run.plan import Filters
-from bench.storage import journals, packages
+from bench.storage import coding, journals, packages
 from tests.conftest import make_cell, workers_of
 
 QUIET = Console(file=io.StringIO())
@@ -188,4 +188,4 @@ def test_the_parent_imports_no_framework_no_backend_and_no_task(tmp_path: Path) 
 
 def test_records_of_a_run_survive_a_round_trip(planned: Planned, tmp_path: Path) -> None:
     for record in weigh(planned, tmp_path):
-        assert msgspec.json.decode(journals.encoder.encode(record), type=Record) == record
+        assert msgspec.json.decode(coding.encoder.encode(record), type=Record) == record

@@ -33,7 +33,7 @@ from bench.scenarios.varying_shapes.result import Outcome, cost, total_s
 from bench.scenarios.varying_shapes.scenario import STRATEGIES, VaryingShapes
 from bench.scenarios.varying_shapes.settings import of as settings_of
 from bench.scenarios.varying_shapes.settings import strategy
-from bench.storage import journals, packages
+from bench.storage import coding, packages
 from tests import nouns
 from tests.conftest import make_cell
 
@@ -406,4 +406,4 @@ def test_a_result_of_a_later_version_is_kept_and_not_shown() -> None:
     newer = {**(record.processes[0].result or {}), "version": 2}
     later = msgspec.structs.replace(record, processes=[msgspec.structs.replace(record.processes[0], result=newer)])
     assert result.read(later) is None
-    assert "version" in journals.encoder.encode(later).decode()
+    assert "version" in coding.encoder.encode(later).decode()

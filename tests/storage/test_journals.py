@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from bench.core import WeighbridgeError
 from bench.core.errors import RecordLostError
 from bench.core.record import SCHEMA, Record
-from bench.storage import journals, migrations
+from bench.storage import coding, journals, migrations
 from tests.conftest import make_cell, make_record
 
 
@@ -35,9 +35,9 @@ def test_a_journal_cut_anywhere_loses_nothing_else(tmp_path_factory: pytest.Temp
     path.write_bytes(kept)
     records, aside = journals.mend(path)
     lines = kept.split(b"\n")
-    complete = [line for line in lines if journals.parse(line)]
+    complete = [line for line in lines if coding.parse(line)]
     assert len(records) == len(complete)
-    assert (aside is not None) == any(line and not journals.parse(line) for line in lines)
+    assert (aside is not None) == any(line and not coding.parse(line) for line in lines)
     write(path, [4])
     assert [record.cell.batch_size for record in journals.read(path)[0]] == [*range(1, len(complete) + 1), 4]
     assert not journals.read(path)[1]
@@ -82,7 +82,7 @@ def test_a_retry_moves_the_old_record_aside(tmp_path: Path) -> None:
     journals.append(path, failed)
     journals.supersede(path, [failed])
     assert journals.read(path) == ([], [])
-    assert journals.parse(path.with_suffix(".superseded").read_bytes().strip()) == failed
+    assert coding.parse(path.with_suffix(".superseded").read_bytes().strip()) == failed
 
 
 def test_a_folder_has_one_writer(tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def old_line(**changes: object) -> bytes:
 
 
 def test_a_record_of_schema_1_is_one_block_timed_apart() -> None:
-    record = journals.parse(old_line())
+    record = coding.parse(old_line())
     assert record is not None
     assert (record.schema, record.blocks, record.pairing, record.stopped_by) == (
         SCHEMA,
@@ -135,14 +135,14 @@ def test_a_record_of_schema_1_is_one_block_timed_apart() -> None:
 
 
 def test_a_record_of_schema_1_without_steps_has_no_blocks() -> None:
-    record = journals.parse(old_line(step_s=[], settled=None, status="crashed"))
+    record = coding.parse(old_line(step_s=[], settled=None, status="crashed"))
     assert record is not None
     assert (record.blocks, record.pairing, record.stopped_by) == ([], "", "")
 
 
 @pytest.mark.parametrize("schema", [0, -1, 99, "1", None, [1]])
 def test_a_schema_that_leads_nowhere_is_not_guessed_at(schema: object) -> None:
-    assert journals.parse(old_line(schema=schema)) is None
+    assert coding.parse(old_line(schema=schema)) is None
 
 
 def test_the_published_run_of_schema_1_is_read_whole() -> None:
@@ -161,15 +161,15 @@ def test_reading_an_old_journal_leaves_it_as_it_is_and_a_retry_moves_its_record(
     assert path.read_bytes() == old_line(status="crashed") + b"\n"
     journals.supersede(path, records)
     assert path.read_bytes() == b""
-    assert journals.parse(path.with_suffix(".superseded").read_bytes().strip()) == records[0]
+    assert coding.parse(path.with_suffix(".superseded").read_bytes().strip()) == records[0]
 
 
 def test_a_record_of_schema_2_had_the_allocator_as_it_came() -> None:
     old = {**flat(make_record(facts={"threads": 2})), "schema": 2}
-    found = journals.parse(msgspec.json.encode(old))
+    found = coding.parse(msgspec.json.encode(old))
     assert found
     assert (found.schema, found.facts) == (SCHEMA, {"host_allocator": "as it comes", "threads": 2})
-    untimed = journals.parse(msgspec.json.encode({**old, "status": "crashed", "step_s": [], "blocks": []}))
+    untimed = coding.parse(msgspec.json.encode({**old, "status": "crashed", "step_s": [], "blocks": []}))
     assert untimed
     assert untimed.facts == {"threads": 2}
 
@@ -189,39 +189,39 @@ def test_a_record_of_schema_2_had_the_allocator_as_it_came() -> None:
 )
 def test_a_record_of_schema_3_says_of_all_processes_what_it_said(changes: dict[str, object]) -> None:
     old = flat(make_record(**changes))
-    found = journals.parse(msgspec.json.encode(old))
+    found = coding.parse(msgspec.json.encode(old))
     assert found is not None
     assert flat(found) == old
     assert found == make_record(**changes)
 
 
 def test_peaks_that_were_of_all_processes_but_the_first_are_none_of_the_first() -> None:
-    found = journals.parse(msgspec.json.encode(flat(make_record(device_peak_bytes=9))))
+    found = coding.parse(msgspec.json.encode(flat(make_record(device_peak_bytes=9))))
     assert found is not None
     assert [each.device_peak_bytes for each in found.processes] == [None, 9, None]
 
 
 def test_steps_that_do_not_fill_their_blocks_still_do_not() -> None:
     for blocks in ([[1, 1]], [[4, 4], [4, 4]]):
-        found = journals.parse(msgspec.json.encode({**flat(make_record()), "blocks": blocks}))
+        found = coding.parse(msgspec.json.encode({**flat(make_record()), "blocks": blocks}))
         assert found is not None
         assert (found.step_s, found.blocks) == (make_record().step_s, blocks)
 
 
 def test_every_older_schema_leads_to_this_one() -> None:
     assert sorted(migrations.MIGRATIONS) == list(range(1, SCHEMA))
-    assert isinstance(journals.parse(old_line()), Record)
+    assert isinstance(coding.parse(old_line()), Record)
 
 
 def test_equal_environments_are_one_object_and_different_ones_stay_apart() -> None:
-    lines = [journals.encoder.encode(make_record(environment={"machine": name})) for name in "aabab"]
-    found = [record.environment for line in lines if (record := journals.parse(line))]
+    lines = [coding.encoder.encode(make_record(environment={"machine": name})) for name in "aabab"]
+    found = [record.environment for line in lines if (record := coding.parse(line))]
     assert [each["machine"] for each in found] == list("aabab")
     assert found[0] is found[1] is found[3]
 
 
 def test_a_shared_field_of_the_wrong_type_spoils_its_own_line_only() -> None:
     whole = make_record(environment={"machine": "a"})
-    line = journals.encoder.encode(whole)
+    line = coding.encoder.encode(whole)
     torn = line.replace(b'{"machine":"a"}', b"[1]")
-    assert [journals.parse(each) for each in (line, torn, torn, line)] == [whole, None, None, whole]
+    assert [coding.parse(each) for each in (line, torn, torn, line)] == [whole, None, None, whole]
