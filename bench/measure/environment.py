@@ -128,7 +128,9 @@ def git_commit() -> str:
 
 
 def _git(folder: Path, *words: str) -> str:
-    return subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True, text=True).stdout.strip()
+    # else `git status` writes a fresher index, and killed meanwhile leaves a lock that bars the user's next commit
+    command = ["git", "--no-optional-locks", "-C", str(folder), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def version(package: str) -> str | None:

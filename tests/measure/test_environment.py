@@ -138,6 +138,17 @@ def test_outside_a_checkout_there_is_no_commit(git: Callable[..., str]) -> None:
     assert environment.git_commit() == "nogit"
 
 
+def test_asking_for_the_commit_writes_nothing_into_the_repository(git: Callable[..., str], tmp_path: Path) -> None:
+    git("init", "--quiet")
+    (tmp_path / "source.py").write_text("1")
+    git("add", "source.py")
+    git("commit", "--quiet", "-m", "first")
+    os.utime(tmp_path / "source.py", (1, 1))  # an index that `git status` would write anew
+    before = (tmp_path / ".git" / "index").read_bytes()
+    environment.git_commit()
+    assert (tmp_path / ".git" / "index").read_bytes() == before
+
+
 def test_a_changed_tree_is_marked(git: Callable[..., str], tmp_path: Path) -> None:
     git("init", "--quiet")
     (tmp_path / "source.py").write_text("1")
