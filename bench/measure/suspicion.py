@@ -22,7 +22,7 @@ from bench.measure.parity import EXACT_DECISIONS, TOLERANCE, error
 FASTEST_REPEAT = 1.10
 """MLPerf's limit of TEST04."""
 NEW_ARRAY_S = 10e-6
-"""What a framework may do once for each new array: FASTEST_REPEAT allows a step of 48 µs less than the 5 µs that Flax
+"""What a framework may do once for each new array: FASTEST_REPEAT allows a step of 48 µs less than the 5 µs that one
 took in one run of three (docs/measuring.md). Who remembers saves a step, not this."""
 MOST_SAMPLED = 4096
 MOST_FRESH = 5
