@@ -148,24 +148,6 @@ def test_a_burst_beside_one_try_is_no_evidence() -> None:
     assert suspicion.remembers(of, of.to_device(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
 
 
-@pytest.mark.parametrize(("new_s", "said"), [(5e-6, False), (40e-6, True)])
-def test_a_new_array_may_cost_a_framework_some_microseconds(new_s: float, said: bool) -> None:
-    class Short(FakeSession):
-        def step(self, x: np.ndarray) -> np.ndarray:
-            before = self.now_s
-            y = super().step(x)
-            new = x.tobytes() not in self.met
-            self.met |= {x.tobytes()}
-            self.now_s = before + 48e-6 + new * new_s
-            return y
-
-    of = session()
-    of.__class__ = Short
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(suspicion, "STANDING_S", 0.0)
-        assert bool(suspicion.remembers(of, of.to_device(ROWS), suspicion.fresh_batches(ROWS, 6), 48e-6)) is said
-
-
 @pytest.mark.parametrize("seed", range(20))
 def test_a_neighbour_that_meets_three_steps_of_four_is_no_evidence(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -56,6 +56,7 @@ def test_brief_rows_have_every_figure_and_get_their_samples_back(
     monkeypatch.setattr(two_readers, "OURS", share)
     found, rows = two_readers.read(journal, "torch", brief=True), ratios.rows(load(journal), "torch")
     assert not any(row.record.step_s for row in found.rows)
+    assert any(found.lines)
     assert csv.render(found.rows, found.lines) == csv.render(rows)
     assert [*map(two_readers.whole, found.rows)] == rows
 
