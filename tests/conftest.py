@@ -8,7 +8,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from hypothesis import settings
 
 from bench.analysis import summary
 from bench.analysis.summary import Run, Summary
@@ -17,8 +16,18 @@ from bench.core.record import Noise, Parity, Process, Provenance, Record
 from bench.storage import coding
 from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 
-settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
-settings.load_profile("shared-machine")
+with suppress(ImportError):  # what `pytest --benchmark-only` collects here needs none of what tests need
+    from hypothesis import settings
+
+    settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
+    settings.load_profile("shared-machine")
+
+
+def pytest_ignore_collect(config: pytest.Config) -> bool | None:
+    """`pytest --benchmark-only` weighs a suite: nothing here is a benchmark."""
+    lone = config.getoption("--benchmark-only", default=False) and not config.getoption("file_or_dir")
+    return lone or None
+
 
 TARGET = Target(metric="r2", value=0.5, higher_is_better=True, source="made up for tests")
 ABOUT = Provenance(

@@ -1,72 +1,30 @@
-"""`pytest --benchmark-only`: one benchmark a cell, run in its worker, shown by pytest-benchmark.
+"""`pytest --benchmark-only`: one benchmark a cell of a suite, and the fixture `weigh` for tests of one's own.
 
-pytest-benchmark would time a function in this process. A cell is timed in its worker, synchronised and warmed
-as everywhere else, and its samples are replayed here through pytest-benchmark's own timer parameter: its table,
-its JSON and `pytest-benchmark compare` then hold the worker's measurements and nothing is measured twice. Cells of a
-group take turns: the first test of a group weighs all of it, the others find their records.
+Every pytest of an environment imports this file, so it imports nothing: what weighs is in `bench.cli.benchmarks`.
+In a folder whose tests hold no benchmark, `--benchmark-only` weighs suite quick; beside benchmarks, which are
+somebody else's, only a suite that is named.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
-from bench.core.cell import Cell
-from bench.core.effort import effort
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
-from bench.measure import statistics
-from bench.measure.statistics import Interval
-from bench.report import texts
-from bench.run import folders, jobs, runner
-from bench.run.plan import Filters
+if TYPE_CHECKING:
+    from bench.core.cell import Cell
+    from bench.core.record import Record
 
-CELL = "weighbridge_cell"
-WEIGHED = pytest.StashKey[dict[str, Row]]()
-"""Cell id -> its row, once its group has been weighed."""
-
-
-class Replay:
-    """A timer whose every pair of readings lies one sample apart, exactly: 0, then the sample."""
-
-    def __init__(self) -> None:
-        self.__name__ = "worker"
-        self.samples: list[float] = []
-        self.readings = 0
-
-    def __call__(self) -> float:
-        """The next reading."""
-        index, is_end = divmod(self.readings, 2)
-        self.readings += 1
-        return self.samples[index] if is_end else 0.0
-
-
-class Quiet:
-    """A watcher that says nothing: pytest reports."""
-
-    def started(self, cell: Cell) -> None:
-        """Nothing."""
-
-    def phase(self, name: str) -> None:
-        """Nothing."""
-
-    def progress(self, fraction: float) -> None:
-        """Nothing."""
-
-    def finished(self, record: Record) -> None:
-        """Nothing."""
+CELL, MARKER = "weighbridge_cell", "weighbridge"
+SUITE = Path(__file__).with_name("suite_under_pytest.py")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """The suite and the filters of `weighbridge run`."""
     group = parser.getgroup("weighbridge")
-    group.addoption("--weighbridge-suite", default="quick", help="suite whose cells are benchmarked (quick)")
+    group.addoption("--weighbridge-suite", default="", help="suite whose cells are benchmarked (quick)")
     group.addoption("--weighbridge-tasks", default="", help="only these tasks, separated by commas")
     group.addoption("--weighbridge-backends", default="", help="only these backends, separated by commas")
     group.addoption("--weighbridge-batch-sizes", default="", help="only these batch sizes, separated by commas")
@@ -85,60 +43,58 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Says what our marker means."""
+    """Says what our marker means, and has the suite collected after whatever the folder holds."""
     config.addinivalue_line(
         "markers",
         "weighbridge(at_least=0): a cell of a suite; runs under --benchmark-only alone, and fails where the whole "
         "interval of its ratio to the reference lies under `at_least`",
     )
-    config.stash[WEIGHED] = {}
+    if _only(config) and not config.getoption("file_or_dir"):
+        config.args.append(str(SUITE))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Turns a test that asks for `weighbridge_cell` into one benchmark a cell."""
     if CELL in metafunc.fixturenames:
-        cells = _planned(metafunc.config).cells if _only(metafunc.config) else []
-        metafunc.parametrize(CELL, [_parameter(cell) for cell in cells] or [pytest.param(None, marks=_marks())])
+        weighed = _parameters(metafunc) if _is_asked(metafunc) else []
+        metafunc.parametrize(CELL, weighed or [pytest.param(None, marks=pytest.mark.weighbridge)])
 
 
-def _planned(config: pytest.Config) -> jobs.Planned:
-    def words(option: str) -> list[str]:
-        return [word for word in _option(config, option).split(",") if word]
+def _parameters(metafunc: pytest.Metafunc) -> list[Any]:
+    from bench.cli import benchmarks
 
-    filters = Filters(
-        tasks=words("--weighbridge-tasks"),
-        backends=words("--weighbridge-backends"),
-        batch_sizes=[int(word) for word in words("--weighbridge-batch-sizes") if word.isdecimal()],
-    )
-    try:
-        return jobs.prepare(_option(config, "--weighbridge-suite"), filters)
-    except WeighbridgeError as error:
-        raise pytest.UsageError(str(error)) from error
+    return benchmarks.parameters(metafunc.config)
 
 
-def _option(config: pytest.Config, name: str) -> str:
-    return str(config.getoption(name))
+def _is_asked(metafunc: pytest.Metafunc) -> bool:
+    """Whether these cells are to be weighed; those of `SUITE`, of which nobody may have thought, in an empty house."""
+    if not _only(metafunc.config):
+        return False
+    theirs = metafunc.config.getoption("--weighbridge-suite") or metafunc.definition.path != SUITE
+    return bool(theirs) or not any("benchmark" in _fixtures(item) for item in metafunc.definition.session.items)
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return item.fixturenames if isinstance(item, pytest.Function) else []
 
 
 def _only(config: pytest.Config) -> bool:
     return bool(config.getoption("--benchmark-only", default=False))
 
 
-def _marks(**options: Any) -> tuple[pytest.MarkDecorator, ...]:
-    return pytest.mark.weighbridge, pytest.mark.benchmark(**options)
-
-
-def _parameter(cell: Cell) -> Any:
-    group = str(msgspec.structs.replace(cell, backend="*"))
-    return pytest.param(cell, marks=_marks(group=group, timer=Replay()), id=str(cell).replace(" ", "-"))
-
-
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """A plain `pytest` weighs nothing."""
-    if not _only(config):
-        weighing = [item for item in items if item.get_closest_marker("weighbridge")]
-        config.hook.pytest_deselected(items=weighing)
-        items[:] = [item for item in items if item not in weighing]
+    """A plain `pytest` weighs nothing; where nothing but a suite is benchmarked, tests are not listed as skipped."""
+    weighing = [item for item in items if item.get_closest_marker(MARKER) and _cell(item) is not None]
+    lone = _only(config) and not config.getoption("file_or_dir")
+    left = [item for item in items if item.get_closest_marker(MARKER) and item not in weighing]
+    if lone and weighing:
+        left += [item for item in items if "benchmark" not in _fixtures(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
+def _cell(item: pytest.Item) -> Any:
+    return item.callspec.params.get(CELL) if isinstance(item, pytest.Function) else None
 
 
 @pytest.fixture
@@ -151,84 +107,20 @@ def weigh(
     """
 
     def weighed() -> Record:
-        row = _row(request, weighbridge_cell, tmp_path)
-        _require(row.record, _option(request.config, "--weighbridge-backends").split(","))
-        replay(benchmark, request.node, row)
-        _require_speed(row, _at_least(request))
-        return row.record
+        from bench.cli import benchmarks
+
+        return benchmarks.weigh(request, weighbridge_cell, benchmark, tmp_path)
 
     return weighed
 
 
-def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
-    """The cell's row; weighs its whole group where that has not been done, as far as its tests were selected."""
-    rows = request.config.stash[WEIGHED]
-    if cell.id not in rows:
-        config = request.config
-        selected = {item.callspec.params[CELL] for item in request.session.items if _is_cell(item)}
-        planned = _planned(config)
-        cells = [each for each in planned.cells if each.group == cell.group and each in selected]
-        planned = msgspec.structs.replace(planned, cells=cells)
-        options = folders.Options(
-            time_limit_s=float(_option(config, "--weighbridge-time-limit")),
-            effort=effort(_option(config, "--weighbridge-effort")),
-        )
-        records = runner.run(planned, folder / "records.jsonl", Quiet(), options)
-        rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.reference)})
-    return rows[cell.id]
-
-
-def _is_cell(item: pytest.Item) -> TypeGuard[pytest.Function]:
-    return isinstance(item, pytest.Function) and item.get_closest_marker("weighbridge") is not None
-
-
-def _at_least(request: pytest.FixtureRequest) -> float:
-    marked = [float(mark.kwargs["at_least"]) for mark in request.node.iter_markers("weighbridge") if mark.kwargs]
-    return max([*marked, float(_option(request.config, "--weighbridge-at-least"))])
-
-
-def _require_speed(row: Row, at_least: float) -> None:
-    """Fail by threshold and significance: a ratio that may be noise, or of too few processes, fails nothing."""
-    if row.interval is not None and too_slow(row.interval, row.floor, _sure(row), at_least):
-        pytest.fail(f"{texts.ratio(row)} the speed of the reference, at least {at_least:g}× wanted", pytrace=False)
-
-
-def too_slow(ratio: Interval, floor: float, sure: bool, at_least: float) -> bool:
-    """Whether a ratio is under `at_least` with its whole interval, and by more than equal programs come out unequal."""
-    return sure and ratio.high * (1 + floor) < at_least
-
-
-def _sure(row: Row) -> bool:
-    record = row.record
-    blocks = [statistics.block_medians(process.step_s, process.blocks) for process in record.timed]
-    return statistics.enough(statistics.known(statistics.without(blocks, record.crowded)))
-
-
-def _require(record: Record, asked: list[str]) -> None:
-    if record.status == "skipped" and record.cell.backend not in asked:
-        pytest.skip(record.reason)
-    if record.status != "ok":
-        pytest.fail(f"{record.status}: {record.reason}", pytrace=False)
-
-
-def replay(benchmark: Any, node: pytest.Item, row: Row) -> None:
-    """Feeds a record's samples through the benchmark's timer, and what else is known into `extra_info`."""
-    record, marker = row.record, node.get_closest_marker("benchmark")
-    assert marker is not None
-    marker.kwargs["timer"].samples = record.step_s
-    parity, interval = msgspec.to_builtins(record.parity), msgspec.to_builtins(row.interval)
-    memory = {name: getattr(record, name) for name in ("host_peak_bytes", "device_peak_bytes", "compile_s")}
-    speed = {"ratio": row.ratio, "interval": interval, "verdict": row.verdict, "no_ratio": row.no_ratio}
-    benchmark.extra_info.update({"cell": str(record.cell), "score": record.score, "parity": parity, **memory, **speed})
-    benchmark.pedantic(lambda: None, rounds=len(record.step_s), iterations=1)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Ratio and verdict of each cell, in the words of the report."""
-    rows = list(config.stash[WEIGHED].values())
-    if rows:
+    if not _only(config):
+        return
+    from bench.cli import benchmarks
+
+    if lines := benchmarks.summary(config):
         terminalreporter.section("weighbridge: ratio to the reference, above 1 is faster")
-    for row in rows:
-        terminalreporter.line(
-            f"{row.record.cell}  {texts.ratio(row)}  {row.verdict or row.no_ratio or 'the reference'}"
-        )
+    for line in lines:
+        terminalreporter.line(line)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.pytest_plugin import Replay, too_slow
+from bench.cli.benchmarks import Replay, too_slow
 from bench.measure.statistics import Interval
 
-CELLS = str(Path(__file__).parent / "test_cells.py")
+CELLS = str(Path(__file__).parents[2] / "bench" / "cli" / "suite_under_pytest.py")
 FAKE = ["--weighbridge-suite", "fake", "--benchmark-only"]
 
 
@@ -90,6 +90,70 @@ def test_a_ratio_fails_beyond_the_noise_floor_and_of_processes_enough(
     high: float, floor: float, sure: bool, fails: bool
 ) -> None:
     assert too_slow(Interval(high - 0.01, high - 0.02, high), floor, sure, at_least=0.95) is fails
+
+
+def pytest_in(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A pytest that names no file, as somebody types it in a project of their own."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rs", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+OF_THEIRS = {
+    "nothing": "",
+    "tests": "def test_theirs():\n    pass\n\n\ndef test_another():\n    pass\n",
+    "a fixture called weigh": "import pytest\n\n@pytest.fixture\ndef weigh():\n    return 1\n\n"
+    "def test_x(weigh):\n    pass\n",
+}
+
+
+@pytest.mark.parametrize("theirs", OF_THEIRS)
+def test_the_suite_is_weighed_from_any_folder_and_nothing_is_listed_as_skipped(tmp_path: Path, theirs: str) -> None:
+    (tmp_path / "test_theirs.py").write_text(OF_THEIRS[theirs])
+    ended = pytest_in(tmp_path, *FAKE, "--weighbridge-batch-sizes", "8")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "1 passed" in ended.stdout
+    assert "skipped" not in ended.stdout
+
+
+def test_in_the_clone_it_collects_none_of_our_tests() -> None:
+    ended = pytest_in(Path(__file__).parents[2], *FAKE, "--collect-only", "-q")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "4 tests collected" in ended.stdout
+
+
+def test_their_benchmarks_are_theirs_alone_unless_a_suite_is_named(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text("def test_theirs(benchmark):\n    benchmark(lambda: None)\n")
+    without, asked = (
+        pytest_in(tmp_path, "--benchmark-only", *words) for words in ([], ["--weighbridge-suite", "fake"])
+    )
+    assert "1 passed" in without.stdout
+    assert "test_cell" not in without.stdout
+    assert "5 passed" in asked.stdout
+
+
+def test_a_test_of_ones_own_weighs_by_the_fixture(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text("def test_memory(weigh):\n    assert weigh().host_peak_bytes < 2**40\n")
+    ended = pytest_in(tmp_path, *FAKE, "--weighbridge-batch-sizes", "8", "test_mine.py")
+    assert "test_memory[tabular-regression[small]-fake-infer-fp32-b8-cpu]" in ended.stdout
+    assert "1 passed" in ended.stdout
+    assert "1 deselected" in pytest_in(tmp_path, "-v").stdout
+
+
+def test_a_pytest_that_asks_nothing_of_us_imports_nothing_of_us(tmp_path: Path) -> None:
+    (tmp_path / "test_theirs.py").write_text(
+        "import sys\n\n\ndef test_theirs():\n"
+        "    ours = {name for name in sys.modules if name.split('.')[0] in ('bench', 'backends', 'tasks')}\n"
+        "    assert ours == {'bench', 'bench.cli', 'bench.cli.pytest_plugin'}\n"
+        "    assert not {'msgspec', 'numpy', 'pandas', 'torch'} & set(sys.modules)\n"
+    )
+    ended = pytest_in(tmp_path, "-p", "no:hypothesispytest", "-p", "no:jaxtyping")
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_pytest_help_is_shown(tmp_path: Path) -> None:
+    ended = pytest_in(tmp_path, "--help")
+    assert ended.returncode == 0
+    assert "0.95 allows 5 % more time" in " ".join(ended.stdout.split())
 
 
 def test_an_unknown_suite_ends_the_collection_with_a_hint() -> None:
