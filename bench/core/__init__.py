@@ -17,6 +17,7 @@ from bench.core.cell import Preset as Preset
 from bench.core.cell import Way as Way
 from bench.core.errors import WeighbridgeError as WeighbridgeError
 from bench.core.settings import Settings as Settings
+from bench.core.shelf import Shelf as Shelf
 from bench.core.task import Examples as Examples
 from bench.core.task import Family as Family
 from bench.core.task import ModelSpec as ModelSpec

@@ -42,14 +42,14 @@ def test_a_group_without_a_command_is_its_help() -> None:
     assert "verify" in ended.stdout
 
 
-def test_the_list_names_four_tasks_and_four_available_backends() -> None:
+def test_the_list_names_tasks_and_available_backends() -> None:
     listing = json.loads(weighbridge("list", "--json").stdout)
-    assert [row["task"] for row in listing["tasks"]] == [
+    assert {row["task"] for row in listing["tasks"]} >= {
         "image-classification", "semantic-search", "tabular-regression", "text-generation",
-    ]  # fmt: skip
-    assert {row["backend"]: row["available"] for row in listing["backends"]} == {
-        "flax": True, "torch": True, "torch-compile": True, "torch-compile-dynamic": True,
-        "torch-compile-freezing": True, "torch-compile-reduce-overhead": True,
+    }  # fmt: skip
+    assert {row["backend"] for row in listing["backends"] if row["available"]} >= {
+        "flax", "torch", "torch-compile", "torch-compile-dynamic", "torch-compile-freezing",
+        "torch-compile-reduce-overhead",
     }  # fmt: skip
     assert "fake" in weighbridge("list", "--all").stdout
 

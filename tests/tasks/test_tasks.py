@@ -61,8 +61,8 @@ def score(task: Task, outputs: Arrays, examples: Examples) -> dict[str, float]:
     return task.score(task.digest(outputs, examples.targets))
 
 
-def test_there_are_four_tasks_one_of_each_family() -> None:
-    assert sorted(task.family for task in TASKS.values()) == ["classification", "embedding", "generation", "regression"]
+def test_there_is_a_task_of_each_family() -> None:
+    assert {task.family for task in TASKS.values()} == {"classification", "embedding", "generation", "regression"}
 
 
 @pytest.mark.parametrize("name", NAMES)

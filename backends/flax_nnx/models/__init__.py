@@ -1,31 +1,22 @@
 """The twins, one file an architecture. The folder is the list: a new file is a new architecture.
 
-Each file holds `build(config, rngs) -> nnx.Module` and `forward(module, inputs) -> outputs`.
+Each file holds `build(config, rngs) -> nnx.Module` and `forward(module, inputs) -> outputs`. Other distributions plug
+in theirs as `weighbridge.twins`, under the name of the architecture.
 """
 
 from __future__ import annotations
 
 import difflib
-import importlib
-import pkgutil
 from collections.abc import Mapping
-from types import ModuleType
 from typing import Any, TypeVar
 
-from bench.core import WeighbridgeError
+from bench.core import Shelf, WeighbridgeError
 
 Settings = TypeVar("Settings")
 
 
-def names() -> list[str]:
-    """Architectures that have a twin."""
-    return sorted(found.name for found in pkgutil.iter_modules(__path__))
-
-
-def load(architecture: str) -> ModuleType:
-    """Imports the twin's file."""
-    _must_be_among(names(), architecture, "no Flax twin of architecture")
-    return importlib.import_module(f"{__name__}.{architecture}")
+load = Shelf("Flax twin of architecture", __name__, __path__, "weighbridge.twins").load
+"""Imports the twin's file."""
 
 
 def named(table: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,24 +2,12 @@
 
 Each file holds `LIBRARY`, the module whose import is the library's own cost (timm alone takes seconds),
 `build(config) -> nn.Module`, and `forward(module, inputs) -> outputs`, a plain function over a dict of tensors.
+Other distributions plug in theirs as `weighbridge.architectures`.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from types import ModuleType
+from bench.core import Shelf
 
-from bench.core import WeighbridgeError
-
-
-def names() -> list[str]:
-    """Architectures that have a reference module."""
-    return sorted(found.name for found in pkgutil.iter_modules(__path__))
-
-
-def load(architecture: str) -> ModuleType:
-    """Imports the architecture's file."""
-    if architecture not in names():
-        raise WeighbridgeError(f"no reference module of architecture {architecture!r}: there are {', '.join(names())}")
-    return importlib.import_module(f"{__name__}.{architecture}")
+load = Shelf("reference module of architecture", __name__, __path__, "weighbridge.architectures").load
+"""Imports the architecture's file."""
