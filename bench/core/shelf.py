@@ -42,7 +42,7 @@ class Shelf(NamedTuple):
         return {entry.name: entry.value for entry in entry_points(group=self.group)}
 
     def _hint(self, name: str) -> str:
-        if near := difflib.get_close_matches(name, self.names(), n=1):
+        if near := difflib.get_close_matches(name, self.names(), n=1, cutoff=0.8):
             return f"did you mean {near[0]}?"
         return (
             f"write {Path(self.path[0]) / name}.py or plug one in as {self.group}; there are {', '.join(self.names())}"
