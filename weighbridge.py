@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["frame"]
+__all__ = ["__version__", "frame"]
+
+try:
+    __version__ = metadata.version("weighbridge")
+except metadata.PackageNotFoundError:  # a clone that nobody installed
+    __version__ = "0+unknown"
 
 
 def frame(*paths: str | Path, reference: str = "", samples: bool = False) -> pd.DataFrame:
@@ -27,3 +33,9 @@ def frame(*paths: str | Path, reference: str = "", samples: bool = False) -> pd.
         warnings.warn(complaint, stacklevel=2)
     rows = found.rows
     return tidy.samples(rows) if samples else tidy.frame(rows)
+
+
+if __name__ == "__main__":  # python -m weighbridge
+    from bench.cli.entry import script
+
+    script()

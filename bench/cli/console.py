@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Container, Generator, Iterable, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,7 +34,7 @@ class PlainConsole(Console):
             yield Segment(text if control else visible(text), style, control)
 
 
-out, err = PlainConsole(), PlainConsole(stderr=True)
+out, err, progress = PlainConsole(), PlainConsole(stderr=True), PlainConsole(stderr=True)
 MOST_S = 1e7
 """Four months: longer than anybody waits, and short enough for every clock."""
 TimeLimit = Annotated[float, typer.Option(help="Seconds that one cell may take.", min=0.001, max=MOST_S)]
@@ -58,10 +58,23 @@ Option = Annotated[
     list[str] | None,
     typer.Option("-O", "--option", metavar="KEY=VALUE", help="Of a backend; `list` shows which there are."),
 ]
+
+
+def _silent(asked: bool) -> bool:
+    progress.quiet = progress.quiet or asked
+    return asked
+
+
+NoProgress = Annotated[
+    bool, typer.Option("--no-progress", callback=_silent, help="Tell nothing of cells while they are weighed.")
+]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", callback=_silent, help="The answer alone: no progress, no table.")
+]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
-UNASKED = ("out", "resume", "retry-failed", "time-limit", "plan", "json")
+UNASKED = ("out", "resume", "retry-failed", "time-limit", "plan", "json", "no-progress", "quiet")
 """Options that change nothing of what was measured."""
 
 
@@ -131,6 +144,11 @@ def _print_lists(grid: Grid) -> None:
         out.print(Text(name, style="bold"))
         told = [(f"  {heading} ", text) for heading, text in zip(grid.headings[1:], texts, strict=True) if text]
         print_table(["", ""], told, whole=[0])
+
+
+def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
+    """Rows of equal keys as a table."""
+    print_table([*rows[0]] if rows else [], [[*row.values()] for row in rows])
 
 
 def print_table(

@@ -1,24 +1,18 @@
-"""The command line: list, doctor, data, run, report; more in `cli_machine` and `cli_compare`.
-
-Exit codes: 0 fine; 1 a cell failed or regressed, or one asked for by name could not run; 2 the request was wrong.
-"""
+"""The command line: list, doctor, data, run, report; each other command is registered by a file of its own."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
-from rich.progress import Progress, TaskID
 from rich.text import Text
 
 from bench.analysis.summary import no_collection
-from bench.cli import console, doctor, machine, serve, sweep, usage, varying_shapes
+from bench.cli import console, data, doctor, help, machine, serve, sweep, usage, varying_shapes
 from bench.cli.compare import register
 from bench.cli.console import (
     AllocatorName,
@@ -26,10 +20,12 @@ from bench.cli.console import (
     EffortName,
     Json,
     Many,
+    NoProgress,
     Nouns,
     Option,
     OutFolder,
     Preset,
+    Quiet,
     Resume,
     RetryFailed,
     Set,
@@ -37,6 +33,7 @@ from bench.cli.console import (
     err,
     out,
     print_json,
+    print_rows,
     print_table,
 )
 from bench.cli.run import print_overview, weigh_and_show
@@ -46,20 +43,11 @@ from bench.measure import allocator
 from bench.report import write
 from bench.report.overview import Overview
 from bench.report.runs import rows_of
-from bench.report.units import size
 from bench.run import cards, folders, jobs, serving
-from bench.storage import packages
 
 TRACEBACK = "WEIGHBRIDGE_TRACEBACK"
 """The variable by which a developer sees where a fault of this program is."""
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
-data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
-app.add_typer(data_app, name="data")
-
-
-def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
-    """Rows of equal keys as a table."""
-    print_table([*rows[0]] if rows else [], [[*row.values()] for row in rows])
+app = help.app()
 
 
 @app.command("list")
@@ -93,65 +81,6 @@ def doctor_command(json: Json = False) -> None:
     return None
 
 
-@data_app.command("list")
-def data_list(json: Json = False) -> None:
-    """Every data package: version, size, licence, source, and whether it is here."""
-    rows = [
-        {
-            "package": each.package.name,
-            "version": each.package.version,
-            "state": each.state,
-            "size": size(each.package.size_bytes),
-            "licence": each.package.licence,
-            "source": each.package.source,
-        }
-        for each in packages.listing()
-    ]
-    for problem in packages.pins().problems:
-        err.print(Text(f"! {problem}", style="yellow"), soft_wrap=True)
-    return print_json(packages.listing()) if json else print_rows(rows)
-
-
-@data_app.command("fetch")
-def data_fetch(names: Annotated[list[str] | None, typer.Argument()] = None, json: Json = False) -> None:
-    """Downloads what is not here yet; all packages where none is named."""
-    wanted = _packages(names)
-    with Progress(console=err, transient=True) as progress:
-        bars = {name: progress.add_task(name, total=1.0) for name in wanted}
-        fetched = {
-            name: str(packages.fetch(name, partial(_advance, progress, bars[name]))) for name in wanted
-        }  # fmt: skip
-    return print_json(fetched) if json else print_rows([{"package": k, "folder": v} for k, v in fetched.items()])
-
-
-def _advance(progress: Progress, bar: TaskID, fraction: float) -> None:
-    progress.update(bar, completed=fraction)
-
-
-@data_app.command("verify")
-def data_verify(names: Annotated[list[str] | None, typer.Argument()] = None, json: Json = False) -> None:
-    """Hashes every file of the fetched packages again; exit code 1 where one is wrong or missing."""
-    problems = {name: _problem(name) for name in _packages(names)}
-    if json:
-        print_json(problems)
-    else:
-        print_rows([{"package": name, "state": problem or "ok"} for name, problem in problems.items()])
-    if any(problems.values()):
-        raise typer.Exit(1)
-
-
-def _packages(names: list[str] | None) -> list[str]:
-    return [packages.package(name).name for name in names] if names else list(packages.packages())
-
-
-def _problem(name: str) -> str | None:
-    try:
-        packages.verify(name)
-    except WeighbridgeError as error:
-        return str(error)
-    return None
-
-
 @app.command()
 def run(
     context: typer.Context,
@@ -172,6 +101,8 @@ def run(
     allocator_name: AllocatorName = "keep",
     time_limit: TimeLimit = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells and stop.")] = False,
+    no_progress: NoProgress = False,
+    quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Weighs the cells of a suite and writes records.jsonl, report.html, report.md and report.csv."""
@@ -186,8 +117,9 @@ def run(
         options, effort=effort(asked.options["effort"]), allocator=allocator.chosen(asked.options["allocator"])
     )
     if plan:
-        cells = [{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells]
-        return print_json(cells) if json else print_rows(cells)
+        if not json:
+            return print_table(["id", "cell"], [[cell.id, cell] for cell in planned.cells], whole=[0])
+        return print_json([{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells])
     weigh_and_show(planned, options, json)
     return None
 
@@ -226,6 +158,8 @@ register(app)
 serve.register(app)
 varying_shapes.register(app)
 sweep.register(app)
+data.register(app)
+help.show_examples(app)
 
 
 def main() -> None:

@@ -58,7 +58,8 @@ class Display:
         """A cell is done."""
         self.done += 1
         reason = f": {record.reason}" if record.reason else ""
-        line = f"[{self.done}/{self.total}] {record.cell}  {record.status}{reason}  ({seconds(record.wall_s)})"
+        took = f"  ({seconds(record.wall_s)})" if record.wall_s else ""
+        line = f"[{self.done}/{self.total}] {record.cell}  {record.status}{reason}{took}"
         self.live.console.print(Text(line), soft_wrap=True)
         self._draw()
 

@@ -29,7 +29,7 @@ def weigh_and_show(planned: Planned, options: Options, json: bool, table: bool =
     Ends the command with exit code 1 where a cell failed, with 130 where it was interrupted.
     """
     with console.interruptible(console.SAME_COMMAND):
-        done = weigh(planned, options, console.err)
+        done = weigh(planned, options, console.progress)
     overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
     console.print_json(done.records) if json else print_overview(overview, table)
     console.err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))

@@ -18,6 +18,7 @@ from bench.cli.console import (
     EffortName,
     Json,
     Many,
+    NoProgress,
     Nouns,
     OutFolder,
     Preset,
@@ -66,6 +67,7 @@ def load_command(
     out_folder: OutFolder = None,
     resume: Resume = False,
     retry_failed: RetryFailed = False,
+    no_progress: NoProgress = False,
     json: Json = False,
 ) -> None:
     """Drives inference cells by MLPerf's scenarios, and searches the highest rate that a server holds."""

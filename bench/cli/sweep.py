@@ -20,6 +20,7 @@ from bench.cli.console import (
     EffortName,
     Json,
     Many,
+    NoProgress,
     Nouns,
     OutFolder,
     Preset,
@@ -44,7 +45,11 @@ from bench.run.jobs import Planned
 from bench.storage.files import write_whole
 from bench.storage.journals import load, writing
 
-UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+UNITS = {
+    "": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40,
+}  # fmt: skip
+"""A letter alone is a power of two, as `docker run --memory` and the kernel's cgroups read it."""
 LEAST_LIMIT = 2**26
 """64 MiB: below that not even an interpreter with numpy starts."""
 MAY_WRAP = ("cell", "ratio", "status")
@@ -69,9 +74,7 @@ def sweep_command(
     most: Annotated[int, typer.Option(help="The largest batch size; they double from 1.", min=1, max=2**31 - 1)] = 1024,
     memory_limit: Annotated[
         str,
-        typer.Option(
-            metavar="SIZE", help="Host memory of a worker, as 4GiB; default on cpu: its share of what is free."
-        ),
+        typer.Option(metavar="SIZE", help="Host memory of a worker, as 4G; default on cpu: its share of what is free."),
     ] = "",
     out_folder: OutFolder = None,
     resume: Resume = False,
@@ -79,6 +82,7 @@ def sweep_command(
     effort_name: EffortName = "quick",
     time_limit: TimeLimit = 600.0,
     plan: Annotated[bool, typer.Option("--plan", help="Print the cells that it may come to, and stop.")] = False,
+    no_progress: NoProgress = False,
     json: Json = False,
 ) -> None:
     """Throughput against batch size, doubling until memory or time runs out; names the knee. Writes sweep.md, too."""
@@ -104,13 +108,14 @@ def sweep_command(
 
 
 def limit_bytes(text: str) -> int | None:
-    """`4GiB`, `512 MiB` or plain bytes; None where nothing was said."""
+    """`4G`, `4GiB`, `512 MiB` or plain bytes; None where nothing was said."""
     if not text:
         return None
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT]i?B)?", text.strip())
-    if not found or found[2] not in (None, *UNITS):
-        raise WeighbridgeError(f"--memory-limit takes a size such as 4GiB, 512MiB or 4000000000, not {text[:80]!r}")
-    limit = int(float(found[1]) * UNITS[found[2] or ""])
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?) ?([KMGT](?:i?B)?)?", text.strip(), re.IGNORECASE)
+    unit = (found[2] or "").upper().replace("I", "i") if found else ""
+    if not found or unit not in UNITS:
+        raise WeighbridgeError(f"--memory-limit takes a size such as 4G, 512MiB or 4000000000, not {text[:80]!r}")
+    limit = int(float(found[1]) * UNITS[unit])
     if limit < LEAST_LIMIT:
         raise WeighbridgeError(f"--memory-limit {text} is below 64MiB, in which no worker starts; choose a larger one")
     return limit
@@ -123,7 +128,7 @@ def weigh(planned: Planned, options: Options, most: int, limit: int | None) -> D
     with writing(folder) as journal:
         folders.note(options, journal)
         before = folders.known(journal, planner, options, err)
-        with Display(err, done=sum(cell in before for cell in every), total=len(every)) as display:
+        with Display(console.progress, done=sum(cell in before for cell in every), total=len(every)) as display:
             display.left_out(sum(planners.left_out(before[cell], most) for cell in every if cell in before))
             walk = runner.Run(job_of(planned, options, limit), journal, display)
             found = dict(before)

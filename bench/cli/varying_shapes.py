@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, OutFolder, Preset, Resume, RetryFailed, TimeLimit, words
+from bench.cli.console import Device, Json, Many, NoProgress, OutFolder, Preset, Resume, RetryFailed, TimeLimit, words
 from bench.cli.run import weigh_and_show
 from bench.core.errors import WeighbridgeError
 from bench.run import cards, folders, jobs
@@ -40,6 +40,7 @@ def churn_command(
     out_folder: OutFolder = None,
     resume: Resume = False,
     retry_failed: RetryFailed = False,
+    no_progress: NoProgress = False,
     json: Json = False,
 ) -> None:
     """The same work with its real lengths, padded by several strategies: what is compiled, lost, wasted; the best."""

@@ -14,6 +14,7 @@ import msgspec
 from bench.analysis.row import Row
 from bench.core.settings import words
 from bench.measure import sides
+from bench.report.moving import Move, moves
 from bench.report.texts import host_peak, rate, ratio, score, verdict
 from bench.report.units import seconds, size, times, word
 
@@ -33,6 +34,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     figures: list[tuple[str, str]] = []
     others: list[str] = []
     """The other backends of its group, a clause each."""
+    moves: list[Move] = []
+    """What moving from the reference gains and costs."""
 
     @property
     def sentence(self) -> str:
@@ -88,7 +91,8 @@ def answer(question: str, rows: list[Row], reference: str) -> Answer:
     if not right:
         return Answer(question=question, backend="", claim="nothing that is right was measured")
     top = max(right, key=lambda row: row.rate or 0.0).record.cell
-    group = [row for row in right if sides.group(row.record.cell) == sides.group(top)]
+    group_of_all = [row for row in rows if sides.group(row.record.cell) == sides.group(top)]
+    group = [row for row in group_of_all if row.right]
     best = fastest(group, reference)
     others = [row for row in group if row is not best]
     return Answer(
@@ -97,6 +101,7 @@ def answer(question: str, rows: list[Row], reference: str) -> Answer:
         claim=claim(best, reference) + not_told_apart(best, others),
         figures=figures(best),
         others=[f"{row.record.cell.executor} {standing(row, reference)}" for row in others],
+        moves=moves(group_of_all, reference),
     )
 
 
@@ -133,7 +138,7 @@ def _may_equal(best: Row, row: Row) -> bool:
 def claim(best: Row, reference: str) -> str:
     """Why it is the answer."""
     if best.record.cell.is_reference(reference):
-        return f"the reference; nothing that is right is shown to be faster{beside_best(best)}"
+        return f"the reference; no other is shown to be faster{beside_best(best)}"
     if best.verdict == "FASTER":
         return f"{ratio(best)} FASTER than {reference}{beside_best(best)}"
     return f"the shortest step; no ratio to {reference}: {best.no_ratio or 'not measured beside it'}"

@@ -14,6 +14,10 @@ from bench.measure import statistics
 from bench.measure.roofline import Roofline
 from bench.report.texts import (
     best,
+    brief_parity,
+    brief_score,
+    brief_status,
+    brief_verdict,
     driven,
     faults,
     flops,
@@ -27,6 +31,7 @@ from bench.report.texts import (
     share,
     status,
     task,
+    under_target,
     verdict,
 )
 from bench.report.units import calls, number, percent, seconds, size
@@ -50,10 +55,23 @@ class Column(NamedTuple):
     """Whether it is shown only where rows differ in it."""
     matters: Callable[[Row], bool] = lambda row: True
     """It is shown only where this holds of some row."""
+    brief: Callable[[Row], str] | None = None
+    """The same in fewer characters, for a terminal."""
 
     def key(self, row: Row) -> float | str | None:
         """Return what rows are sorted by; None, which comes last, where there is nothing."""
         return self.value(row) if self.value else self.text(row)
+
+
+def shortest(row: Row) -> float | None:
+    """Seconds of the shortest step; None where there is none."""
+    return min(row.record.step_s, default=None)
+
+
+def p99(row: Row) -> float | None:
+    """Seconds that 99 % of the steps did not exceed; None where there is none."""
+    steps = sorted(row.record.step_s)
+    return steps[math.ceil(0.99 * len(steps)) - 1] if steps else None
 
 
 def _of_roof(of: Callable[[Roofline], float | None]) -> Callable[[Row], float | None]:
@@ -73,8 +91,41 @@ ARRANGED = [
     Column("family", "the kind of problem", lambda row: row.family or "–", rank=2, varies=True),
     Column("scenario", "how the model is driven, precision, batch size and device", driven, rank=0),
     Column("backend", "what executes the model, and its options", lambda row: row.record.cell.executor, rank=0),
-    Column("status", "`ok`, or why there is no figure; `not settled`: no verdict, the time cap came first", status),
+    Column(
+        "status",
+        "`ok`, or why there is no figure; `not settled`: no verdict, the time cap came first",
+        status,
+        brief=brief_status,
+    ),
+    Column(
+        "score",
+        "the task's metric on its eval split; `under` its target",
+        score,
+        lambda row: row.score,
+        brief=brief_score,
+    ),
+    Column(
+        "parity",
+        "error against float64 in units of the reference's own, and its limit",
+        parity,
+        lambda row: row.record.parity.ratio if row.record.parity else None,
+        brief=brief_parity,
+    ),
     Column("step", "median latency of one synchronised step", lambda row: seconds(row.step_s), lambda row: row.step_s),
+    Column(
+        "shortest",
+        "the shortest step",
+        lambda row: seconds(shortest(row)),
+        shortest,
+        rank=2,
+    ),
+    Column(
+        "p99",
+        "99 % of the steps took no longer; of fewer than 100, the longest",
+        lambda row: seconds(p99(row)),
+        p99,
+        rank=2,
+    ),
     Column(
         "ratio",
         "the reference's step over this one, with its 95 % interval; above 1 is faster. No interval: too few blocks",
@@ -85,6 +136,7 @@ ARRANGED = [
         "verdict",
         "FASTER or SLOWER: the whole interval lies outside the noise floor; SAME: inside; else UNSURE",
         verdict,
+        brief=brief_verdict,
     ),
     Column(
         "ratio to best",
@@ -188,13 +240,6 @@ ARRANGED = [
         lambda row: size(row.record.device_peak_bytes),
         lambda row: row.record.device_peak_bytes,
     ),
-    Column("score", "the task's metric on its eval split", score, lambda row: row.score),
-    Column(
-        "parity",
-        "error against float64 in units of the reference's own, and its limit",
-        parity,
-        lambda row: row.record.parity.ratio if row.record.parity else None,
-    ),
 ]
 """Figures as tables arrange or join them."""
 
@@ -240,7 +285,17 @@ def notes(rows: Sequence[Row]) -> list[str]:
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Which rows were not paired, and what the machine did, each once."""
     noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
-    return [*lone(rows), *unpaired(rows), *damaged(rows), *noisy]
+    return [*lone(rows), *unpaired(rows), *short_of_target(rows), *damaged(rows), *noisy]
+
+
+def short_of_target(rows: Sequence[Row]) -> list[str]:
+    """One line that names the scores which do not reach what their task wants."""
+    found = dict.fromkeys(f"{task(row)} on {row.record.cell.executor}: {score(row)}" for row in rows if _short(row))
+    return [f"scores under their task's target: {'; '.join(found)}"] if found else []
+
+
+def _short(row: Row) -> bool:
+    return score(row) != "–" and under_target(row)
 
 
 def damaged(rows: Sequence[Row]) -> list[str]:

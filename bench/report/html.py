@@ -79,13 +79,14 @@ def render(overview: Overview) -> str:
     records = [row.record for row in shown.rows]
     style, script = _asset("uplot.css", "report.css"), _asset("uplot.js", "report.js")
     return _template().render(
-        title=f"Weighbridge: {overview.headline}",
+        title=f"{overview.title}: Weighbridge",
         version=version("weighbridge") or git_commit(),
         style=style,
         style_hash=f"'{_hash(style)}'",
         script=script,
         script_hash=f"'{_hash(script)}'",
-        headline=overview.headline,
+        lead=overview.lead or [overview.weighed.removesuffix(".")],
+        weighed=overview.weighed,
         reference=reference,
         floors=floors(shown.rows),
         thinned=shown.words,

@@ -40,8 +40,14 @@ def render(overview: Overview) -> str:
     found = overview.answers
     told = notes(shown)
     parts = [
-        "# Weighbridge report",
-        " ".join([escape(overview.headline), f"Ratios are to `{escape(overview.reference)}`.", floors(shown)]).rstrip(),
+        f"# {escape(overview.title)}",
+        "\n\n".join(f"{escape(sentence)}." for sentence in overview.lead[1:]),
+        "\n".join(
+            f"- {escape(move.sentence)}. **{escape(move.advice)}**" for answer in found.found for move in answer.moves
+        ),
+        " ".join(
+            [f"Weighed: {escape(overview.weighed)}", f"Ratios are to `{escape(overview.reference)}`.", floors(shown)]
+        ).rstrip(),
         _list("The fastest that is still right", _limited([a.sentence for a in found.found], found.left_out)),
         by_processor(overview.processors) if overview.processors else "",
         f"## Every row\n\n{table(shown)}" if shown else "",

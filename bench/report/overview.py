@@ -11,6 +11,7 @@ from bench.analysis.row import Row
 from bench.report import two_readers
 from bench.report.absent import absent
 from bench.report.answer import Answers, Gap, answers, gaps
+from bench.report.moving import lead
 from bench.report.processors import Processors, processors
 from bench.report.sampling import Shown, sampled
 from bench.report.sections import sections
@@ -37,7 +38,17 @@ class Overview:
         return ", ".join(f"{count:,} {status}" for status, count in self.counts.items())
 
     @cached_property
-    def headline(self) -> str:
+    def lead(self) -> list[str]:
+        """Say first what moving gains and costs: over all tasks, a sentence for each backend that could be moved to."""
+        return lead([move for answer in self.answers.found for move in answer.moves], self.answers.left_out)
+
+    @cached_property
+    def title(self) -> str:
+        """Return the first of these sentences, or what was weighed where there is nothing to compare."""
+        return self.lead[0] if self.lead else self.weighed
+
+    @cached_property
+    def weighed(self) -> str:
         """Say what was weighed, where, when, in one sentence."""
         if not self.rows:
             return "Nothing was weighed."

@@ -22,23 +22,31 @@ MOST_NOTES = 20
 MOST_ANSWERS = 20
 
 
+DECIDING = ("backend", "parity", "score", "verdict", "ratio", "status", "step")
+"""Columns that are given room before all others: first whether it is right."""
+
+
 class Report:
     """Fits itself to the console that prints it. Text is never parsed as mark-up."""
 
     def __init__(self, overview: Overview) -> None:
         self.rows = overview.rows[:MOST_ROWS]
         self.more = len(overview.rows) - len(self.rows)
-        self.headline = overview.headline
+        self.lead, self.weighed = overview.lead, overview.weighed
+        self.moves = [move for answer in overview.answers.found[:MOST_ANSWERS] for move in answer.moves]
         self.ratios = f"Ratios are to {overview.reference}. {floors(self.rows)}".rstrip()
         self.processors = overview.processors
-        self.answers = overview.answers.found[:MOST_ANSWERS]
+        self.answers = [answer for answer in overview.answers.found[:MOST_ANSWERS] if not answer.moves]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         columns = used(list(self.rows))
         titled = [column for column in columns if column.rank == 0 and column.title != "backend"]
         kept, left = fit([column for column in columns if column not in titled], self.rows, options.max_width)
         widths = [width(column, self.rows) for column in kept]
-        yield Text(self.headline)
+        yield from (Text(f"{sentence}.", style="bold") for sentence in self.lead)
+        yield from self._moves()
+        yield Text(f"Weighed: {self.weighed}" if self.lead else self.weighed)
+        yield Text()
         yield from self._table(titled, kept, widths)
         if self.more:
             yield Text(f"… and {self.more:,} more rows; report.csv has them")
@@ -53,6 +61,15 @@ class Report:
             yield from by_processor(self.processors)
         yield from (Text(answer.sentence) for answer in self.answers)
         yield Text(self.ratios)
+
+    def _moves(self) -> RenderResult:
+        """Each case that the lead sums up, and what to do with it."""
+        for move in self.moves:
+            if f"{move.sentence}" not in self.lead:
+                yield Text(f"{move.sentence}.")
+            yield Text(f"  {move.advice}", style="dim")
+        if self.moves:
+            yield Text()
 
     def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
         yield line([column.title for column in kept], widths, "bold")
@@ -75,12 +92,23 @@ def by_processor(found: Processors) -> RenderResult:
 
 
 def fit(columns: list[Column], rows: Sequence[Row], room: int) -> tuple[list[Column], list[Column]]:
-    """The columns that fit, those of lower rank first, in their order; and those that do not."""
+    """The columns that fit, those that decide first, and in brief where not all do; and those that do not fit."""
+    if sum(width(each, rows) + GAP for each in columns) - GAP > room:
+        columns = [column._replace(text=column.brief) if column.brief else column for column in columns]
+        columns = [column for column in columns if column.title != "status" or any(map(_not_ok, rows))]
     kept: list[Column] = []
-    for column in sorted(columns, key=lambda column: column.rank):
+    for column in sorted(columns, key=_importance):
         if sum(width(each, rows) + GAP for each in [*kept, column]) - GAP <= room or not kept:
             kept.append(column)
     return [column for column in columns if column in kept], [column for column in columns if column not in kept]
+
+
+def _not_ok(row: Row) -> bool:
+    return row.record.status != "ok"
+
+
+def _importance(column: Column) -> tuple[int, int]:
+    return DECIDING.index(column.title) if column.title in DECIDING else len(DECIDING), column.rank
 
 
 def width(column: Column, rows: Sequence[Row]) -> int:

@@ -30,6 +30,37 @@ def best(row: Row) -> str:
     return f"{times(row.best_ratio, row.best_interval)} {word(row.best_verdict, row.best_lean)} ({row.best})"
 
 
+def brief_status(row: Row) -> str:
+    """`ok`, or in a word why there is no figure."""
+    return row.record.status
+
+
+def brief_verdict(row: Row) -> str:
+    """Return it in a word or two: who leans is UNSURE."""
+    return f"leans {row.lean}" if row.lean else verdict(row)
+
+
+def brief_score(row: Row) -> str:
+    """`0.9730`, and whether that is under the task's target."""
+    if score(row) == "–" or row.score is None:
+        return "–"
+    return f"{row.score:.4f}" + (" under" if under_target(row) else "")
+
+
+def brief_parity(row: Row) -> str:
+    """`0.82 of 2`."""
+    return parity(row).partition(",")[0]
+
+
+def under_target(row: Row) -> bool:
+    """Whether its score does not reach what the task wants, whoever computes it."""
+    about = row.record.about
+    if about is None or row.score is None:
+        return False
+    target = about.target
+    return row.score < target.value if target.higher_is_better else row.score > target.value
+
+
 def score(row: Row) -> str:
     """The task's figure, with its target and baseline."""
     about = row.record.about
@@ -37,7 +68,8 @@ def score(row: Row) -> str:
         return "–"
     if about.weights == "seeded":
         return "n/a (random weights)"
-    goal = f"target {about.target.value:g}, baseline {about.baseline.value:g}"
+    goal = "under its target" if under_target(row) else "target"
+    goal += f" {about.target.value:g}, baseline {about.baseline.value:g}"
     value = "n/a" if row.score is None else f"{row.score:.4f}"
     return f"{about.target.metric} {value} ({goal})"
 

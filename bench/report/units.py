@@ -20,6 +20,8 @@ def seconds(value: float | None) -> str:
     """Return a time in the unit that a reader expects."""
     if value is None:
         return "–"
+    if not value:
+        return "0 s"
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
         if value >= scale:
             return number(value / scale, unit)

@@ -131,7 +131,11 @@ def backend(name: str) -> BackendCard:
     """The backend called `name`."""
     known = backends()
     if name not in known:
-        raise unknown("backend", name, (each.name for each in known.values() if not each.hidden))
+        shown = [each for each in known.values() if not each.hidden]
+        of_it = [each.name for each in shown if name.lower() in each.distributions]
+        if of_it:
+            raise WeighbridgeError(f"no backend {name!r}; what runs on it: {', '.join(of_it)}")
+        raise unknown("backend", name, (each.name for each in shown))
     return known[name]
 
 

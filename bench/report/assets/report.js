@@ -16,7 +16,7 @@
   const colour = (backend) => style(`--b${data.colours[backend]}`) || style("--soft");
   const number = (value) =>
     value === null || value === undefined
-      ? "–"
+      ? "" // a legend that nobody points at
       : Math.abs(value) >= 100
         ? value.toLocaleString("en", { maximumFractionDigits: 0 })
         : value.toLocaleString("en", { maximumSignificantDigits: 3 });
@@ -33,11 +33,17 @@
     context.font = `${12 * ratio}px system-ui, sans-serif`;
     context.textBaseline = "bottom";
     context.textAlign = "left";
+    const line = 14 * ratio, written = []; // boxes of labels: none is written over another
     plot.series.forEach((series) => {
       const x = chart.valToPos(series.x[0], "x", true), y = chart.valToPos(series.y[0], "y", true);
-      const width = context.measureText(series.name).width;
-      const right = chart.bbox.left + chart.bbox.width;
-      context.fillText(series.name, Math.max(chart.bbox.left + 2 * ratio, Math.min(x + 8 * ratio, right - width)), y - 8 * ratio);
+      const width = context.measureText(series.name).width, right = chart.bbox.left + chart.bbox.width;
+      const left = Math.max(chart.bbox.left + 2 * ratio, Math.min(x + 8 * ratio, right - width));
+      const over = (low) => written.some((box) => left < box.right && box.left < left + width && Math.abs(low - box.low) < line);
+      const places = [0, 1, -2, 2, -3, 3].map((lines) => y - 8 * ratio - lines * line);
+      const inside = (low) => low - line >= chart.bbox.top && low <= chart.bbox.top + chart.bbox.height;
+      const low = places.find((place) => inside(place) && !over(place)) ?? places[0];
+      written.push({ left, right: left + width, low });
+      context.fillText(series.name, left, low);
     });
     context.restore();
   };
@@ -126,7 +132,7 @@
   const button = byId("theme");
   const setTheme = (name) => {
     root.dataset.theme = name;
-    button.setAttribute("aria-pressed", String(name === "dark"));
+    button.textContent = name === "dark" ? "Light" : "Dark"; // what a press gives
     redraw();
   };
   let chosen = "";

@@ -74,7 +74,7 @@ def _scatter(title: str, y_label: str, points: list[tuple[Row, float, float]], b
             name=label(row), backend=row.record.cell.backend, x=[x], y=[y], filled=index in best,
             size=8 + 16 * (peaks[index] / max(*peaks, 1)) ** 0.5,
         )
-        for index in kept
+        for index in sorted(kept, key=lambda index: -peaks[index])  # a small point lies on a large one, not under it
         for row, x, y in [points[index]]
     ]  # fmt: skip
     table = [
