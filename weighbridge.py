@@ -1,21 +1,39 @@
-"""Weighbridge in a notebook: `weighbridge.frame("results/<machine>/<run>")` is a tidy pandas DataFrame."""
+"""Weighbridge in a notebook: `run` weighs, `compare` tells two runs apart, `frame` is a tidy pandas DataFrame.
+
+    import weighbridge
+    found = weighbridge.run(tasks=["semantic-search"], backends=["torch", "flax"])
+    found                   # the report, with table and plots
+    found.frame()           # the figures
+    weighbridge.compare("results/<machine>/<before>", found.folder)
+"""
 
 from __future__ import annotations
 
 import warnings
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["__version__", "frame"]
+    from bench.cli.notebook import compare, run
+
+__all__ = ["__version__", "compare", "frame", "run"]
 
 try:
     __version__ = metadata.version("weighbridge")
 except metadata.PackageNotFoundError:  # a clone that nobody installed
     __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    """`run` and `compare`, which import the command line when they are first asked for."""
+    if name not in ("compare", "run"):
+        raise AttributeError(f"module 'weighbridge' has no attribute {name!r}")
+    from bench.cli import notebook
+
+    return getattr(notebook, name)
 
 
 def frame(*paths: str | Path, reference: str = "", samples: bool = False) -> pd.DataFrame:

@@ -10,13 +10,16 @@ from pathlib import Path
 from bench.core.errors import WeighbridgeError
 from bench.core.record import Record
 from bench.run import cards
-from bench.storage import journals
+from bench.storage import journals, request
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 
 
 def reference_of(journal: Path) -> str:
-    """The backend with the most records among those that can be a reference, by the first ten thousand."""
+    """What the run was asked; else the backend with the most records that can be one, by the first ten thousand."""
+    asked = request.read(journal)
+    if asked and isinstance(beside := asked.options.get("reference"), str) and beside:
+        return beside
     counts = Counter(cell.backend for cell in islice(journals.cells(journal), 10_000))
     if not counts:
         raise WeighbridgeError(f"{journal} holds no record that this version can read")

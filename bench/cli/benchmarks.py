@@ -116,7 +116,7 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
             effort=effort(_option(config, "--weighbridge-effort")),
         )
         records = runner.run(planned, folder / "records.jsonl", Quiet(), options)
-        rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.reference)})
+        rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.ratios_to)})
     return rows[cell.id]
 
 

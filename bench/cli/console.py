@@ -76,6 +76,8 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in th
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
 UNASKED = ("out", "resume", "retry-failed", "time-limit", "plan", "json", "no-progress", "quiet")
 """Options that change nothing of what was measured."""
+FILES = {"tasks": ".py", "backends": ".py", "suite": ".toml"}
+"""Options that may name files, and how such a name ends."""
 
 
 def options(context: typer.Context) -> dict[str, str]:
@@ -91,13 +93,14 @@ def request(context: typer.Context) -> Request:
     for option, value in asked.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WeighbridgeError(f"--{option} takes a number, not {value:g}")
-    asked |= {option: _placed(asked[option]) for option in ("tasks", "backends") if ".py" in asked.get(option, "")}
+    asked |= {option: _placed(asked[option]) for option in FILES if FILES[option] in asked.get(option, "")}
     return Request(command=str(context.info_name), options=asked)
 
 
 def _placed(text: str) -> str:
     """Names as they are, files by their whole path: a run may be resumed from another folder."""
-    return ",".join(str(Path(word).resolve()) if word.endswith(".py") else word for word in words(text))
+    named = tuple(set(FILES.values()))
+    return ",".join(str(Path(word).resolve()) if word.endswith(named) else word for word in words(text))
 
 
 def typed(context: typer.Context) -> set[str]:
@@ -148,7 +151,7 @@ def _print_lists(grid: Grid) -> None:
 
 def print_rows(rows: Sequence[Mapping[str, object]]) -> None:
     """Rows of equal keys as a table."""
-    print_table([*rows[0]] if rows else [], [[*row.values()] for row in rows])
+    print_table([*rows[0]] if rows else [], [[*row.values()] for row in rows], whole=[0])
 
 
 def print_table(

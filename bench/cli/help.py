@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
+from bench.cli import defaults
 from bench.cli.console import out
 from bench.measure.environment import git_commit, version
 
@@ -28,7 +29,7 @@ EXAMPLES = {
     "calibrate": "weighbridge calibrate --tasks semantic-search",
     "peaks": "weighbridge peaks --precisions fp32,bf16",
     "compare": "weighbridge compare results/MACHINE/BEFORE results/MACHINE/AFTER --markdown",
-    "history": "weighbridge history results/MACHINE",
+    "history": "weighbridge history --machine MACHINE",
     "baseline": "weighbridge baseline set results/MACHINE/RUN",
     "load": "weighbridge load --tasks semantic-search --backends torch,flax --scenarios server",
     "churn": "weighbridge churn --tasks semantic-search --backends torch,torch-compile,flax",
@@ -54,11 +55,13 @@ def _tell_version(asked: bool) -> None:
 
 
 def shared(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", "-V", callback=_tell_version, is_eager=True, help="Print it and stop.")
     ] = False,
 ) -> None:
-    """Options before any command; the words of the help are `ABOUT`."""
+    """Options before any command, and defaults of the one that follows; the words of the help are `ABOUT`."""
+    defaults.apply(context)
 
 
 def show_examples(app: typer.Typer) -> None:

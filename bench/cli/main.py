@@ -84,9 +84,12 @@ def doctor_command(json: Json = False) -> None:
 @app.command()
 def run(
     context: typer.Context,
-    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
+    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu, or a file such as ./mine.toml.")] = "quick",
     tasks: Nouns = "",
     backends: Nouns = "",
+    reference: Annotated[
+        str, typer.Option(help="The backend that ratios are to; the suite's where none is named.")
+    ] = "",
     option: Option = None,
     scenarios: Annotated[str, typer.Option(help="infer, generate, compile_only, server, ...: docs/scenarios.md.")] = "",
     setting: Set = None,
@@ -112,7 +115,7 @@ def run(
         options = folders.asked(options, asked, console.typed(context))
         asked = options.request or asked
     filters = console.filters(asked)
-    planned = jobs.prepare(asked.options["suite"], filters)
+    planned = jobs.compared(jobs.prepare(asked.options["suite"], filters), asked.options["reference"])
     options = msgspec.structs.replace(
         options, effort=effort(asked.options["effort"]), allocator=allocator.chosen(asked.options["allocator"])
     )
@@ -120,7 +123,7 @@ def run(
         if not json:
             return print_table(["id", "cell"], [[cell.id, cell] for cell in planned.cells], whole=[0])
         return print_json([{"id": cell.id, **msgspec.to_builtins(cell)} for cell in planned.cells])
-    weigh_and_show(planned, options, json)
+    weigh_and_show(planned, options, json, quiet=quiet)
     return None
 
 

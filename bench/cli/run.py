@@ -23,15 +23,20 @@ from bench.run.runner import run
 from bench.storage import journals
 
 
-def weigh_and_show(planned: Planned, options: Options, json: bool, table: bool = True) -> None:
+def weigh_and_show(planned: Planned, options: Options, json: bool, table: bool = True, quiet: bool = False) -> None:
     """Weighs a plan and tells of it, in the table of all or in what its scenarios say alone.
 
     Ends the command with exit code 1 where a cell failed, with 130 where it was interrupted.
     """
     with console.interruptible(console.SAME_COMMAND):
         done = weigh(planned, options, console.progress)
-    overview = Overview(ratios.rows(done.records, planned.reference), planned.reference)
-    console.print_json(done.records) if json else print_overview(overview, table)
+    overview = Overview(ratios.rows(done.records, planned.ratios_to), planned.ratios_to)
+    if json:
+        console.print_json(done.records)
+    elif quiet:
+        console.out.print(*(terminal.first(overview) or [Text(overview.weighed)]), sep="\n")
+    else:
+        print_overview(overview, table)
     console.err.print(Text(f"Wrote {done.folder}/ ({', '.join(('records.jsonl', *write.REPORTS))})"))
     if runs.failed(done.records, planned.asked):
         raise typer.Exit(1)
@@ -65,6 +70,6 @@ def weigh(planned: Planned, options: Options, err: Console) -> Done:
         before = known(journal, planner, options, err)
         done = sum(cell in before for cell in planner(before))
         total = max(done, len(planned.cells))
-        with Display(err, done=done, total=total) as display, reported(folder, planned.reference):
+        with Display(err, done=done, total=total) as display, reported(folder, planned.ratios_to):
             records = run(planned, journal, display, options, before)
     return Done(folder=folder, records=records)

@@ -24,20 +24,26 @@ def thresholds(given: Mapping[str, Any], pyproject: Path = Path("pyproject.toml"
 
 
 def configured(pyproject: Path) -> dict[str, object]:
-    """The section's keys; none where there is no such file or section."""
+    """The section's keys; none where there is no such file or section. Tables in it are other commands'."""
+    found = {key: value for key, value in section(pyproject).items() if not isinstance(value, dict)}
+    for key in found:
+        if key not in KEYS:
+            raise unknown(f"key of {SECTION}", str(key), KEYS)
+    return found
+
+
+def section(pyproject: Path) -> dict[str, object]:
+    """What stands in the file's section; nothing where there is none. Raises WeighbridgeError where it is no TOML."""
     if not pyproject.is_file():
         return {}
     try:
         found: Any = tomllib.loads(pyproject.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise WeighbridgeError(f"{pyproject} is no TOML: {' '.join(str(error).split())}") from error
-    section = found.get("tool", {}).get("weighbridge", {}) if isinstance(found.get("tool", {}), dict) else {}
-    if not isinstance(section, dict):
+    inside = found.get("tool", {}).get("weighbridge", {}) if isinstance(found.get("tool", {}), dict) else {}
+    if not isinstance(inside, dict):
         raise WeighbridgeError(f"{SECTION} of {pyproject} is no table")
-    for key in section:
-        if key not in KEYS:
-            raise unknown(f"key of {SECTION}", str(key), KEYS)
-    return dict(section)
+    return dict(inside)
 
 
 def share(key: str, value: Any) -> float:

@@ -87,6 +87,8 @@ def render(overview: Overview) -> str:
         script_hash=f"'{_hash(script)}'",
         lead=overview.lead or [overview.weighed.removesuffix(".")],
         weighed=overview.weighed,
+        not_weighed=overview.not_weighed if overview.lead else "",
+        sureness=overview.sureness,
         reference=reference,
         floors=floors(shown.rows),
         thinned=shown.words,

@@ -46,7 +46,12 @@ def render(overview: Overview) -> str:
             f"- {escape(move.sentence)}. **{escape(move.advice)}**" for answer in found.found for move in answer.moves
         ),
         " ".join(
-            [f"Weighed: {escape(overview.weighed)}", f"Ratios are to `{escape(overview.reference)}`.", floors(shown)]
+            [
+                escape(overview.weighed),
+                overview.sureness,
+                f"Ratios are to `{escape(overview.reference)}`.",
+                floors(shown),
+            ]
         ).rstrip(),
         _list("The fastest that is still right", _limited([a.sentence for a in found.found], found.left_out)),
         by_processor(overview.processors) if overview.processors else "",

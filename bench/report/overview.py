@@ -61,6 +61,17 @@ class Overview:
         return "; ".join(filter(None, (words, ", ".join(filter(None, (where, when))), lacking))) + "."
 
     @cached_property
+    def sureness(self) -> str:
+        """Say of how many processes and runs the figures are."""
+        counts = sorted({row.processes for row in self.rows if row.record.status == "ok"})
+        if not counts:
+            return ""
+        span = " to ".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        processes = "one process a cell" if counts == [1] else f"{span} processes a cell"
+        runs = len({row.run for row in self.rows})
+        return f"Of {processes}, {f'{runs} runs' if runs > 1 else 'one run'}; 95 % intervals."
+
+    @cached_property
     def not_weighed(self) -> str:
         """Backends that could have been weighed beside what was, and on what; empty where records do not say."""
         return absent(self.rows)

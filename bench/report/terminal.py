@@ -32,9 +32,8 @@ class Report:
     def __init__(self, overview: Overview) -> None:
         self.rows = overview.rows[:MOST_ROWS]
         self.more = len(overview.rows) - len(self.rows)
-        self.lead, self.weighed = overview.lead, overview.weighed
-        self.moves = [move for answer in overview.answers.found[:MOST_ANSWERS] for move in answer.moves]
-        self.ratios = f"Ratios are to {overview.reference}. {floors(self.rows)}".rstrip()
+        self.first, self.weighed = first(overview), overview.weighed
+        self.ratios = f"{overview.sureness} Ratios are to {overview.reference}. {floors(self.rows)}".strip()
         self.processors = overview.processors
         self.answers = [answer for answer in overview.answers.found[:MOST_ANSWERS] if not answer.moves]
 
@@ -43,9 +42,8 @@ class Report:
         titled = [column for column in columns if column.rank == 0 and column.title != "backend"]
         kept, left = fit([column for column in columns if column not in titled], self.rows, options.max_width)
         widths = [width(column, self.rows) for column in kept]
-        yield from (Text(f"{sentence}.", style="bold") for sentence in self.lead)
-        yield from self._moves()
-        yield Text(f"Weighed: {self.weighed}" if self.lead else self.weighed)
+        yield from [*self.first, Text()] if self.first else []
+        yield Text(self.weighed)
         yield Text()
         yield from self._table(titled, kept, widths)
         if self.more:
@@ -62,15 +60,6 @@ class Report:
         yield from (Text(answer.sentence) for answer in self.answers)
         yield Text(self.ratios)
 
-    def _moves(self) -> RenderResult:
-        """Each case that the lead sums up, and what to do with it."""
-        for move in self.moves:
-            if f"{move.sentence}" not in self.lead:
-                yield Text(f"{move.sentence}.")
-            yield Text(f"  {move.advice}", style="dim")
-        if self.moves:
-            yield Text()
-
     def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
         yield line([column.title for column in kept], widths, "bold")
         for title, rows in groupby(self.rows, key=lambda row: ", ".join(column.text(row) for column in titled)):
@@ -78,6 +67,15 @@ class Report:
             for row in rows:
                 style = f"{COLOURS.get(row.record.status, 'red')} {'strike' if row.struck else ''}".strip()
                 yield line([column.text(row) for column in kept], widths, style)
+
+
+def first(overview: Overview) -> list[Text]:
+    """What a stranger asks first: the answer over all cases, then each case that it sums up, and what to do with it."""
+    lines = [Text(f"{sentence}.", style="bold") for sentence in overview.lead]
+    for move in (move for answer in overview.answers.found[:MOST_ANSWERS] for move in answer.moves):
+        lines += [] if move.sentence in overview.lead else [Text(f"{move.sentence}.")]
+        lines.append(Text(f"  {move.advice}", style="dim"))
+    return lines
 
 
 def by_processor(found: Processors) -> RenderResult:

@@ -32,6 +32,13 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     reference: str
     asked: list[str] = []
     """The backends that were asked for by name."""
+    beside: str = ""
+    """The backend that ratios are to, where that is not the one that all are proven against."""
+
+    @property
+    def ratios_to(self) -> str:
+        """Return the backend that ratios are to."""
+        return self.beside or self.reference
 
 
 def prepare(suite_name: str, filters: Filters) -> Planned:
@@ -48,6 +55,15 @@ def prepare(suite_name: str, filters: Filters) -> Planned:
         if not environment.has_device(device):
             raise WeighbridgeError(f"this machine shows no {device} device; choose --device cpu")
     return Planned(cells=cells, reference=suite.reference, asked=list(filters.backends))
+
+
+def compared(planned: Planned, beside: str) -> Planned:
+    """The plan with ratios to the backend `beside`, which must be weighed; empty leaves them as they are."""
+    weighed = {cell.backend for cell in planned.cells}
+    if beside and beside not in weighed:
+        cards.backend(beside)
+        raise WeighbridgeError(f"--reference {beside} is not weighed: add it to --backends")
+    return msgspec.structs.replace(planned, beside=beside)
 
 
 def suite_of(name: str) -> Suite:

@@ -100,10 +100,13 @@ def suite_names() -> list[str]:
 
 
 def suite(name: str) -> dict[str, object]:
-    """The suite called `name`, as its TOML file says. See `bench.run.plan` for what it may hold."""
-    if name not in suite_names():
+    """The suite called `name`, or in the file of that name, as its TOML says; `bench.run.plan` has what it may hold."""
+    own = files(TASKS) / "suites" / f"{name}.toml"
+    if not name.endswith(".toml") and name not in suite_names():
         raise unknown("suite", name, suite_names())
     try:
-        return tomllib.loads((files(TASKS) / "suites" / f"{name}.toml").read_text(encoding="utf-8"))
+        return tomllib.loads((Path(name) if name.endswith(".toml") else own).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeighbridgeError(f"no suite {name}: there is no such file") from None
     except (ValueError, RecursionError) as error:  # no TOML, no text, a number of thousands of digits, nested too deep
         raise WeighbridgeError(f"suite {name!r} is no TOML: {' '.join(str(error).split())}; mend its file") from error

@@ -24,7 +24,7 @@ def weighbridge(*words: str, cwd: Path | None = None) -> subprocess.CompletedPro
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["run", "--nope"], "weighbridge: no such option: --nope; type: weighbridge run --help"),
+        (["run", "--nonsense"], "weighbridge: no such option: --nonsense; type: weighbridge run --help"),
         (["rum"], "weighbridge: no such command 'rum'. Did you mean 'run'?; type: weighbridge --help"),
         (["run", "--time-limit", "x"], "type: weighbridge run --help"),
         (["report"], "weighbridge: missing argument 'DIR...'; type: weighbridge report --help"),

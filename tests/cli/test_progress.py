@@ -82,7 +82,7 @@ def test_names_are_shown_as_they_are(name: str, terminal: bool) -> None:
         display.started(make_cell(name))
         assert (str(make_cell(name)) in file.getvalue()) == terminal
         display.finished(make_record(name, status="crashed", reason=f"because {name}"))
-    assert f"[1/1] {make_cell(name)}  crashed: because {name}  (" in file.getvalue()
+    assert f"[1/1] {make_cell(name)}  crashed: because {name}\n" in file.getvalue()
 
 
 def test_the_longest_line_is_not_broken() -> None:

@@ -110,8 +110,8 @@ def test_a_plan_lists_every_size_and_weighs_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["--memory-limit", "lots"], "--memory-limit takes a size such as 4GiB"),
-        (["--memory-limit", "4XiB"], "--memory-limit takes a size such as 4GiB"),
+        (["--memory-limit", "lots"], "--memory-limit takes a size such as 4G"),
+        (["--memory-limit", "4XiB"], "--memory-limit takes a size such as 4G"),
         (["--memory-limit", "1MiB"], "no worker starts"),
         (["--device", "tpu"], "this machine shows no tpu device"),
         (["--tasks", "semantic-serch"], "did you mean"),
@@ -127,14 +127,23 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(words: list[str], hint: str
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", None), ("4GiB", 4 * 2**30), ("1.5 GiB", 3 * 2**29), ("512MiB", 2**29), ("1GB", 10**9), ("67108864", 2**26)],
+    [
+        ("", None),
+        ("4GiB", 4 * 2**30),
+        ("1.5 GiB", 3 * 2**29),
+        ("512MiB", 2**29),
+        ("1GB", 10**9),
+        ("67108864", 2**26),
+        ("4G", 2**32),
+        ("4g", 2**32),
+    ],
 )
 def test_sizes_are_read_as_people_write_them(text: str, expected: int | None) -> None:
     assert limit_bytes(text) == expected
 
 
 def test_a_size_is_refused_in_one_line() -> None:
-    with pytest.raises(WeighbridgeError, match="4GiB"):
+    with pytest.raises(WeighbridgeError, match="4G, 512MiB"):
         limit_bytes("-1GiB")
 
 
