@@ -8,15 +8,15 @@ group take turns: the first test of a group weighs all of it, the others find th
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
 
 from bench.analysis import ratios
 from bench.analysis.row import Row
-from bench.cli.pytest_plugin import CELL, MARKER
 from bench.core.cell import Cell
 from bench.core.effort import effort
 from bench.core.errors import WeighbridgeError
@@ -93,23 +93,29 @@ def _parameter(cell: Cell) -> Any:
     return pytest.param(cell, marks=marks, id=str(cell).replace(" ", "-"))
 
 
-def weigh(request: pytest.FixtureRequest, cell: Cell, benchmark: Any, folder: Path) -> Record:
+class Wanted(NamedTuple):
+    """A cell, the cells of all tests, those of its group being weighed beside it, and the least ratio that passes."""
+
+    cell: Cell
+    selected: Collection[Cell]
+    at_least: float
+
+
+def weigh(request: pytest.FixtureRequest, wanted: Wanted, benchmark: Any, folder: Path) -> Record:
     """The record of a cell, whose samples pytest-benchmark then holds. Fails or skips the test as its cell did."""
-    row = _row(request, cell, folder)
+    row = _row(request.config, wanted, folder)
     _require(row.record, _option(request.config, "--weighbridge-backends").split(","))
     replay(benchmark, request.node, row)
-    _require_speed(row, _at_least(request))
+    _require_speed(row, wanted.at_least)
     return row.record
 
 
-def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
+def _row(config: pytest.Config, wanted: Wanted, folder: Path) -> Row:
     """The cell's row; weighs its whole group where that has not been done, as far as its tests were selected."""
-    rows = request.config.stash.setdefault(WEIGHED, {})
+    rows, cell = config.stash.setdefault(WEIGHED, {}), wanted.cell
     if cell.id not in rows:
-        config = request.config
-        selected = {item.callspec.params[CELL] for item in request.session.items if _is_cell(item)}
         planned = _planned(config)
-        cells = [each for each in planned.cells if each.group == cell.group and each in selected]
+        cells = [each for each in planned.cells if each.group == cell.group and each in wanted.selected]
         planned = msgspec.structs.replace(planned, cells=cells)
         options = folders.Options(
             time_limit_s=float(_option(config, "--weighbridge-time-limit")),
@@ -118,15 +124,6 @@ def _row(request: pytest.FixtureRequest, cell: Cell, folder: Path) -> Row:
         records = runner.run(planned, folder / "records.jsonl", Quiet(), options)
         rows.update({row.record.cell.id: row for row in ratios.rows(records, planned.ratios_to)})
     return rows[cell.id]
-
-
-def _is_cell(item: pytest.Item) -> TypeGuard[pytest.Function]:
-    return isinstance(item, pytest.Function) and item.get_closest_marker(MARKER) is not None
-
-
-def _at_least(request: pytest.FixtureRequest) -> float:
-    marked = [float(mark.kwargs["at_least"]) for mark in request.node.iter_markers(MARKER) if mark.kwargs]
-    return max([*marked, float(_option(request.config, "--weighbridge-at-least"))])
 
 
 def _require_speed(row: Row, at_least: float) -> None:

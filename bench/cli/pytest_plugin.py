@@ -94,7 +94,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _cell(item: pytest.Item) -> Any:
-    return item.callspec.params.get(CELL) if isinstance(item, pytest.Function) else None
+    called = vars(item).get("callspec")  # of tests with parameters alone
+    return called.params.get(CELL) if called else None
+
+
+def _at_least(request: pytest.FixtureRequest) -> float:
+    marked = [float(mark.kwargs["at_least"]) for mark in request.node.iter_markers(MARKER) if mark.kwargs]
+    return max([*marked, float(str(request.config.getoption("--weighbridge-at-least")))])
 
 
 @pytest.fixture
@@ -109,7 +115,9 @@ def weigh(
     def weighed() -> Record:
         from bench.cli import benchmarks
 
-        return benchmarks.weigh(request, weighbridge_cell, benchmark, tmp_path)
+        selected: set[Cell] = {_cell(item) for item in request.session.items}
+        wanted = benchmarks.Wanted(weighbridge_cell, selected, _at_least(request))
+        return benchmarks.weigh(request, wanted, benchmark, tmp_path)
 
     return weighed
 
