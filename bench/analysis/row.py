@@ -28,6 +28,8 @@ class _Unproven(NamedTuple):
     ratio: float | None = None
     limit: float | None = None
     passed: bool | None = None
+    difference: float | None = None
+    scale: float | None = None
 
 
 NOTHING, NO_CALLS, UNPROVEN = Nothing(), BreakEven(), _Unproven()

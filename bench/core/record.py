@@ -42,6 +42,10 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """Share of identical argmax or tokens, 1.0 where all agree; None where the task has no decision."""
     output: str = ""
     """The output with the largest ratio."""
+    difference: Annotated[float, Meta(ge=0)] | None = None
+    """Of that output, the largest distance of a number from the reference's, in the output's own unit."""
+    scale: Annotated[float, Meta(ge=0)] | None = None
+    """Root mean square of that output by the oracle, in the same unit: what the difference is to be held against."""
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):

@@ -92,7 +92,26 @@ def judge(outputs: Arrays, reference: Arrays, oracle: Arrays, decision: str, pre
     same = min(shares) if shares else None
     exact = same is None or same == 1.0 or precision not in EXACT_DECISIONS
     finite = ratio if np.isfinite(ratio) else None
-    return Parity(ratio=finite, limit=limit, passed=ratio <= limit and exact, decisions_equal=same, output=worst)
+    return Parity(
+        ratio=finite,
+        limit=limit,
+        passed=ratio <= limit and exact,
+        decisions_equal=same,
+        output=worst,
+        difference=farthest(outputs[worst], reference[worst]) if worst and finite is not None else None,
+        scale=_plain(rmse(oracle[worst], np.zeros(()))) if worst else None,
+    )
+
+
+def farthest(out: NDArray[np.generic], reference: NDArray[np.generic]) -> float | None:
+    """The largest distance of a number from the reference's; None where one is not finite."""
+    if not out.size:
+        return None
+    return _plain(float(np.max(np.abs(np.asarray(out, np.float64) - np.asarray(reference, np.float64)))))
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def one_text(own: Arrays, followed: Arrays, tokens: NDArray[np.generic]) -> Arrays:

@@ -18,6 +18,7 @@ from bench.report.texts import (
     brief_score,
     brief_status,
     brief_verdict,
+    difference,
     driven,
     faults,
     flops,
@@ -110,6 +111,13 @@ ARRANGED = [
         parity,
         lambda row: row.record.parity.ratio if row.record.parity else None,
         brief=brief_parity,
+    ),
+    Column(
+        "difference",
+        "the largest distance of an output's number from the reference's, and the output's root mean square",
+        difference,
+        lambda row: row.record.parity.difference if row.record.parity else None,
+        rank=2,
     ),
     Column("step", "median latency of one synchronised step", lambda row: seconds(row.step_s), lambda row: row.step_s),
     Column(

@@ -17,7 +17,7 @@ from bench.report.columns import NOTHING, Column
 from bench.report.plots.bars import MEMORY
 from bench.report.plots.plot import Plot, Series, unit_of
 from bench.report.sampling import evenly
-from bench.report.texts import parity
+from bench.report.texts import difference, parity
 from bench.report.units import number, percent, seconds, size
 
 ENDED = {"converged": "converged", "time cap": "time cap: not settled"}
@@ -112,7 +112,8 @@ def right(row: Row) -> list[tuple[str, str]]:
     if not found:
         return entries
     output = [("output with the largest error", found.output)] if found.output else []
-    return [("parity", f"{parity(row)}: {'passed' if found.passed else 'FAILED'}"), *output, *entries]
+    far = [("largest difference from the reference's", difference(row))] if found.difference is not None else []
+    return [("parity", f"{parity(row)}: {'passed' if found.passed else 'FAILED'}"), *output, *far, *entries]
 
 
 def timed(row: Row) -> list[tuple[str, str]]:

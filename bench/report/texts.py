@@ -30,6 +30,14 @@ def best(row: Row) -> str:
     return f"{times(row.best_ratio, row.best_interval)} {word(row.best_verdict, row.best_lean)} ({row.best})"
 
 
+def difference(row: Row) -> str:
+    """`3.6e-07 of 1.2`."""
+    found = row.record.parity
+    if found is None or found.difference is None or found.scale is None:
+        return "–"
+    return f"{found.difference:.2g} of {found.scale:.2g}"
+
+
 def brief_status(row: Row) -> str:
     """`ok`, or in a word why there is no figure."""
     return row.record.status

@@ -70,3 +70,14 @@ def test_an_exactly_zero_oracle_does_not_divide_by_zero() -> None:
     zero = {"y": np.zeros(4)}
     assert parity.judge(zero, zero, zero, "", "fp32").passed
     assert not parity.judge({"y": np.ones(4)}, zero, zero, "", "fp32").passed
+
+
+def test_the_difference_is_told_in_the_outputs_own_unit() -> None:
+    oracle = {"y": np.array([3.0, -4.0]), "z": np.zeros(1)}
+    reference = {"y": np.array([3.0, -4.001]), "z": np.zeros(1)}
+    found = parity.judge({"y": np.array([3.0, -4.003]), "z": np.zeros(1)}, reference, oracle, "", "fp32")
+    assert found.output == "y"
+    assert found.difference == pytest.approx(0.002)
+    assert found.scale == pytest.approx(np.sqrt(12.5))
+    missing = parity.judge({"y": np.full(2, np.nan), "z": np.zeros(1)}, reference, oracle, "", "fp32")
+    assert missing.difference is None
