@@ -1,5 +1,5 @@
-"""The commands of this project: `python -m nox -s bench`, `repeat`, `attack`, `tests`, `lint`, `types`, `gpu`, `tpu`,
-`report`.
+"""The commands of this project: `python -m nox -s bench`, `repeat`, `attack`, `tests`, `lint`, `types`, `docs`, `gpu`,
+`tpu`, `report`.
 
 Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
 runs nox: uv cannot be counted on to download one. Byte code is compiled at installation, once: every cell is a
@@ -86,6 +86,14 @@ def types(session: nox.Session) -> None:
     """Strict types. The frameworks are installed, since their types are what we must agree with."""
     install(session, f"{CPU},tests,lint")
     session.run("pyright")
+
+
+@nox.session(python=sys.executable)
+def docs(session: nox.Session) -> None:
+    """The documentation as pages to search, in site/: links are checked, and nothing is fetched when they are read."""
+    install(session, "docs")
+    session.env["NO_MKDOCS_2_WARNING"] = "1"
+    session.run("mkdocs", "build", "--quiet", *session.posargs)
 
 
 @nox.session(python=sys.executable)
