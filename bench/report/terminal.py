@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -62,7 +61,10 @@ class Report:
 
     def _table(self, titled: list[Column], kept: list[Column], widths: list[int]) -> RenderResult:
         yield line([column.title for column in kept], widths, "bold")
-        for title, rows in groupby(self.rows, key=lambda row: ", ".join(column.text(row) for column in titled)):
+        several: dict[str, list[Row]] = {}  # a resumed run has the rows of a group here and there
+        for row in self.rows:
+            several.setdefault(", ".join(column.text(row) for column in titled), []).append(row)
+        for title, rows in several.items():
             yield Text(on_one_line(title), style="bold cyan")
             for row in rows:
                 style = f"{COLOURS.get(row.record.status, 'red')} {'strike' if row.struck else ''}".strip()

@@ -146,3 +146,12 @@ def test_a_narrow_terminal_keeps_what_decides(width: int, backend: str) -> None:
     (row,) = [line for line in lines if line.startswith(f"{backend} ")]
     assert "FASTER" in row
     assert max(map(len, lines)) <= width
+
+
+def test_a_group_whose_rows_were_weighed_apart_has_one_heading() -> None:
+    other = make_cell("torch", batch_size=2)
+    records = [reference(), make_record(cell=other, facts=TORCH), flax()]
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(terminal.render(Overview(ratios.rows(records, "torch"), "torch")))
+    headings = [line for line in console.export_text().splitlines() if line.endswith(" cpu")]
+    assert len(headings) == len(set(headings)) == 2
