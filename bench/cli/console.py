@@ -120,10 +120,14 @@ def filters(asked: Request, **fixed: Any) -> Filters:
         batch_sizes=sizes(chosen.get("batch-sizes", "")),
         presets=words(chosen.get("preset", "")),
         device=chosen["device"],
-        settings=typed_pairs("-S", chosen.get("setting") or ()),
+        settings={**typed_pairs("-S", chosen.get("setting") or ()), **_lengths(chosen.get("lengths", ""))},
         options=typed_pairs("-O", chosen.get("option") or ()),
     )
     return msgspec.structs.replace(found, **fixed)
+
+
+def _lengths(text: str) -> dict[str, str]:
+    return {"length": text} if words(text) else {}
 
 
 def print_section(found: Section) -> None:

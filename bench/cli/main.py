@@ -95,6 +95,7 @@ def run(
     setting: Set = None,
     precisions: Many = "",
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
+    lengths: Annotated[str, typer.Option(help="Positions of each row, separated by commas; of texts.")] = "",
     preset: Preset = "",
     device: Device = "",
     out_folder: OutFolder = None,

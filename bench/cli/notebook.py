@@ -90,6 +90,7 @@ def run(
     scenarios: Sequence[str] = (),
     precisions: Sequence[str] = (),
     batch_sizes: Sequence[int] = (),
+    lengths: Sequence[int] = (),
     preset: str = "",
     device: str = "",
     settings: Mapping[str, object] | None = None,
@@ -106,7 +107,8 @@ def run(
         options={
             "suite": suite, "tasks": ",".join(tasks), "backends": ",".join(backends), "reference": reference,
             "option": _pairs(options), "scenarios": ",".join(scenarios), "setting": _pairs(settings),
-            "precisions": ",".join(precisions), "batch-sizes": ",".join(map(str, batch_sizes)), "preset": preset,
+            "precisions": ",".join(precisions), "batch-sizes": ",".join(map(str, batch_sizes)),
+            "lengths": ",".join(map(str, lengths)), "preset": preset,
             "device": device, "effort": effort, "allocator": allocator,
         },
     )  # fmt: skip

@@ -11,6 +11,7 @@ import msgspec
 
 from bench.analysis.row import Row
 from bench.core.record import Record
+from bench.core.settings import words
 from bench.report.texts import score, task
 from bench.report.units import number, seconds, size, times, word
 
@@ -66,7 +67,8 @@ def _standing(row: Row) -> tuple[bool, float]:
 def move(row: Row, reference: Row, alone: bool = False) -> Move:
     """A row beside the reference's, which may have been alone: with no other row of its camp that needs no move."""
     cell = row.record.cell
-    how = "" if cell.scenario == "infer" else f" ({cell.scenario})"
+    driven = [] if cell.scenario == "infer" else [cell.scenario]
+    how = f" ({', '.join([*driven, f'batch {cell.batch_size}', *words(cell.settings)])})"
     clauses = [answers(row), *([] if row.step_s is None else [speed(row), memory(row, reference), compilation(row)])]
     return Move(
         backend=cell.executor,

@@ -72,7 +72,7 @@ def under_target(row: Row) -> bool:
 def score(row: Row) -> str:
     """The task's figure, with its target and baseline."""
     about = row.record.about
-    if about is None or row.record.cell.scenario != "infer" or row.record.status != "ok":
+    if about is None or row.record.cell.scenario != "infer" or row.record.status != "ok" or not row.record.score:
         return "–"
     if about.weights == "seeded":
         return "n/a (random weights)"
@@ -155,6 +155,7 @@ def task(row: Row) -> str:
 
 
 def driven(row: Row) -> str:
-    """Scenario, precision, batch size, device and settings."""
-    cell = row.record.cell
-    return " ".join([cell.scenario, cell.precision, f"b{cell.batch_size}", cell.device, *words(cell.settings)])
+    """Scenario, precision, batch size, length of its rows, device and settings."""
+    cell, length = row.record.cell, row.record.facts.get("length")
+    long = [f"length {length}"] if isinstance(length, int) and "length" not in dict(cell.settings) else []
+    return " ".join([cell.scenario, cell.precision, f"b{cell.batch_size}", *long, cell.device, *words(cell.settings)])

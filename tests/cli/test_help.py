@@ -71,7 +71,7 @@ FAKE = ["run", "--suite", "fake", "--backends", "fake,null", "--tasks", "tabular
 
 def test_quiet_prints_the_answer_alone(tmp_path: Path) -> None:
     ended = typed(*FAKE, "-q", folder=tmp_path)
-    assert ended.stdout.startswith("tabular-regression on null: same answers; ")
+    assert ended.stdout.startswith("tabular-regression on null (batch 8): same answers; ")
     assert "backend  " not in ended.stdout
     assert "[1/2]" not in ended.stderr
 

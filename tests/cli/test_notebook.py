@@ -21,7 +21,7 @@ def test_a_run_shows_itself_as_text_table_and_page(tmp_path: Path) -> None:
     found = weighed(tmp_path / "one")
     assert not found.failed
     assert (found.folder / "records.jsonl").exists()
-    assert repr(found).startswith("tabular-regression on null: same answers; ")
+    assert repr(found).startswith("tabular-regression on null (batch 8): same answers; ")
     page = found._repr_html_()
     assert page.startswith('<iframe srcdoc="&lt;!doctype html')
     assert 'sandbox="allow-scripts"' in page

@@ -39,8 +39,8 @@ def moved(*records: Record) -> Move:
 def test_who_is_right_faster_and_smaller_is_said_so_in_one_sentence() -> None:
     found = moved(reference(), flax(), make_record("torch-compile", 0.016, facts=TORCH))
     assert found.sentence == (
-        "tabular-regression on flax: same answers; faster, 1.60× [1.60, 1.60] of torch, 1.28× [1.28, 1.28] of "
-        "torch-compile (FASTER); 0.50× the host memory (400 MiB against 800 MiB); first call 500 ms"
+        "tabular-regression on flax (batch 8): same answers; faster, 1.60× [1.60, 1.60] of torch, 1.28× [1.28, 1.28] "
+        "of torch-compile (FASTER); 0.50× the host memory (400 MiB against 800 MiB); first call 500 ms"
     )
     assert found.advice == "To gain by moving: speed, 1.60× of torch, 400 MiB of host memory."
 
@@ -122,7 +122,7 @@ def test_it_comes_first_in_every_rendering() -> None:
     console = Console(width=300, record=True, file=io.StringIO())
     console.print(terminal.render(overview))
     said = overview.title
-    assert said.startswith("tabular-regression on flax: same answers; faster")
+    assert said.startswith("tabular-regression on flax (batch 8): same answers; faster")
     assert console.export_text().startswith(said)
     assert markdown.render(overview).replace("\\", "").startswith(f"# {said}")
     assert f"<h1>{said}.</h1>" in html.render(overview)

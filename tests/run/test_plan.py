@@ -128,7 +128,7 @@ def test_cells_that_differ_in_settings_are_no_group_and_in_options_are_one() -> 
 @pytest.mark.parametrize(
     ("filters", "hint"),
     [
-        ({"settings": {"bound": "1"}}, "can be set nothing"),
+        ({"settings": {"bound": "1"}}, "no setting 'bound'; choose from length"),
         ({"settings": {"bound": "1"}, "scenarios": ["server"]}, "did you mean 'bound_s'?"),
         ({"settings": {"bound_s": "soon"}, "scenarios": ["server"]}, "-S bound_s=soon: expected `float | null`"),
         ({"settings": {"bound_s": "-1"}, "scenarios": ["server"]}, "-S bound_s=-1: expected `float` > 0"),

@@ -206,6 +206,12 @@ class StepsAnswers:
         clock.queued_block(self.session, self.xs, steps)
         return steps
 
+    def length(self) -> dict[str, int]:
+        """Positions of each row, where a task has rows of several lengths."""
+        if self.host.task.varying is None:
+            return {}
+        return {"length": next(array.shape[1] for array in self.host.rows.values() if array.ndim > 1)}
+
     def memory(self) -> MemoryPeaks:
         """Peaks since the last `settle`, and facts."""
         return MemoryPeaks(
@@ -218,6 +224,7 @@ class StepsAnswers:
                 "host_allocator": allocator.effective(),
                 "fault_cost_s": memory.fault_cost_s(),
                 "camp": self.host.backend.camp,
+                **self.length(),
                 **self.session.facts(),
             },
         )
