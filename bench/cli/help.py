@@ -3,45 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated
+from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.text import Text
 
 from bench.cli import defaults
 from bench.cli.console import out
+from bench.core.errors import WeighbridgeError
 from bench.measure.environment import git_commit, version
+from bench.run import jobs
 
 ABOUT = """Proves that a PyTorch model computes the same on other backends, and weighs what moving it gains and costs.
 
-Start with `weighbridge doctor`, then `weighbridge run --tasks semantic-search --backends torch,flax`.
+Start with `weighbridge doctor`, then `weighbridge run --tasks {task} --backends {backends}`.
 """
 CODES = (
     "Exit codes: 0 fine; 1 a cell failed or regressed, or one asked for by name could not run; 2 the request was "
     "wrong; 130 interrupted."
 )
 EXAMPLES = {
-    "list": "weighbridge list --json",
-    "doctor": "weighbridge doctor",
-    "data": "weighbridge data fetch",
-    "run": "weighbridge run --tasks semantic-search --backends torch,torch-compile,flax --effort standard",
-    "report": "weighbridge report results/MACHINE/RUN --open",
-    "calibrate": "weighbridge calibrate --tasks semantic-search",
-    "peaks": "weighbridge peaks --precisions fp32,bf16",
-    "compare": "weighbridge compare results/MACHINE/BEFORE results/MACHINE/AFTER --markdown",
-    "history": "weighbridge history --machine MACHINE",
-    "baseline": "weighbridge baseline set results/MACHINE/RUN",
-    "load": "weighbridge load --tasks semantic-search --backends torch,flax --scenarios server",
-    "churn": "weighbridge churn --tasks semantic-search --backends torch,torch-compile,flax",
-    "sweep": "weighbridge sweep --tasks image-classification --backends torch,flax --most 256",
+    "list": "list --json",
+    "doctor": "doctor",
+    "data": "data fetch",
+    "run": "run --tasks {task} --backends {backends} --effort standard",
+    "report": "report results/MACHINE/RUN --open",
+    "calibrate": "calibrate --tasks {task}",
+    "peaks": "peaks --precisions fp32,bf16",
+    "compare": "compare results/MACHINE/BEFORE results/MACHINE/AFTER --markdown",
+    "history": "history --machine MACHINE",
+    "baseline": "baseline set results/MACHINE/RUN",
+    "load": "load --tasks {task} --backends {backends} --scenarios server",
+    "churn": "churn --tasks {varying} --backends {backends}",
+    "sweep": "sweep --tasks {task} --backends {backends} --most 256",
 }
-"""Of each command; a test reads them with the command's own parser."""
+"""Of each command, by its name; a test reads them with the command's own parser. Names come from the suites."""
+QUICK, VARYING = "quick", "varying-shapes"
+
+
+def filled(text: str) -> str:
+    """A text with names that can be typed: the last task of a suite's first cells, and their backends."""
+    try:
+        first, varying = _first(QUICK), _first(VARYING)
+    except WeighbridgeError:  # a suite that somebody edited must not end a command that does not ask for it
+        first = varying = {"tasks": ["TASK"], "backends": ["BACKEND"]}
+    return text.format(task=first["tasks"][-1], backends=",".join(first["backends"]), varying=varying["tasks"][-1])
+
+
+def _first(suite: str) -> Any:
+    return msgspec.to_builtins(jobs.suite_of(suite).cells[0])
 
 
 def app() -> typer.Typer:
     """The command line without commands."""
     found = typer.Typer(
-        no_args_is_help=True, pretty_exceptions_enable=False, help=ABOUT, epilog=CODES,
+        no_args_is_help=True, pretty_exceptions_enable=False, help=filled(ABOUT), epilog=CODES,
         context_settings={"help_option_names": ["-h", "--help"]},
     )  # fmt: skip
     found.callback()(shared)
@@ -73,4 +90,4 @@ def show_examples(app: typer.Typer) -> None:
 
 
 def _example(names: Iterable[str]) -> str:
-    return "\n\n".join(f"Example: {EXAMPLES[name]}" for name in names)
+    return "\n\n".join(f"Example: weighbridge {filled(EXAMPLES[name])}" for name in names)

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from backends.work import MORE_VARIABLE
 from bench.cli import main
+from bench.cli.benchmarks import Quiet
 from bench.cli.machine import calibrated
-from bench.cli.pytest_plugin import Quiet
 from bench.core import WeighbridgeError
 from bench.core.effort import QUICK
 from bench.measure import noise

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from bench.cli.pytest_plugin import Quiet
+from bench.cli.benchmarks import Quiet
 from bench.core import arrays_hash
 from bench.core.record import Record
 from bench.measure import allocator, statistics
