@@ -7,6 +7,8 @@ are counted once, on the reference, and hold for every backend that computes the
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from bench.core.backend import Cost
@@ -54,18 +56,24 @@ def beyond(cost: Cost, step_s: float, peaks: Peaks, precision: Precision) -> str
 
 
 def roofline(cost: Cost, step_s: float, token_s: float | None, peaks: Peaks, precision: Precision) -> Roofline | None:
-    """Return achieved rates and their roofs; None where this precision has no measured peak, or nothing was counted."""
+    """Return achieved rates and their roofs; None where this precision has no measured peak, or nothing was counted.
+
+    Nor where figures that came from outside give a roof of zero or of infinity.
+    """
     peak = peaks.flops_per_s.get(precision)
     if not peak or step_s <= 0 or cost.flops <= 0 or cost.bytes <= 0:
         return None
     intensity = cost.flops / cost.bytes
     memory_roof = intensity * peaks.bytes_per_s
+    roof = min(peak, memory_roof)
+    if not (roof > 0 and math.isfinite(roof)):
+        return None
     decoding = cost.token_bytes / token_s / peaks.bytes_per_s if cost.token_bytes and token_s else None
     return Roofline(
         flops_per_s=cost.flops / step_s,
         bytes_per_s=cost.bytes / step_s,
         intensity=intensity,
         bound="compute" if peak < memory_roof else "memory",
-        share=cost.flops / step_s / min(peak, memory_roof),
+        share=cost.flops / step_s / roof,
         token_bandwidth=decoding,
     )

@@ -51,6 +51,10 @@ def test_what_was_not_counted_has_no_share(counted: Cost) -> None:
     assert roofline(counted, 1.0, None, PEAKS, "fp32") is None
 
 
+def test_figures_of_a_journal_that_give_a_roof_of_zero_have_no_share() -> None:
+    assert roofline(cost(1e-300, 1e300), 1.0, None, PEAKS, "fp32") is None
+
+
 def test_a_precision_whose_peak_is_unknown_has_no_share() -> None:
     assert roofline(cost(1, 1), 1.0, None, PEAKS, "bf16") is None
 
