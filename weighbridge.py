@@ -1,10 +1,10 @@
 """Weighbridge in a notebook: `run` weighs, `compare` tells two runs apart, `frame` is a tidy pandas DataFrame.
 
-    import weighbridge
-    found = weighbridge.run(tasks=["semantic-search"], backends=["torch", "flax"])
-    found                   # the report, with table and plots
-    found.frame()           # the figures
-    weighbridge.compare("results/<machine>/<before>", found.folder)
+import weighbridge
+found = weighbridge.run(tasks=["semantic-search"], backends=["torch", "flax"])
+found                   # the report, with table and plots
+found.frame()           # the figures
+weighbridge.compare("results/<machine>/<before>", found.folder)
 """
 
 from __future__ import annotations
