@@ -71,9 +71,13 @@ def detail(row: Row, reference: str, columns: list[Column], most_samples: int) -
 
 
 def command(row: Row, reference: str) -> str:
-    """Return what to type to weigh this row again, beside the reference. Quoted: names come from outside."""
+    """Return what to type to weigh this row again, beside what it was held to. Quoted: names come from outside.
+
+    The best row of the camp is left out where it has options of its own, which would be all rows'.
+    """
     cell = row.record.cell
-    backends = ",".join(dict.fromkeys((reference, cell.backend)))
+    best = [row.best] if row.best and "(" not in row.best else []
+    backends = ",".join(dict.fromkeys((reference, *best, cell.backend)))
     options = {
         "tasks": cell.task, "preset": cell.preset, "backends": backends, "scenarios": cell.scenario,
         "precisions": cell.precision, "batch-sizes": str(cell.batch_size), "device": cell.device,

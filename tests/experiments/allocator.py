@@ -13,7 +13,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench.cli.pytest_plugin import Quiet
+from bench.cli.benchmarks import Quiet
 from bench.core import WeighbridgeError
 from bench.core.effort import effort
 from bench.measure import statistics

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from bench.analysis.runs import reference_of
-from bench.cli.pytest_plugin import Quiet
+from bench.cli.benchmarks import Quiet
 from bench.core import Cell, WeighbridgeError
 from bench.core.effort import QUICK
 from bench.run import jobs

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.cli.pytest_plugin import Quiet
+from bench.cli.benchmarks import Quiet
 from bench.core.effort import QUICK
 from bench.measure.statistics import Interval
 from bench.run import jobs

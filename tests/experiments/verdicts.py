@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from backends.work import MORE_VARIABLE
-from bench.cli.pytest_plugin import Quiet
+from bench.cli.benchmarks import Quiet
 from bench.core import Cell
 from bench.core.effort import effort
 from bench.measure.statistics import Interval

@@ -213,3 +213,35 @@ def test_tokens_after_a_near_tie_may_differ_in_half_types_and_in_no_other() -> N
     assert suspicion.difference(timed, checked, "bf16") == ""
     assert suspicion.difference(timed, checked, "fp32")
     assert suspicion.difference({"tokens": np.array([4, 6, 7]), "logit": checked["logit"]}, checked, "bf16")
+
+
+class Cached(Unfinished):
+    """Honest, on a processor with a cache: a batch that was just stepped lies there, another must be fetched."""
+
+    def __init__(self, saved_s: float) -> None:
+        super().__init__()
+        self.warm: Any = None
+        self.saved_s = saved_s
+
+    def step(self, x: Any) -> Any:
+        self.now += 16e-6 - (self.saved_s if x is self.warm else 0.0)
+        self.warm = x
+        return x
+
+    def sync(self, y: Any) -> None:
+        self.now += 0.0
+
+
+@pytest.mark.parametrize(("evicted", "told"), [(True, False), (False, True)])
+def test_what_a_cache_saves_is_no_memory_of_answers(monkeypatch: pytest.MonkeyPatch, evicted: bool, told: bool) -> None:
+    """As in Flax's steps of 13 µs, of which a batch over and over saves a quarter; what evicts nothing shows nothing."""
+    of = Cached(saved_s=3e-6)
+
+    def cold(session: Cached, x: Any, held: np.ndarray) -> float:
+        session.warm = None if evicted else session.warm
+        return suspicion._step_s(session, x)
+
+    monkeypatch.setattr(suspicion, "_cold_step_s", cold)
+    monkeypatch.setattr(suspicion, "STANDING_S", 0.001)
+    x = of.to_device(ROWS)
+    assert bool(suspicion.remembers(of, x, suspicion.fresh_batches(ROWS, 6), 13e-6)) is told
