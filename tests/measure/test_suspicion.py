@@ -234,7 +234,7 @@ class Cached(Unfinished):
 
 @pytest.mark.parametrize(("evicted", "told"), [(True, False), (False, True)])
 def test_what_a_cache_saves_is_no_memory_of_answers(monkeypatch: pytest.MonkeyPatch, evicted: bool, told: bool) -> None:
-    """As in Flax's steps of 13 µs, of which a batch over and over saves a quarter; what evicts nothing shows nothing."""
+    """As in Flax's steps of 13 µs, of which a batch over and over saves a quarter; evicting nothing shows nothing."""
     of = Cached(saved_s=3e-6)
 
     def cold(session: Cached, x: Any, held: np.ndarray) -> float:
