@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html as escaping
+import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -51,11 +52,9 @@ class Weighed:
         return frame.samples(self._overview.rows) if samples else frame.frame(self._overview.rows)
 
     def __repr__(self) -> str:
-        wide = Console(width=120, record=True, file=None, quiet=True)
-        with wide.capture() as told:
-            wide.quiet = False
-            wide.print(terminal.render(self._overview))
-        return f"{told.get()}{self.folder}"
+        told = io.StringIO()
+        console.PlainConsole(width=120, file=told).print(terminal.render(self._overview))
+        return f"{told.getvalue()}{self.folder}"
 
     def _repr_html_(self) -> str:
         return PAGE.format(escaping.escape(html.render(self._overview), quote=True))
