@@ -8,9 +8,7 @@ from typing import NamedTuple
 
 from bench.analysis.breakeven import BreakEven
 from bench.analysis.figures import FIGURES, Figure, reader
-from bench.analysis.ratios import SEQUENTIAL_FLOOR
 from bench.analysis.row import Row
-from bench.measure import statistics
 from bench.measure.roofline import Roofline
 from bench.report.texts import (
     best,
@@ -32,11 +30,9 @@ from bench.report.texts import (
     share,
     status,
     task,
-    under_target,
     verdict,
 )
-from bench.report.units import calls, number, percent, seconds, size
-from bench.scenarios.steps.measure import MOVED_ASIDE
+from bench.report.units import calls, number, seconds, size
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""
@@ -283,52 +279,3 @@ def _tells(column: Column, rows: Sequence[Row]) -> bool:
 def _differs(column: Column, rows: Sequence[Row]) -> bool:
     first = column.text(rows[0]) if rows else ""
     return any(column.text(row) != first for row in rows)
-
-
-def notes(rows: Sequence[Row]) -> list[str]:
-    """Why a row has no figure or no ratio, which were not paired, and what the machine did; nothing is hidden."""
-    return [*(f"{row.record.cell}: {row.no_ratio}" for row in rows if row.no_ratio), *remarks(rows)]
-
-
-def remarks(rows: Sequence[Row]) -> list[str]:
-    """Which rows were not paired, and what the machine did, each once."""
-    noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
-    return [*lone(rows), *unpaired(rows), *short_of_target(rows), *damaged(rows), *noisy]
-
-
-def short_of_target(rows: Sequence[Row]) -> list[str]:
-    """One line that names the scores which do not reach what their task wants."""
-    found = dict.fromkeys(f"{task(row)} on {row.record.cell.executor}: {score(row)}" for row in rows if _short(row))
-    return [f"scores under their task's target: {'; '.join(found)}"] if found else []
-
-
-def _short(row: Row) -> bool:
-    return score(row) != "–" and under_target(row)
-
-
-def damaged(rows: Sequence[Row]) -> list[str]:
-    """One line that names files of the cache which were found damaged, where there are any."""
-    named = (row.record.facts.get(MOVED_ASIDE) for row in rows)
-    files = dict.fromkeys(str(file) for files in named if isinstance(files, list) for file in files)
-    return [f"damaged in the cache, moved aside and made anew: {', '.join(files)}"] if files else []
-
-
-def lone(rows: Sequence[Row]) -> list[str]:
-    """One line where verdicts lack processes."""
-    found = [row for row in rows if row.verdict and row.processes < statistics.FEWEST_PROCESSES]
-    of = f" ({len(found):,} of {len(rows):,} rows)" if len(found) < len(rows) else ""
-    return [f"one process a side is only a look, no verdict: --effort quick or more takes three{of}"] if found else []
-
-
-def unpaired(rows: Sequence[Row]) -> list[str]:
-    """One line that names the rows which did not take turns with the reference, where there are any."""
-    cells = [str(row.record.cell) for row in rows if row.pairing == "sequential"]
-    alone = f"only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
-    return [f"timed after the reference, not in turns with it ({alone}): {', '.join(cells)}"] if cells else []
-
-
-def floors(rows: Sequence[Row]) -> str:
-    """The noise floors that verdicts were held against, in words; empty where there is no verdict."""
-    found = sorted({row.floor for row in rows if row.verdict})
-    span = dict.fromkeys(percent(floor) for floor in found[:1] + found[-1:])
-    return f"Noise floor: {' to '.join(span)}." if span else ""

@@ -22,8 +22,9 @@ from markupsafe import Markup
 from bench.analysis.row import Row
 from bench.measure.environment import git_commit, version
 from bench.report import details
-from bench.report.columns import Column, floors, remarks, used
+from bench.report.columns import Column, used
 from bench.report.markdown import environment, sources
+from bench.report.notes import floors, remarks
 from bench.report.overview import Overview
 from bench.report.plots import bars, chapters
 from bench.report.texts import task

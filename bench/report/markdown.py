@@ -9,8 +9,9 @@ import msgspec
 from bench.analysis.row import Row
 from bench.core.arrays import Facts
 from bench.core.record import Count, Record
-from bench.report.columns import Column, floors, notes, used
+from bench.report.columns import Column, used
 from bench.report.markup import escape, grid
+from bench.report.notes import floors, notes
 from bench.report.overview import Overview
 from bench.report.processors import Processors
 from bench.report.sections.section import Section

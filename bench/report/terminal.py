@@ -9,7 +9,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from bench.analysis.row import Row
-from bench.report.columns import Column, floors, notes, used
+from bench.report.columns import Column, used
+from bench.report.notes import floors, notes
 from bench.report.overview import Overview
 from bench.report.processors import Processors
 from bench.report.visible import on_one_line

@@ -15,7 +15,7 @@ from bench.analysis import ratios
 from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
 from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Record
-from bench.report import columns, csv, markdown, terminal, texts, units
+from bench.report import columns, csv, markdown, notes, terminal, texts, units
 from bench.report.overview import Overview
 from bench.report.visible import visible
 from tests.conftest import ABOUT, FACTS, make_cell, make_record
@@ -93,9 +93,9 @@ def test_hostile_names_stay_inert() -> None:
 
 
 def test_a_warning_is_said_once_and_unpaired_rows_are_named() -> None:
-    notes = columns.notes(rows())
-    assert notes.count(BUSY) == 1
-    (unpaired,) = (note for note in notes if "not in turns" in note)
+    told = notes.notes(rows())
+    assert told.count(BUSY) == 1
+    (unpaired,) = (note for note in told if "not in turns" in note)
     assert unpaired.endswith("tabular-regression[small] later infer fp32 b8 cpu")
 
 
@@ -147,9 +147,9 @@ def test_the_csv_has_both_ratios_throughput_memory_and_faults() -> None:
 def test_a_lean_is_said_and_one_process_is_called_a_look() -> None:
     once = next(row for row in rows() if row.record.cell.backend == "once")
     assert texts.verdict(once) == "UNSURE, leans SLOWER"
-    look = [note for note in columns.notes(rows()) if "only a look" in note]
+    look = [note for note in notes.notes(rows()) if "only a look" in note]
     assert look == ["one process a side is only a look, no verdict: --effort quick or more takes three (1 of 10 rows)"]
-    assert not columns.lone([row for row in rows() if row is not once and row.record.cell.backend != "once"])
+    assert not notes.lone([row for row in rows() if row is not once and row.record.cell.backend != "once"])
 
 
 def test_not_settled_is_said_where_it_is_why_there_is_no_verdict() -> None:

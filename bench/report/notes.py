@@ -1,0 +1,61 @@
+"""What is said beside the table: why a row has no figure, what was not paired or falls short, what the machine did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.analysis.ratios import SEQUENTIAL_FLOOR
+from bench.analysis.row import Row
+from bench.measure import statistics
+from bench.report.texts import score, task, under_target
+from bench.report.units import percent
+from bench.scenarios.steps.measure import MOVED_ASIDE
+
+
+def notes(rows: Sequence[Row]) -> list[str]:
+    """Why a row has no figure or no ratio, which were not paired, and what the machine did; nothing is hidden."""
+    return [*(f"{row.record.cell}: {row.no_ratio}" for row in rows if row.no_ratio), *remarks(rows)]
+
+
+def remarks(rows: Sequence[Row]) -> list[str]:
+    """Which rows were not paired, and what the machine did, each once."""
+    noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
+    return [*lone(rows), *unpaired(rows), *short_of_target(rows), *damaged(rows), *noisy]
+
+
+def short_of_target(rows: Sequence[Row]) -> list[str]:
+    """One line that names the scores which do not reach what their task wants."""
+    found = dict.fromkeys(f"{task(row)} on {row.record.cell.executor}: {score(row)}" for row in rows if _short(row))
+    return [f"scores under their task's target: {'; '.join(found)}"] if found else []
+
+
+def _short(row: Row) -> bool:
+    return score(row) != "–" and under_target(row)
+
+
+def damaged(rows: Sequence[Row]) -> list[str]:
+    """One line that names files of the cache which were found damaged, where there are any."""
+    named = (row.record.facts.get(MOVED_ASIDE) for row in rows)
+    files = dict.fromkeys(str(file) for files in named if isinstance(files, list) for file in files)
+    return [f"damaged in the cache, moved aside and made anew: {', '.join(files)}"] if files else []
+
+
+def lone(rows: Sequence[Row]) -> list[str]:
+    """One line where verdicts lack processes."""
+    found = [row for row in rows if row.verdict and row.processes < statistics.FEWEST_PROCESSES]
+    of = f" ({len(found):,} of {len(rows):,} rows)" if len(found) < len(rows) else ""
+    return [f"one process a side is only a look, no verdict: --effort quick or more takes three{of}"] if found else []
+
+
+def unpaired(rows: Sequence[Row]) -> list[str]:
+    """One line that names the rows which did not take turns with the reference, where there are any."""
+    cells = [str(row.record.cell) for row in rows if row.pairing == "sequential"]
+    alone = f"only {percent(SEQUENTIAL_FLOOR)} and more is FASTER or SLOWER"
+    return [f"timed after the reference, not in turns with it ({alone}): {', '.join(cells)}"] if cells else []
+
+
+def floors(rows: Sequence[Row]) -> str:
+    """The noise floors that verdicts were held against, in words; empty where there is no verdict."""
+    found = sorted({row.floor for row in rows if row.verdict})
+    span = dict.fromkeys(percent(floor) for floor in found[:1] + found[-1:])
+    return f"Noise floor: {' to '.join(span)}." if span else ""
