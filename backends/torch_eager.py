@@ -29,7 +29,13 @@ from bench.core import (
     Work,  # fmt: skip
 )
 
-OOM_SIGNS = ("CUDA out of memory", "can't allocate memory", "not enough memory", "std::bad_alloc")
+OOM_SIGNS = (
+    "CUDA out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",  # what a full H200 said: docs/devices.md
+    "can't allocate memory",
+    "not enough memory",
+    "std::bad_alloc",
+)
 IMPORT_FIXES = {
     "torchvision::nms": "torchvision was built for another torch, and takes timm and transformers with it; "
     "type: uv pip install --reinstall torch torchvision",

@@ -24,7 +24,8 @@ from backends.torch_compile import CompiledSession, TorchCompile, cuda_graphs
 from backends.torch_compile_reduce_overhead import ReplayedSession, TorchCompileReduceOverhead
 from backends.torch_eager import TorchEager, TorchSession, layout, libraries, load
 from backends.torch_nn.tf32 import round_tf32
-from bench.core import Arrays, ModelSpec, Seeded, Session
+from bench.core import Arrays, Backend, ModelSpec, Seeded, Session
+from bench.run.worker import failure_kind
 from tests.conftest import make_cell
 
 MLP = ModelSpec(
@@ -305,3 +306,23 @@ def test_cudnns_attention_is_used_only_where_the_user_asks(monkeypatch: pytest.M
     assert asked == ["cudnn"]
     assert layers.chosen_attention() == "cudnn"
     assert os.environ[layers.ATTENTION_VARIABLE] == "cudnn"
+
+
+@pytest.mark.parametrize(
+    ("backend", "said"),
+    [
+        (TorchEager, "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 139.80 GiB"),
+        (TorchEager, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        (TorchEager, "CUDA error: out of memory\nSearch for `cudaErrorMemoryAllocation' in"),
+        (TorchCompile, "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        (Flax, "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 18.38MiB with allocator GPU_0_bfc"),
+    ],
+)
+def test_what_a_full_h200_said_is_known_as_a_full_memory(backend: type[Backend], said: str) -> None:
+    """Word for word: results/nvidia-h200-x1/repeat/checks/oom.jsonl, docs/devices.md."""
+    assert failure_kind(RuntimeError(said), backend.oom_signs) == "oom"
+
+
+def test_a_card_that_jax_cannot_open_may_be_broken_and_is_no_full_memory() -> None:
+    said = "Unable to initialize backend 'cuda': INTERNAL: no supported devices found for platform CUDA"
+    assert failure_kind(RuntimeError(said), Flax.oom_signs) == "crashed"
