@@ -13,6 +13,7 @@ from bench.analysis import summary
 from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Process, Provenance, Record
+from bench.measure import environment
 from bench.storage import coding
 from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 
@@ -21,6 +22,12 @@ with suppress(ImportError):  # what `pytest --benchmark-only` collects here need
 
     settings.register_profile("shared-machine", deadline=None)  # another process's load is not a failure
     settings.load_profile("shared-machine")
+
+
+@pytest.fixture(autouse=True)
+def nobody_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests run beside each other, which slows the piece of work by which neighbours outside are known."""
+    monkeypatch.setattr(environment, "is_guest", lambda: False)
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bench.core.record import Record
 from bench.measure import statistics
 from bench.measure.sides import Side
+from bench.measure.speeds import Speeds
 
 
 class Own(NamedTuple):
@@ -21,6 +22,7 @@ class Own(NamedTuple):
     token_s: float | None = None
     faults: float | None = None
     fault_share: float | None = None
+    speeds: Speeds | None = None
 
 
 def own(this: Side) -> Own:
@@ -31,7 +33,7 @@ def own(this: Side) -> Own:
     rate, interval, crowded = throughput(this)
     faults, share = page_faults(record, step_s)
     first_s, token_s = tokens(record, step_s)
-    return Own(steps, step_s, rate, interval, crowded, first_s, token_s, faults, share)
+    return Own(steps, step_s, rate, interval, crowded, first_s, token_s, faults, share, this.steps.speeds)
 
 
 def tokens(record: Record, step_s: float) -> tuple[float | None, float | None]:
@@ -48,7 +50,7 @@ def throughput(this: Side) -> tuple[float | None, statistics.Interval | None, bo
 
     Of the quiet ones, if there are any.
     """
-    record, (every, quiet) = this.record, this.queued
+    record, every, quiet = this.record, this.queued.every, this.queued.quiet
     if not every:
         queued_s = statistics.median(record.queued_step_s) if record.queued_step_s else this.step_s
         return record.items_per_step / queued_s if queued_s > 0 and record.items_per_step else None, None, False

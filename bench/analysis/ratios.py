@@ -117,6 +117,7 @@ def row(entry: Entry, reference: Side | None, best: Side | None = None, run: str
         token_s=found.token_s,
         faults=found.faults,
         fault_share=found.fault_share,
+        speeds=found.speeds,
         ratio=compared.ratio,
         interval=compared.interval,
         verdict=compared.verdict,

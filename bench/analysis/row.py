@@ -12,6 +12,7 @@ from bench.core.cell import Pairing
 from bench.core.record import DEFAULT_FLOOR, Parity, Record
 from bench.measure import statistics
 from bench.measure.roofline import Roofline
+from bench.measure.speeds import Speeds
 from bench.storage.journals import Place
 
 
@@ -67,6 +68,8 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     """Minor page faults a step; None where they were not counted."""
     fault_share: float | None = None
     """Of the step, by what a fault costs on this machine; None where either is not known."""
+    speeds: Speeds | None = None
+    """Of fast and slow steps, in seconds, where they have two: the interval of the ratio then covers both."""
     reference: str = ""
     """The backend that `ratio` is to; empty where none was measured beside it."""
     ratio: float | None = None

@@ -25,6 +25,7 @@ DEFAULT_FLOOR = 0.02
 Share = Annotated[float, Meta(ge=0, le=1)]
 Seconds = Annotated[float, Meta(ge=0, le=1e9)]
 """Nobody waits for thirty years."""
+Slowdown = Annotated[float, Meta(ge=0, le=1e6)]
 Count = Annotated[int, Meta(ge=0, le=2**53)]
 """Of steps or bytes. These bounds hold where a record is read: a figure beyond them is damage."""
 DEFAULT_BETWEEN_RUNS = 0.10
@@ -128,6 +129,9 @@ class Process(msgspec.Struct, kw_only=True, omit_defaults=True):
     every other cell of the group."""
     crowded: list[bool] = []
     """Whether each block had a busy neighbour: such a block is kept and counts for no verdict."""
+    slowdown: list[Slowdown] = []
+    """How many times as long as at its shortest a fixed piece of work took around each block; empty where nobody
+    looked, as outside of a virtual machine."""
     minor_faults: list[float] = []
     """Page faults a step of each block."""
     queued_step_s: list[Seconds] = []
@@ -235,6 +239,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     def crowded(self) -> list[list[bool]]:
         """Return whether each block had a busy neighbour, for each timed process."""
         return [each.crowded for each in self.timed]
+
+    @property
+    def slowdown(self) -> list[float]:
+        """Return how slow the processors were around each block, of all timed processes."""
+        return list(chain.from_iterable(each.slowdown for each in self.timed))
 
     @property
     def minor_faults(self) -> list[list[float]]:

@@ -76,6 +76,11 @@ def instruction_set() -> str:
     return ", ".join(name for flag, name in INSTRUCTIONS.items() if flag in flags)
 
 
+def is_guest() -> bool:
+    """Whether the processor shows a hypervisor, as x86 does: others may then be using the same cores unseen."""
+    return "hypervisor" in cpu_info().get("flags", "").split()
+
+
 def usable_cpus() -> list[int]:
     """The processors that this process, and so its children, may run on."""
     return sorted(os.sched_getaffinity(0))

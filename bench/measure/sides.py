@@ -11,6 +11,7 @@ import msgspec
 from bench.core.cell import Cell
 from bench.core.record import Process, Record
 from bench.measure import statistics
+from bench.measure.speeds import Speeds, covering, speeds
 
 
 def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
@@ -21,7 +22,7 @@ def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
     """
     quiet = statistics.paired_ratios(that.quiet, this.quiet)
     ratios = quiet if any(quiet) else statistics.paired_ratios(that.every, this.every)
-    return statistics.interval(ratios), sum(map(len, ratios)), statistics.enough(quiet)
+    return _covering(statistics.interval(ratios), this, that), sum(map(len, ratios)), statistics.enough(quiet)
 
 
 def medians(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
@@ -30,7 +31,16 @@ def medians(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
     sure = all(map(statistics.enough, quiet))
     over, under = quiet if all(map(any, quiet)) else (that.every, this.every)
     blocks = min(sum(map(len, side)) for side in (over, under))
-    return statistics.unpaired_ratio(statistics.interval(over), statistics.interval(under)), blocks, sure
+    ratio = statistics.unpaired_ratio(statistics.interval(over), statistics.interval(under))
+    return _covering(ratio, this, that), blocks, sure
+
+
+def _covering(ratio: statistics.Interval, this: Turns, that: Turns) -> statistics.Interval:
+    """The interval, from fast steps to slow ones where a side's have two speeds."""
+    if this.speeds is None and that.speeds is None:
+        return ratio
+    over, under = (side.speeds or Speeds(*[statistics.interval(side.every).value] * 2) for side in (that, this))
+    return covering(ratio, over, under)
 
 
 def in_turns(this: Side, that: Side) -> bool:
@@ -50,6 +60,8 @@ class Turns(NamedTuple):
 
     every: Blocks
     quiet: Blocks
+    speeds: Speeds | None = None
+    """Of the steps, where they have two."""
 
 
 class Side(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,7 +89,7 @@ def side(record: Record) -> Side:
     return Side(
         record=record,
         group=group(record.cell),
-        steps=_marked(blocks_of(processes), crowded if some else ()),
+        steps=_marked(blocks_of(processes), crowded if some else ())._replace(speeds=speeds_of(processes)),
         queued=_marked(queued(processes), crowded if some else ()),
         samples=len(steps),
         step_s=statistics.median(steps),
@@ -126,6 +138,13 @@ def blocks_of(processes: Sequence[HasTimes]) -> Blocks:
             return []
         found.append(statistics.block_medians(process.step_s, process.blocks))
     return found if any(found) else []
+
+
+def speeds_of(processes: Sequence[HasTimes]) -> Speeds | None:
+    """Return both speeds of their steps; None where there is one, or where samples do not fill their blocks."""
+    if not all(sum(each.blocks) == len(each.step_s) and usable(each.step_s) for each in processes):
+        return None
+    return speeds([(each.step_s, each.blocks) for each in processes])
 
 
 def usable(seconds: Sequence[float]) -> bool:

@@ -139,6 +139,9 @@ def timed(row: Row) -> list[tuple[str, str]]:
         entries.append(("page faults a step", number(row.faults)))
     if crowded := sum(map(sum, record.crowded)):
         entries.append(("blocks beside a busy neighbour", f"{crowded} of {sum(blocks)}"))
+    if record.slowdown:
+        slowdown = number(statistics.median(record.slowdown), "×")
+        entries.append(("a fixed piece of work around blocks, of its shortest", slowdown))
     if record.noise:
         elsewhere = record.noise.cpus_elsewhere
         entries.append(("noise floor", percent(record.noise.floor)))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from bench.analysis.ratios import SEQUENTIAL_FLOOR
 from bench.analysis.row import Row
 from bench.measure import statistics
+from bench.measure.noise import BUSIER_CPUS
+from bench.measure.pace import MOST_BY_CHANCE, SHARED
 from bench.report.texts import score, task, under_target
-from bench.report.units import percent
+from bench.report.units import number, percent, seconds
 from bench.scenarios.steps.measure import MOVED_ASIDE
 
 
@@ -20,7 +23,38 @@ def notes(rows: Sequence[Row]) -> list[str]:
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Which rows were not paired, and what the machine did, each once."""
     noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
-    return [*lone(rows), *unpaired(rows), *short_of_target(rows), *damaged(rows), *noisy]
+    said = (lone, unpaired, two_speeds, short_of_target, damaged, shared)
+    return [*chain.from_iterable(tell(rows) for tell in said), *noisy]
+
+
+def _quiet_inside(row: Row) -> bool:
+    """Whether nobody was busy whom the kernel sees: such a one slows the piece of work, too."""
+    noise = row.record.noise
+    return noise is None or (noise.cpus_elsewhere or 0.0) <= BUSIER_CPUS
+
+
+def two_speeds(rows: Sequence[Row]) -> list[str]:
+    """One line that names the steps whose median may tip from one speed to another."""
+    named = [
+        f"{task(row)} on {row.record.cell.executor}: {seconds(row.speeds.fast)} and {seconds(row.speeds.slow)}"
+        for row in rows
+        if row.speeds
+    ]
+    why = "a tenth of the steps takes one, a tenth the other; their ratio's interval covers both"
+    return [f"steps of two speeds ({why}): {'; '.join(dict.fromkeys(named))}"] if named else []
+
+
+def shared(rows: Sequence[Row]) -> list[str]:
+    """One line where somebody outside of this virtual machine slowed its processors in more blocks than chance does."""
+    slowdown = [each for row in rows if _quiet_inside(row) for each in row.record.slowdown]
+    slowed = [each for each in slowdown if each > SHARED]
+    if len(slowed) <= MOST_BY_CHANCE * len(slowdown):
+        return []
+    return [
+        f"somebody outside of this virtual machine shares its processors: around {len(slowed):,} of {len(slowdown):,} "
+        f"blocks a fixed piece of work took {number(statistics.median(slowed))} times as long as at its shortest; "
+        "such blocks count for no verdict"
+    ]
 
 
 def short_of_target(rows: Sequence[Row]) -> list[str]:

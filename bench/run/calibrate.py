@@ -135,7 +135,7 @@ def compare_programs(
             if isinstance(prepared, WorkerFailed):
                 raise WeighbridgeError(f"{cell}: {prepared.reason}")
             group = Group(job, [cell], prepared, watcher, run.logs)
-            found = pair(group.compete([Member(cell, job, watcher), Member(cell, job, watcher, changed)]))
+            found = pair(group.compete([group.member(cell), group.member(cell, changed)]))
             pairs.append(found)
             tell(found)
     return pairs

@@ -7,7 +7,7 @@ not fit in memory together are weighed one after the other, and their records sa
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,9 @@ from bench.core.cell import Cell, Pairing
 from bench.core.record import Record
 from bench.measure import memory, noise, statistics
 from bench.measure.noise import Sampler
+from bench.measure.pace import of_this_machine
 from bench.measure.roofline import beyond
-from bench.run.jobs import Job
+from bench.run.jobs import NOTHING_MORE, Job
 from bench.run.member import Member
 from bench.run.process import Worker, WorkerFailed, living
 from bench.run.turns import take_turns
@@ -39,6 +40,7 @@ class Group:
         self.job, self.cells, self.made, self.watcher, self.logs = job, cells, made, watcher, logs
         self.rng = random.Random(cells[0].group)
         self.scenario = catalog.scenario(cells[0].scenario)
+        self.pace = of_this_machine()
 
     def weigh(self) -> Iterator[Record]:
         """A record a cell, as soon as its round is over. A cell that ran out of memory in company is tried alone."""
@@ -58,7 +60,11 @@ class Group:
 
     def round(self, cells: Sequence[Cell]) -> list[Member]:
         """Weighs cells in company."""
-        return self.compete([Member(cell, self.job, self.watcher) for cell in cells])
+        return self.compete([self.member(cell) for cell in cells])
+
+    def member(self, cell: Cell, variables: Mapping[str, str] = NOTHING_MORE) -> Member:
+        """A cell at the start of its way, with more in its workers' environment where that is asked for."""
+        return Member(cell, self.job, self.watcher, self.pace, variables)
 
     def compete(self, members: list[Member]) -> list[Member]:
         """Weighs members against each other, in as many processes as the effort wants."""

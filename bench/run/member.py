@@ -9,6 +9,7 @@ from typing import Any
 from bench.core.cell import Cell, Status
 from bench.core.record import Record
 from bench.measure.noise import Sampler
+from bench.measure.pace import SHARED, Pace
 from bench.run.jobs import NOTHING_MORE, Job
 from bench.run.process import Worker, WorkerFailed
 from bench.run.protocol import Open
@@ -20,8 +21,10 @@ from bench.scenarios.base import ImplausibleError, ParityError
 class Member:
     """One cell on its way through the group: its weighing, its worker of the moment, and how it ended."""
 
-    def __init__(self, cell: Cell, job: Job, watcher: Watcher, variables: Mapping[str, str] = NOTHING_MORE) -> None:
-        self.cell, self.watcher, self.variables = cell, watcher, variables
+    def __init__(
+        self, cell: Cell, job: Job, watcher: Watcher, pace: Pace, variables: Mapping[str, str] = NOTHING_MORE
+    ) -> None:
+        self.cell, self.watcher, self.pace, self.variables = cell, watcher, pace, variables
         self.weighing = catalog.scenario(cell.scenario).begin(cell, job.effort, watcher.phase)
         self.worker: Worker
         self.booked: dict[str, Any] = {}
@@ -63,12 +66,13 @@ class Member:
         return self.status != "ok"
 
     def turn(self) -> float:
-        """One block, and whether it had a busy neighbour."""
+        """One block, and whether it had a busy neighbour, inside of this machine or outside."""
         timed: list[float] = []
-        sampler = Sampler([self.worker])
+        sampler, before = Sampler([self.worker]), self.pace.read()
         self.attempt(lambda: timed.append(self.weighing.block()))
-        if timed and sampler.is_crowded():
-            self.weighing.crowd()
+        if timed:
+            inside, slowdown = sampler.is_crowded(), self.pace.slowdown(before, self.pace.read())
+            self.weighing.beside(inside or (slowdown or 1.0) > SHARED, slowdown)
         return sum(timed)
 
     def crowded(self) -> bool:

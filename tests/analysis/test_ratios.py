@@ -163,6 +163,25 @@ def test_turns_beside_a_busy_neighbour_count_for_no_verdict() -> None:
     assert (everywhere.verdict, everywhere.ratio) == ("UNSURE", pytest.approx(2.0))
 
 
+@pytest.mark.parametrize("pairing", ["interleaved", "sequential"])
+@pytest.mark.parametrize(
+    ("ours", "low", "verdict"),
+    [([0.002] * 16 + [0.009] * 4, 6 / 9, "UNSURE"), ([0.002] * 16 + [0.004] * 4, 6 / 4, "FASTER")],
+)
+def test_steps_of_two_speeds_have_a_verdict_where_fast_and_slow_ones_agree(
+    ours: list[float], low: float, verdict: str, pairing: str
+) -> None:
+    row = against([0.006] * 300, ours * 15, blocks=[[20] * 5] * 3, pairing=pairing)
+    assert (row.ratio, row.verdict) == (pytest.approx(3.0), verdict)
+    assert row.interval is not None
+    assert (row.interval.low, row.interval.high) == (pytest.approx(low), pytest.approx(3.0))
+    assert row.speeds == pytest.approx((0.002, max(ours)))
+
+
+def test_steps_of_one_speed_say_nothing_of_two() -> None:
+    assert against([0.006] * 300, [0.002] * 300, blocks=[[20] * 5] * 3).speeds is None
+
+
 def test_too_few_blocks_have_a_ratio_and_no_interval() -> None:
     row = against([0.02] * 40, [0.01] * 40, blocks=[[10] * 4])
     assert (row.ratio, row.interval, row.verdict) == (2.0, None, "UNSURE")

@@ -178,6 +178,35 @@ def test_the_best_rows_column_is_named_by_its_camp() -> None:
     assert [column.text(row) for row in alone] == ["1.00×", "= torch"]
 
 
+def test_steps_of_two_speeds_are_named() -> None:
+    steps = [30e-6] * 16 + [80e-6] * 4
+    records = [make_record("torch", [90e-6] * 300), make_record("flax", steps * 15, blocks=[[20] * 5] * 3)]
+    told = [note for note in notes.notes(rows(records)) if "two speeds" in note]
+    assert len(told) == 1
+    assert "tabular-regression on flax: 30.0 µs and 80.0 µs" in told[0]
+    assert not notes.two_speeds(rows(records[:1]))
+
+
+@pytest.mark.parametrize(
+    ("slowdown", "elsewhere", "told"),
+    [
+        ([1.0, 1.6, 1.5, 1.1], 0.0, ["around 6 of 12 blocks a fixed piece of work took 1.55 times as long"]),
+        ([1.0, 1.6, 1.5, 1.1], 0.6, []),
+        ([1.0, 1.2, 1.0, 1.1], 0.0, []),
+        ([], None, []),
+    ],
+)
+def test_somebody_outside_of_the_virtual_machine_is_told_of(
+    slowdown: list[float], elsewhere: float | None, told: list[str]
+) -> None:
+    record = make_record("torch", [0.02] * 12, noise=Noise(cpus_elsewhere=elsewhere), **IN_TURNS)
+    for process in record.processes:
+        process.slowdown = slowdown
+    found = notes.shared(rows([record]))
+    assert len(found) == len(told)
+    assert all(text in note for text, note in zip(told, found, strict=True))
+
+
 def test_a_rate_beside_a_busy_neighbour_is_marked() -> None:
     crowded = make_record("torch", [0.02] * 12, queued_step_s=[0.02] * 12, crowded=[[True] * 4] * 3, **IN_TURNS)
     assert texts.rate(rows([crowded])[0]) == "400 rows/s [400, 400] beside a busy neighbour"

@@ -21,7 +21,8 @@ from bench.core.effort import QUICK, STANDARD, STRICT, Effort
 from bench.core.record import Peaks, Record
 from bench.measure import noise
 from bench.measure.allocator import KEPT
-from bench.run import cards, jobs
+from bench.measure.pace import Pace
+from bench.run import cards, group, jobs
 from bench.run.group import COPIES, FRAMEWORK_BYTES, Group
 from bench.run.jobs import Job, Planned
 from bench.run.member import Member
@@ -313,8 +314,29 @@ def test_one_that_runs_out_of_memory_alone_too_is_an_oom(
     assert watcher.order[-1] == "fake"
 
 
+@pytest.mark.parametrize(("shared", "crowded"), [(1.6, True), (1.1, False)])
+def test_blocks_that_somebody_outside_slowed_are_kept_and_marked(
+    shared: float, crowded: bool, planned: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alone until the first process of all has been timed, and never again."""
+    readings: list[float] = []
+
+    def timed(cpu: int) -> float:
+        readings.append(1.0 if len(readings) < 4 * QUICK.fewest_turns else shared)
+        return readings[-1]
+
+    monkeypatch.setattr(group, "of_this_machine", lambda: Pace([0], timed))
+    records = weigh(planned, tmp_path)
+    for record in records.values():
+        first, *later = record.crowded
+        assert not any(first)
+        assert all(all(process) is crowded for process in later)
+        assert max(record.slowdown) == shared
+        assert len(record.slowdown) == sum(map(len, record.blocks))
+
+
 def test_the_time_limit_is_of_a_cell_and_all_its_processes(planned: Planned, tmp_path: Path) -> None:
-    member = Member(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher())
+    member = Member(planned.cells[0], job_of(planned, QUICK, time_limit_s=5.0), Watcher(), Pace([]))
     for _ in range(2):
         member.worker = Worker({}, tmp_path / "log", member.left_s, lambda fraction: None)
         before = member.left_s

@@ -191,14 +191,26 @@ def test_a_turn_with_a_busy_neighbour_is_kept_and_counts_for_nothing() -> None:
     weighing.begin(script, OPENED)
     weighing.get_ready()
     weighing.block()
+    weighing.beside(False, 1.02)
     assert not weighing.crowded()
     weighing.block()
-    weighing.crowd()
+    weighing.beside(True, 1.5)
     assert weighing.crowded()
     first, second = weighing.block_medians()
     assert first > 0
     assert math.isnan(second)
-    assert weighing.record(status="ok").crowded == [[False, True]]
+    record = weighing.record(status="ok")
+    assert record.crowded == [[False, True]]
+    assert record.slowdown == [1.02, 1.5]
+
+
+def test_where_nobody_looks_outside_nothing_is_told_of_it() -> None:
+    weighing = new()
+    weighing.begin(Script([0.1] * 7), OPENED)
+    weighing.get_ready()
+    weighing.block()
+    weighing.beside(False, None)
+    assert weighing.record(status="ok").slowdown == []
 
 
 def test_a_turn_returns_the_seconds_that_it_timed_latency_and_queue() -> None:

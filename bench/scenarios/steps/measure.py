@@ -130,9 +130,10 @@ class Weighing:
         now.crowded.append(False)
         return sum(samples) * self.repeats + self.queued(steps)
 
-    def crowd(self) -> None:
-        """The last turn had a busy neighbour."""
-        self.now.crowded[-1] = True
+    def beside(self, crowded: bool, slowdown: float | None) -> None:
+        """Whether the last turn had a busy neighbour, and how slow the processors were around it, if anybody knows."""
+        self.now.crowded[-1] = crowded
+        self.now.slowdown += [] if slowdown is None else [slowdown]
 
     def crowded(self) -> bool:
         """Whether the last turn had."""
