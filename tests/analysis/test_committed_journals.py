@@ -3,8 +3,8 @@
 tests/golden/journals.json was written by the code of commit 16f1f01: of each row its status, ratio and verdict, and a
 hash of all values of report.csv but the run's name; of each run and the next of the same request, what the gate says;
 of load.jsonl and churn.jsonl, what their tables said.
-Two rows have been written anew since: the tabular model on Flax has steps of two speeds, and an interval that covers both
-(docs/design/011-neighbours-outside.md); their ratios and verdicts are as they were.
+Two rows have been written anew since: the tabular model on Flax has steps of two speeds, and an interval that covers
+both (docs/design/011-neighbours-outside.md); their ratios and verdicts are as they were.
 """
 
 from __future__ import annotations
