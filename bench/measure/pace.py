@@ -23,7 +23,7 @@ MOST_CPUS = 4
 """So many processors are looked at, evenly spread: 0.25 ms each, twice a block."""
 SHARED = 1.25
 """A block is slowed where the piece took so many times as long as at its shortest, on average of the processors before
-and after it: in undisturbed processes 0 to 4 blocks of 100 were, in disturbed ones 50 to 100."""
+and after it: an eighth of the blocks of undisturbed processes, three fifths of disturbed ones'."""
 MOST_BY_CHANCE = 0.1
 """Of blocks; a run with more of them says so."""
 Timed = Callable[[int], float]

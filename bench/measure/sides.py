@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import msgspec
 
 from bench.core.cell import Cell
 from bench.core.record import Process, Record
 from bench.measure import statistics
-from bench.measure.speeds import Speeds, covering, speeds
+from bench.measure.speeds import HasTimes, Speeds, covering, speeds
 
 
 def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:
@@ -84,12 +84,13 @@ class Side(msgspec.Struct, frozen=True, kw_only=True):
 def side(record: Record) -> Side:
     """Reduce a record to what ratios need."""
     steps, processes = record.step_s, record.timed
+    blocks = blocks_of(processes)
     crowded = [each.crowded for each in processes]
     some = any(map(any, crowded))
     return Side(
         record=record,
         group=group(record.cell),
-        steps=_marked(blocks_of(processes), crowded if some else ())._replace(speeds=speeds_of(processes)),
+        steps=_marked(blocks, crowded if some else ())._replace(speeds=speeds(processes) if blocks else None),
         queued=_marked(queued(processes), crowded if some else ()),
         samples=len(steps),
         step_s=statistics.median(steps),
@@ -117,16 +118,6 @@ def group(cell: Cell) -> Group:
     )  # fmt: skip
 
 
-class HasTimes(Protocol):
-    """Whatever of a process tells its steps and their blocks."""
-
-    @property
-    def step_s(self) -> list[float]: ...
-
-    @property
-    def blocks(self) -> list[int]: ...
-
-
 def blocks_of(processes: Sequence[HasTimes]) -> Blocks:
     """The median of each block, process by process.
 
@@ -138,13 +129,6 @@ def blocks_of(processes: Sequence[HasTimes]) -> Blocks:
             return []
         found.append(statistics.block_medians(process.step_s, process.blocks))
     return found if any(found) else []
-
-
-def speeds_of(processes: Sequence[HasTimes]) -> Speeds | None:
-    """Return both speeds of their steps; None where there is one, or where samples do not fill their blocks."""
-    if not all(sum(each.blocks) == len(each.step_s) and usable(each.step_s) for each in processes):
-        return None
-    return speeds([(each.step_s, each.blocks) for each in processes])
 
 
 def usable(seconds: Sequence[float]) -> bool:

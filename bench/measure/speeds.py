@@ -9,7 +9,7 @@ tenth of the steps takes that much longer than a tenth, the ratio's interval rea
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bench.measure import statistics
 
@@ -27,10 +27,19 @@ class Speeds(NamedTuple):
     slow: float
 
 
-def speeds(processes: Sequence[tuple[Sequence[float], Sequence[int]]]) -> Speeds | None:
-    """Return the speeds of processes' steps, each with its blocks' sizes; None where they have only one."""
-    tenths = [_tenths(steps, sizes) for steps, sizes in processes]
-    known = [each for each in tenths if each]
+class HasTimes(Protocol):
+    """Whatever of a process tells its steps and their blocks."""
+
+    @property
+    def step_s(self) -> list[float]: ...
+
+    @property
+    def blocks(self) -> list[int]: ...
+
+
+def speeds(processes: Sequence[HasTimes]) -> Speeds | None:
+    """Return both speeds of processes whose samples fill their blocks; None where they have only one."""
+    known = [found for each in processes if (found := _tenths(each.step_s, each.blocks))]
     if not known:
         return None
     fast, slow = (statistics.interval([[each[end] for each in process] for process in known]).value for end in (0, 1))
