@@ -93,6 +93,7 @@ FIGURES: list[Figure] = [
     Figure("settings", lambda row: ", ".join(words(row.record.cell.settings)), is_text=True),
     Figure("options", lambda row: ", ".join(words(row.record.cell.options)), is_text=True),
     *_numbers(largest_difference="shown_parity.difference", output_scale="shown_parity.scale"),
+    *_numbers(fast_step_s="both_speeds.fast", slow_step_s="both_speeds.slow"),
 ]  # fmt: skip
 """In the order of report.csv, to which new ones are added at the end."""
 

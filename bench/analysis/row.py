@@ -33,7 +33,14 @@ class _Unproven(NamedTuple):
     scale: float | None = None
 
 
-NOTHING, NO_CALLS, UNPROVEN = Nothing(), BreakEven(), _Unproven()
+class _OneSpeed(NamedTuple):
+    """Of steps that have no two speeds."""
+
+    fast: float | None = None
+    slow: float | None = None
+
+
+NOTHING, NO_CALLS, UNPROVEN, ONE_SPEED = Nothing(), BreakEven(), _Unproven(), _OneSpeed()
 Bounds = statistics.Interval | Nothing
 
 
@@ -136,6 +143,11 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     def shown_parity(self) -> Parity | _Unproven:
         """The record's, with nothing in it where none was shown."""
         return self.record.parity or UNPROVEN
+
+    @property
+    def both_speeds(self) -> Speeds | _OneSpeed:
+        """Return `speeds`, or two with nothing in them."""
+        return self.speeds or ONE_SPEED
 
     @property
     def floor_of_verdict(self) -> float | None:

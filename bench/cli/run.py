@@ -43,9 +43,11 @@ def weigh_and_show(planned: Planned, options: Options, json: bool, table: bool =
 
 
 def print_overview(overview: Overview, table: bool = True) -> None:
-    """Prints the table, and what scenarios say of their own rows."""
+    """Prints the answer, the table of all where it is asked for, and what scenarios say of their own rows."""
     if table or not overview.sections:
         console.out.print(terminal.render(overview))
+    elif said := terminal.first(overview):
+        console.out.print(*said, Text(), sep="\n")
     for section in overview.sections:
         console.print_section(section)
 

@@ -20,12 +20,15 @@ class Packaged(msgspec.Struct, frozen=True, tag="packaged"):
 
     package: str
     path: str
+    prefix: str = ""
+    """What the model has before each name of the file, as `bert.` where the file is only the model's body."""
 
 
 class Trained(msgspec.Struct, frozen=True, tag="trained"):
-    """Weights that the reference trains once from `seed` by the task's recipe."""
+    """Weights that the reference trains once by the task's recipe: all from `seed`, or those of `start` from there."""
 
     seed: int
+    start: Packaged | None = None
 
 
 class Seeded(msgspec.Struct, frozen=True, tag="seeded"):

@@ -63,6 +63,13 @@ GLOSSARY = [
     ("effective footing", "threads, precision, layout, weights as the framework reported them, not as asked for"),
     ("n/a", "cannot be known here; never zero"),
 ]  # fmt: skip
+NEXT = [
+    ("surer: five processes a cell in place of three", "weighbridge run --effort standard"),
+    ("by this machine's own noise floors", "weighbridge calibrate"),
+    ("one row again", "open it in the table: its command is there, to copy"),
+    ("fail a CI where something is slower, fatter or wrong: exit code 1", "weighbridge compare BEFORE AFTER"),
+    ("your own task, or your own backend", "weighbridge run --tasks ./mine.py --backends ./my_backend.py"),
+]
 MARKS = {"FASTER": " good", "SLOWER": " bad", "UNSURE": " unsure"}
 WRAPPED = ("scenario", "score", "parity", "task", "throughput ratio", "host peak", "page faults")
 
@@ -109,6 +116,7 @@ def render(overview: Overview) -> str:
         bar_charts=bars.charts(shown.rows),
         colours=colours,
         glossary=[*((column.title, column.meaning.replace("`", "")) for column in columns), *GLOSSARY],
+        next_commands=NEXT,
         sources=sources(records),
         machines=environment(records),
         plot_library=PLOT_LIBRARY,

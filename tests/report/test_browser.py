@@ -7,71 +7,23 @@ write docs/images/ from the newest run in results/.
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Generator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from bench.analysis import ratios
-from bench.core import WeighbridgeError
 from bench.core.record import Record
-from bench.report import html
-from bench.report.overview import Overview
 from bench.storage import journals
 from tests.conftest import make_cell, make_record
 from tests.hostile import texts as hostile
 
-playwright = pytest.importorskip("playwright.sync_api")
-from axe_playwright_python.sync_playwright import Axe  # noqa: E402
-from playwright.sync_api import Browser, Page, expect  # noqa: E402
+pytest.importorskip("playwright.sync_api")
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.report.browsing import SIZES, clean, opened, written
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 PICTURES = (("desktop", "desktop", "light"), ("dark", "desktop", "dark"), ("phone", "phone", "light"))
-SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
-
-
-@dataclass
-class Opened:
-    """A page and everything it complained of or asked for."""
-
-    page: Page
-    complaints: list[str] = field(default_factory=list)
-    requests: list[str] = field(default_factory=list)
-
-
-def chromium() -> str:
-    found = os.environ.get("WEIGHBRIDGE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if not found and os.environ.get("WEIGHBRIDGE_BROWSER") == "required":
-        raise WeighbridgeError("no chromium; type: apt-get install chromium")
-    if not found:
-        pytest.skip("no chromium; type: apt-get install chromium")
-    return found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Generator[Browser]:
-    path = chromium()
-    with playwright.sync_playwright() as running:
-        started = running.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
-def opened(browser: Browser, file: Path, size: str = "desktop", scheme: str = "light") -> Opened:
-    width, height = SIZES[size]
-    context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=scheme,
-        permissions=["clipboard-read", "clipboard-write"],
-    )  # fmt: skip
-    found = Opened(page=context.new_page())
-    found.page.on("console", lambda message: found.complaints.append(message.text))
-    found.page.on("pageerror", lambda error: found.complaints.append(str(error)))
-    found.page.on("dialog", lambda dialog: (found.complaints.append(dialog.message), dialog.dismiss()))
-    found.page.on("request", lambda request: found.requests.append(request.url))
-    found.page.goto(file.as_uri())
-    return found
 
 
 def ordinary() -> list[Record]:
@@ -91,12 +43,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(tmp_path_factory.mktemp("ordinary"), ordinary())
 
 
-def written(folder: Path, records: list[Record]) -> Path:
-    file = folder / "report.html"
-    file.write_text(html.render(Overview(ratios.rows(records, "torch"), "torch")), encoding="utf-8")
-    return file
-
-
 def column(page: Page, index: int) -> list[str]:
     cells = page.locator(f"#rows tbody tr:not(.detail):visible > *:nth-child({index + 1})")
     return [text.strip() for text in cells.all_inner_texts()]
@@ -104,11 +50,6 @@ def column(page: Page, index: int) -> list[str]:
 
 def heading(page: Page, name: str) -> int:
     return page.locator("#rows thead th .sort").all_inner_texts().index(name)
-
-
-def clean(found: Opened, file: Path) -> None:
-    assert found.complaints == []
-    assert found.requests == [file.as_uri()]
 
 
 def test_a_heading_sorts_by_figure_and_what_has_none_comes_last(browser: Browser, report: Path) -> None:
@@ -243,11 +184,7 @@ def test_pictures_of_a_real_run(browser: Browser, tmp_path: Path) -> None:
     folder = IMAGES if "WEIGHBRIDGE_WRITE_SCREENSHOTS" in os.environ else tmp_path
     folder.mkdir(exist_ok=True)
     file = written(tmp_path, journals.load(run))
-    for name, size, scheme in (
-        ("desktop", "desktop", "light"),
-        ("dark", "desktop", "dark"),
-        ("phone", "phone", "light"),
-    ):
+    for name, size, scheme in PICTURES:
         found = opened(browser, file, size, scheme)
         if name == "dark":
             found.page.locator("button.open").nth(1).click()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +75,32 @@ def test_a_cache_that_is_held_stays_and_one_that_nobody_holds_is_swept(tmp_path:
             assert sorted(tmp_path.glob("compiled-*")) == sorted([ours, theirs])
         assert (ours / "program").exists()
     assert not list(tmp_path.glob("compiled-*"))
+
+
+HOLD = """
+import os, sys
+from pathlib import Path
+from bench.storage.prepared import compile_cache
+with compile_cache(Path(sys.argv[1])) as folder:
+    print(os.getpid(), folder, flush=True)
+    sys.stdin.read()
+"""
+ALONE = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+
+def test_a_cache_that_is_held_in_another_container_stays_until_that_ends(tmp_path: Path) -> None:
+    """In a PID namespace of its own, where its number is that of some process here, or of none."""
+    if shutil.which(ALONE[0]) is None or subprocess.run([*ALONE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody make a PID namespace")
+    command = [*ALONE, sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as there:
+        assert there.stdin is not None
+        assert there.stdout is not None
+        number, theirs = there.stdout.readline().split()
+        assert int(number) < 10
+        with compile_cache(tmp_path) as ours:
+            assert sorted(tmp_path.glob("compiled-*")) == sorted([ours, Path(theirs)])
+        there.kill()
+        assert not there.stdout.read()  # which ends when all of them have
+    with compile_cache(tmp_path) as ours:
+        assert list(tmp_path.glob("compiled-*")) == [ours]

@@ -257,6 +257,7 @@
     else {
       details.set(row, detail(row));
       row.after(details.get(row));
+      details.get(row).querySelector(".command").scrollIntoView({ block: "nearest" });
       opener.setAttribute("aria-controls", details.get(row).id);
     }
     if (open) opener.removeAttribute("aria-controls");
