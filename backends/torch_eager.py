@@ -25,6 +25,7 @@ from bench.core import (
     Reference,
     Seeded,
     Session,
+    Trained,
     Training,
     Work,  # fmt: skip
 )
@@ -112,14 +113,14 @@ class TorchEager(Reference):
         from backends.torch_nn.training import seeded, train
 
         match model.weights:
-            case Packaged(package=package, path=path):
-                return checkpoints.weights(model, files[package] / path)
+            case Packaged() as source:
+                return checkpoints.weights(model, source, files[source.package])
             case Seeded(seed=seed):
                 return seeded(model, seed)
-            case _:
+            case Trained(start=start):
                 if training is None:
                     raise ValueError("trained weights need a recipe")
-                return train(model, training)
+                return train(model, training, checkpoints.weights(model, start, files[start.package]) if start else {})
 
     def large_product(self, precision: Precision, device: Device) -> Work:
         """Two square matrices: 8192 rows on a device, 2048 on a CPU."""

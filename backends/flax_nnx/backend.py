@@ -61,17 +61,17 @@ class Flax(Backend):
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Builds the twin without values, loads them, and takes it apart."""
         import jax
-        from flax import nnx
         from safetensors.numpy import load_file
 
         from backends.flax_nnx import bridge, models
         from backends.flax_nnx.generation import GenerateSession
-        from backends.flax_nnx.session import InferSession, Parts
+        from backends.flax_nnx.placement import Parts, Placement, Policy
+        from backends.flax_nnx.session import InferSession
+        from backends.flax_nnx.twin import built, streams
 
-        twin = models.load(model.architecture)
-        module = nnx.eval_shape(lambda: twin.build(model.config, nnx.Rngs(0)))
+        twin = models.twin(model.architecture)
+        module = built(lambda: twin.build(model.config, streams(0)))
         bridge.load(module, load_file(weights))
-        on_cpu = cell.scenario == "generate" and cell.device == "cpu"
-        prepacked = twin.rows_first(module) if on_cpu else []
-        session = GenerateSession if cell.scenario == "generate" else InferSession
-        return session(twin, Parts(module, cell, jax.devices(cell.device)[0], prepacked), cell)
+        prepacked = twin.prepare(module, cell)
+        parts = Parts(module, Policy.of(cell), Placement(jax.devices(cell.device)[:1]), prepacked)
+        return (GenerateSession if cell.scenario == "generate" else InferSession)(twin, parts, cell)

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backends.flax_nnx.session import FlaxSession, Parts
+from backends.flax_nnx.placement import Parts
+from backends.flax_nnx.session import FlaxSession
+from backends.flax_nnx.twin import Twin
 from bench.core import Arrays, Cell
 
 ROOM = 64
@@ -56,8 +58,10 @@ class Request(NamedTuple):
 class GenerateSession(FlaxSession):
     """Keeps the programs that follow given tokens apart: they prove, and are never timed."""
 
-    def __init__(self, twin: Any, parts: Parts, cell: Cell) -> None:
+    def __init__(self, twin: Twin, parts: Parts, cell: Cell) -> None:
         super().__init__(twin, parts, cell)
+        assert twin.generation is not None
+        self.programs_of = twin.generation
         self.proving: dict[Any, Any] = {}
 
     def to_device(self, batch: Arrays) -> Request:
@@ -102,19 +106,19 @@ class GenerateSession(FlaxSession):
 
     def _prefill(self, x: Request, room: int) -> Callable[..., Any]:
         def prefill(module: Any, ids_BS: Any, wanted_B: Any) -> Any:
-            return self.twin.prefill(module, ids_BS, room, wanted_B)
+            return self.programs_of.prefill(module, ids_BS, room, wanted_B)
 
         return self.program(("prefill", x.ids_BS.shape, room), prefill, x.ids_BS, x.first_B, among=self._kept(x.follow))
 
     def _grow(self, cache: Any, room: int, longer: int) -> Callable[..., Any]:
         def grow(_: Any, cache: Any) -> Any:
-            return self.twin.grow(cache, longer)
+            return self.programs_of.grow(cache, longer)
 
         return self.program(("grow", cache.layers[0].keys.shape[0], room, longer), grow, cache)
 
     def _decode(self, given: tuple[Any, ...], room: int) -> Callable[..., Any]:
         key = ("decode", given[0].shape[0], room)
-        return self.program(key, self.twin.decode, *given, consumed=(1,), among=self._kept(given[3]))
+        return self.program(key, self.programs_of.decode, *given, consumed=(1,), among=self._kept(given[3]))
 
     def _kept(self, follow: Any) -> dict[Any, Any]:
         return self.compiled if follow is None else self.proving

@@ -1,4 +1,4 @@
-"""What the scenarios share on the device: a module taken apart, programs compiled once a shape, and their footing."""
+"""What the scenarios share on the device: programs compiled once a shape, and their footing."""
 
 from __future__ import annotations
 
@@ -8,34 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backends.flax_nnx.placement import Parts
+from backends.flax_nnx.twin import Twin
 from bench.core import Arrays, Cell, Cost, Session
-
-DTYPES = {"fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
-"""Of weights and activations; whatever is not listed is float32."""
-
-
-class Parts:
-    """A module taken apart: its graph, and its weights as a flat list on the device, at the cell's precision.
-
-    They are cast on the host and placed once: a device never holds them in float32 beside the half types.
-    """
-
-    def __init__(self, module: Any, cell: Cell, device: Any, prepacked: list[str]) -> None:
-        import jax
-        import jax.numpy as jnp
-        from flax import nnx
-
-        self.device, self.dtype, self.prepacked = device, jnp.dtype(DTYPES.get(cell.precision, "float32")), prepacked
-        self.graph, state = nnx.split(module)
-        found, self.tree = jax.tree.flatten(state)
-        self.leaves = [jax.device_put(np.asarray(leaf, self.dtype), device) for leaf in found]
-
-    def module(self, leaves: list[Any]) -> Any:
-        """The module again, around traced leaves."""
-        import jax
-        from flax import nnx
-
-        return nnx.merge(self.graph, jax.tree.unflatten(self.tree, leaves))
 
 
 class Placed(NamedTuple):
@@ -48,7 +23,7 @@ class Placed(NamedTuple):
 class FlaxSession(Session):
     """What the scenarios share: parts, programs compiled once a shape, and the device's own account of memory."""
 
-    def __init__(self, twin: Any, parts: Parts, cell: Cell) -> None:
+    def __init__(self, twin: Twin, parts: Parts, cell: Cell) -> None:
         self.twin, self.parts, self.cell = twin, parts, cell
         self.compiled: dict[Any, Any] = {}
 
@@ -59,17 +34,24 @@ class FlaxSession(Session):
         *given: Any,
         consumed: tuple[int, ...] = (),
         among: dict[Hashable, Any] | None = None,
+        changes: bool = False,
     ) -> Any:
-        """`function(module, *given)` compiled for these shapes; `consumed` are the indices in `given` it may reuse."""
+        """`function(module, *given)` compiled for these shapes, as a function of the leaves and `given`.
+
+        `consumed` are the indices in `given` whose memory it may reuse. One that `changes` the module also returns the
+        leaves as they are afterwards, and reuses the memory of those that it is given.
+        """
         kept = self.compiled if among is None else among
         if key not in kept:
             import jax
 
-            jitted = jax.jit(
-                lambda leaves, *rest: function(self.parts.module(leaves), *rest),
-                donate_argnums=tuple(index + 1 for index in consumed),
-            )
-            kept[key] = jitted.lower(self.parts.leaves, *given).compile()
+            def pure(leaves: list[Any], *rest: Any) -> Any:
+                module = self.parts.module(leaves)
+                found = function(module, *rest)
+                return (found, self.parts.leaves_of(module)) if changes else found
+
+            donated = (*((0,) if changes else ()), *(index + 1 for index in consumed))
+            kept[key] = jax.jit(pure, donate_argnums=donated).lower(self.parts.leaves, *given).compile()
         return kept[key]
 
     def programs(self) -> int:
@@ -78,10 +60,8 @@ class FlaxSession(Session):
 
     def placed(self, array: np.ndarray) -> Any:
         """Floats at the cell's precision, integers as int32; cast on the host, and copied there only where need be."""
-        import jax
-
-        dtype = self.parts.dtype if np.issubdtype(array.dtype, np.floating) else np.int32
-        return jax.device_put(np.asarray(array, dtype), self.parts.device)
+        dtype = self.parts.policy.compute if np.issubdtype(array.dtype, np.floating) else np.int32
+        return self.parts.placement.put(array, dtype)
 
     def sync(self, y: Any) -> None:
         """Waits for every array."""
@@ -103,28 +83,29 @@ class FlaxSession(Session):
         return account.get("peak_pool_bytes") or account.get("peak_bytes_reserved") or None
 
     def _account(self) -> dict[str, int]:
-        return self.parts.device.memory_stats() or {}
+        return self.parts.placement.devices[0].memory_stats() or {}
 
     def facts(self) -> dict[str, Any]:
         """Effective footing, read back from JAX and from this process."""
         import jax
 
-        from backends.flax_nnx import effective, layers
+        from backends.flax_nnx import effective
+        from backends.flax_nnx.layers import attending
 
-        platform, programs = self.parts.device.platform, list(self.compiled.values())
+        platform, programs = self.parts.placement.platform, list(self.compiled.values())
         flags = os.environ.get("XLA_FLAGS", "")
         return {
             "threads": effective.threads(platform),
-            "precision": str(self.parts.dtype),
+            "precision": str(self.parts.policy.compute),
             "matmul_precision": jax.config.jax_default_matmul_precision,  # pyright: ignore[reportAttributeAccessIssue]
             "layout": "NHWC",
-            "attention": sorted(layers.traced),
+            "attention": sorted(attending.traced),
             "scope": {"infer": "model forward", "generate": "prefill and decode"}[self.cell.scenario],
             "graph_breaks": 0,
             "cuda_graphs": "allowed" if self.cell.device == "cuda" and effective.command_buffers(flags) else False,
             "allocator": os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default"),
             "platform": platform,
-            "device": self.parts.device.device_kind,
+            "device": self.parts.placement.devices[0].device_kind,
             "jaxlib_target": effective.target(programs[0]) if platform == "cpu" and programs else None,
             "donation": False,
             "compile_scope": "whole model",

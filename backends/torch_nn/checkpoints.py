@@ -9,20 +9,24 @@ import torch
 from safetensors.numpy import load_file
 
 from backends.torch_nn import models
-from bench.core import Arrays, ModelSpec
+from bench.core import Arrays, ModelSpec, Packaged
 
 UNUSED_LEAVES = ("position_ids", "num_batches_tracked")
 UNUSED_BRANCHES = ("pooler.",)
+"""Published beside a body, and no part of every model that has the body."""
 
 
-def weights(model: ModelSpec, path: Path) -> Arrays:
+def weights(model: ModelSpec, source: Packaged, folder: Path) -> Arrays:
     """The tensors of a safetensors or GGUF file, in float32, less those that the architecture does not use."""
+    path = folder / source.path
     if path.suffix == ".gguf":
         return _gguf_weights(model, path)
+    has = models.state(models.build(model)).keys()
+    unused = [branch for branch in UNUSED_BRANCHES if not any(name.startswith(source.prefix + branch) for name in has)]
     return {
-        name: array.astype(np.float32)
+        source.prefix + name: array.astype(np.float32)
         for name, array in load_file(path).items()
-        if not name.startswith(UNUSED_BRANCHES) and name.rpartition(".")[2] not in UNUSED_LEAVES
+        if not name.startswith(tuple(unused)) and name.rpartition(".")[2] not in UNUSED_LEAVES
     }
 
 

@@ -42,21 +42,26 @@ def state(module: nn.Module) -> Arrays:
 
 def load_state(module: nn.Module, weights: Arrays) -> None:
     """Puts `weights` into the module in place; refuses what does not fit exactly."""
+    _refuse("the weights lack {}, which the module has", _tensors(module).keys() - weights.keys())
+    load_some(module, weights)
+
+
+def load_some(module: nn.Module, weights: Arrays) -> None:
+    """Puts `weights` into the module in place, which keeps what they lack; refuses what does not fit."""
     tensors = _tensors(module)
     given = {name: weight for name, weight in weights.items() if name.rpartition(".")[2] not in _DROPPED}
-    _refuse("the weights lack {}, which the module has", tensors.keys() - given.keys())
     _refuse("the module lacks {}, which the weights hold", given.keys() - tensors.keys())
     _refuse(
         "shapes differ: {}",
         {
-            f"{name} is {given[name].shape}, the module has {tuple(tensor.shape)}"
-            for name, tensor in tensors.items()
-            if tuple(tensor.shape) != given[name].shape
+            f"{name} is {weight.shape}, the module has {tuple(tensors[name].shape)}"
+            for name, weight in given.items()
+            if tuple(tensors[name].shape) != weight.shape
         },
     )
     with torch.no_grad():
-        for name, tensor in tensors.items():
-            tensor.copy_(torch.tensor(given[name]))
+        for name, weight in given.items():
+            tensors[name].copy_(torch.tensor(weight))
 
 
 def _tensors(module: nn.Module) -> dict[str, Tensor]:

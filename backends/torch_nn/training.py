@@ -24,11 +24,15 @@ RANDOM_SCALE = 0.02
 """Standard deviation of seeded weights, as BERT and GPT-2 initialise theirs."""
 
 
-def train(model: ModelSpec, training: Training) -> Arrays:
-    """The weights after the recipe's last step: PyTorch names and layouts, float32."""
+def train(model: ModelSpec, training: Training, start: Arrays | None = None) -> Arrays:
+    """The weights after the recipe's last step: PyTorch names and layouts, float32.
+
+    What `start` holds is trained from there on, and refused where the model has no such weight; the rest is drawn.
+    """
     torch.manual_seed(training.seed)
     torch.set_flush_denormal(True)  # moments decay into denormals, on which a processor is ten times slower
     module = torch_models.build(model).train()
+    torch_models.load_some(module, start or {})
     forward, loss = torch_models.forward(model), LOSSES[training.loss]
     recipe, examples = training.recipe, training.examples
     steps = recipe.epochs * (len(examples) // recipe.batch_size)

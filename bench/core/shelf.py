@@ -36,7 +36,9 @@ class Shelf(NamedTuple):
         return sorted({*self._own(), *self._plugged()})
 
     def _own(self) -> dict[str, str]:
-        return {found.name: f"{self.package}.{found.name}" for found in pkgutil.iter_modules(self.path)}
+        """What begins with an underscore is a part of others."""
+        names = [found.name for found in pkgutil.iter_modules(self.path) if not found.name.startswith("_")]
+        return {name: f"{self.package}.{name}" for name in names}
 
     def _plugged(self) -> dict[str, str]:
         return {entry.name: entry.value for entry in entry_points(group=self.group)}

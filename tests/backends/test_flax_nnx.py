@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backends.flax_nnx import Flax, effective, layers
+from backends.flax_nnx import Flax, effective
 from backends.flax_nnx.generation import ROOM, room_for, stretches
+from backends.flax_nnx.layers import attending
 from backends.flax_nnx.session import FlaxSession
 from backends.torch_nn.training import seeded
 from bench.core import Arrays, Cell, Device, ModelSpec, Precision, Seeded, Way
@@ -266,7 +267,7 @@ def test_facts_tell_what_was_compiled_for_and_laid_anew(tmp_path: Path) -> None:
 
 
 def test_attention_says_what_was_traced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(layers, "traced", set())
+    monkeypatch.setattr(attending, "traced", set())
     session = opened(LLAMA, tmp_path)
     assert session.facts()["attention"] == []
     result(session, {"input_ids": PROMPT})

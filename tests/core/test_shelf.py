@@ -15,6 +15,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
     folder.mkdir()
     (folder / "__init__.py").write_text("")
     (folder / "resnet.py").write_text("NAME = 'ours'")
+    (folder / "_blocks.py").write_text("NAME = 'what twins share'")
     monkeypatch.syspath_prepend(tmp_path)
     return Shelf("twin of architecture", "shelved", [str(folder)], "weighbridge.shelved")
 

@@ -13,7 +13,7 @@ from flax import nnx
 from torch.nn import functional
 
 from backends.flax_nnx import bridge, layers
-from backends.flax_nnx.convolution import convolve
+from backends.flax_nnx.layers.convolve import Window, convolve
 from bench.core import WeighbridgeError
 from tests.experiments import attention
 
@@ -36,7 +36,8 @@ def test_convolution(pixels: tuple[int, int], size: int, stride: int, padding: i
     x_BHWC, kernel_hwCO = _draw(2, *pixels, 3), _draw(size, size, 3, 4)
     x, kernel = torch.from_numpy(x_BHWC).permute(0, 3, 1, 2), torch.from_numpy(kernel_hwCO).permute(3, 2, 0, 1)
     expected = functional.conv2d(x, kernel, stride=stride, padding=padding).permute(0, 2, 3, 1).numpy()
-    out = convolve(jnp.asarray(x_BHWC), jnp.asarray(kernel_hwCO), stride, padding)
+    window = Window((stride, stride), (padding, padding))
+    out = convolve(jnp.asarray(x_BHWC), jnp.asarray(kernel_hwCO), window)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -61,6 +62,18 @@ def test_batch_norm_keeps_pytorchs_statistics() -> None:
         np.testing.assert_allclose(ours(jnp.asarray(x_BHWC)), expected, rtol=1e-4, atol=1e-5)
     for name, value in bridge.export(ours).items():
         np.testing.assert_allclose(value, theirs.state_dict()[name].numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["einsum", "xla"])
+def test_attention_adds_a_bias_to_its_scores(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(layers.ATTENTION_VARIABLE, kind)
+    q_BSND, k_BTKD, v_BTKD, bias_NST = _draw(2, 5, 6, 4), _draw(2, 7, 6, 4), _draw(2, 7, 6, 4), _draw(6, 5, 7)
+    q, k, v = (torch.from_numpy(x).transpose(1, 2) for x in (q_BSND, k_BTKD, v_BTKD))
+    expected = functional.scaled_dot_product_attention(q, k, v, attn_mask=torch.from_numpy(bias_NST)).transpose(1, 2)
+    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
+        given = map(jnp.asarray, (q_BSND, k_BTKD, v_BTKD))
+        out = layers.attention(*given, bias_BKGST=jnp.asarray(bias_NST)[None, :, None])
+    np.testing.assert_allclose(out, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_grouped_queries_share_their_keys() -> None:
@@ -102,7 +115,7 @@ def test_cudnn_is_handed_masks_that_it_takes(shape: tuple[int, ...], monkeypatch
         told = jax.eval_shape(lambda: layers.fused_attention(q, k, k, seen, "cudnn"))
         wide = [x.astype(jnp.float32) + 1 for x in (q, k, k)]
         np.testing.assert_allclose(
-            layers.fused_attention(*wide, seen, "xla"), layers._einsum_attention(*wide, seen), rtol=1e-5, atol=1e-5
+            layers.fused_attention(*wide, seen, "xla"), layers.einsum_attention(*wide, seen), rtol=1e-5, atol=1e-5
         )
     assert told.shape == q.shape
 

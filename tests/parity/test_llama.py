@@ -14,6 +14,7 @@ from flax import nnx
 from backends.flax_nnx import bridge, models
 from backends.torch_nn import models as torch_models
 from bench.core import Arrays, ModelSpec, Seeded, WeighbridgeError
+from tests.conftest import make_cell
 
 BASE: dict[str, Any] = {
     "vocab_size": 101,
@@ -47,7 +48,7 @@ class Pair:
         module = nnx.eval_shape(lambda: self.twin.build(self.spec.config, nnx.Rngs(0)))
         bridge.load(module, self.weights)
         if rows_first:
-            self.twin.rows_first(module)
+            assert self.twin.prepare(module, make_cell("flax", scenario="generate"))
         return module
 
     def reference_logits(self, ids_BS: np.ndarray, dtype: torch.dtype) -> np.ndarray:

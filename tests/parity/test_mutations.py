@@ -9,6 +9,8 @@ import pytest
 from jax import Array, lax
 
 from backends.flax_nnx import layers
+from backends.flax_nnx.layers import convolutions
+from backends.flax_nnx.layers.convolve import Window
 from backends.flax_nnx.models import vit
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
@@ -25,11 +27,11 @@ def test_flax_default_eps_is_caught(cases: dict[str, Any], monkeypatch: pytest.M
 
 
 def test_same_padding_under_a_stride_is_caught(cases: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def same(x_BHWC: Array, kernel_hwCO: Array, stride: int, padding: int) -> Array:
+    def same(x_BHWC: Array, kernel_hwCO: Array, window: Window) -> Array:
         layout = ("NHWC", "HWIO", "NHWC")
-        return lax.conv_general_dilated(x_BHWC, kernel_hwCO, (stride, stride), "SAME", dimension_numbers=layout)
+        return lax.conv_general_dilated(x_BHWC, kernel_hwCO, window.strides, "SAME", dimension_numbers=layout)
 
-    monkeypatch.setattr(layers, "convolve", same)
+    monkeypatch.setattr(convolutions, "convolve", same)
     assert not cases["resnet18"].judge().passed
 
 

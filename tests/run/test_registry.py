@@ -78,6 +78,7 @@ def test_suites_hold_what_their_first_line_says() -> None:
     two = {"torch", "flax"}
     assert {task: backends_of("quick", task, "infer") for task in cards.tasks()} == {
         "image-classification": two, "tabular-regression": three, "semantic-search": two, "text-generation": set(),
+        "text-classification": set(),
     }  # fmt: skip
     assert backends_of("quick", "text-generation", "generate") == two
     assert "torch-compile on the smallest task alone" in registry.suite("quick")["about"]

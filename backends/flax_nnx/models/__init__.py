@@ -1,7 +1,8 @@
 """The twins, one file an architecture. The folder is the list: a new file is a new architecture.
 
-Each file holds `build(config, rngs) -> nnx.Module` and `forward(module, inputs) -> outputs`. Other distributions plug
-in theirs as `weighbridge.twins`, under the name of the architecture.
+Each file holds `build(config, rngs) -> nnx.Module` and `forward(module, inputs) -> outputs`, and may hold what else
+`backends.flax_nnx.twin.Twin` names. Other distributions plug in theirs as `weighbridge.twins`, under the name of the
+architecture.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from backends.flax_nnx.twin import Twin
 from bench.core import Shelf, WeighbridgeError
 
 Settings = TypeVar("Settings")
@@ -17,6 +19,11 @@ Settings = TypeVar("Settings")
 
 load = Shelf("Flax twin of architecture", __name__, __path__, "weighbridge.twins").load
 """Imports the twin's file."""
+
+
+def twin(architecture: str) -> Twin:
+    """The twin of an architecture; raises WeighbridgeError where there is none."""
+    return Twin.of(load(architecture))
 
 
 def named(table: Mapping[str, Mapping[str, Any]], config: Mapping[str, Any]) -> dict[str, Any]:

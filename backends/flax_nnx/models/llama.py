@@ -1,6 +1,6 @@
 """Twin of `transformers.LlamaForCausalLM`, with greedy decoding as two programs: `prefill` and `decode`.
 
-Decoding is bound by how fast weights stream from memory: `rows_first` lays them as a CPU reads them fastest, by what
+Decoding is bound by how fast weights stream from memory: `prepare` lays them as a CPU reads them fastest, by what
 `backends.flax_nnx.rows` tells. What is cached is one array a layer for keys and one for values, of a length that
 is fixed while one program runs: `decode` takes as many steps as it is told, and `grow` gives the cache more room
 between two of them, so that a token attends little that is not filled yet.
@@ -23,7 +23,7 @@ from jax import Array, lax
 from backends.flax_nnx import layers
 from backends.flax_nnx.models import settings
 from backends.flax_nnx.rows import Projecting, by_rows
-from bench.core import WeighbridgeError
+from bench.core import Cell, WeighbridgeError
 
 IDLE = frozenset(
     {
@@ -196,9 +196,11 @@ def build(config: dict[str, Any], rngs: nnx.Rngs) -> Llama:
     return Llama(settings(Config, config, IDLE), rngs)
 
 
-def rows_first(module: Llama) -> list[str]:
+def prepare(module: Llama, cell: Cell) -> list[str]:
     """Lays every projection, in place, as a CPU decodes fastest, and says what was done. Names are no longer PyTorch's
     after it."""
+    if cell.scenario != "generate" or cell.device != "cpu":
+        return []
     for layer in module.model.layers:
         layer.self_attn.join("q_proj", "k_proj", "v_proj")
         layer.self_attn.join("o_proj")
