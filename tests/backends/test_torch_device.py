@@ -20,6 +20,7 @@ from transformers import CompileConfig
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.backend import Flax
+from backends.flax_nnx.layers import attending
 from backends.torch_compile import CompiledSession, TorchCompile, cuda_graphs
 from backends.torch_compile_reduce_overhead import ReplayedSession, TorchCompileReduceOverhead
 from backends.torch_eager import TorchEager, TorchSession, layout, libraries, load
@@ -297,7 +298,7 @@ def test_jaxs_own_attention_is_asked_for_what_ours_computes(masked: bool, groups
 
 def test_cudnns_attention_is_used_only_where_the_user_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(layers, "fused_attention", lambda q, k, v, mask, name: asked.append(name))
+    monkeypatch.setattr(attending, "fused_attention", lambda q, k, v, mask, name, bias: asked.append(name))
     q = np.ones((1, 2, 1, 4), np.float32)
     layers.attention(q, q, q)
     assert asked == []
