@@ -61,7 +61,7 @@ class Axis:
         return slice(start, start + (self.out - 1) * self.stride + 1, self.stride)
 
 
-def convolve(x_BHWC: Array, kernel_hwIO: Array, window: Window = Window()) -> Array:  # noqa: B008
+def convolve(x_BHWC: Array, kernel_hwIO: Array, window: Window) -> Array:
     """PyTorch's Conv2d. -> (B, H, W, O)"""
     sizes = kernel_hwIO.shape[:2]
     plain = window.groups == 1 and window.dilation == (1, 1)
