@@ -14,6 +14,8 @@ import math
 import os
 import signal
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +135,8 @@ class FakeSession(Session):
     """Computes when stepped; its clock advances then, and the first step takes `COMPILE_S` more."""
 
     def __init__(self, weights: Arrays, config: dict[str, Any], fault: str) -> None:
-        self.weights, self.depth, self.fault = weights, len(config["hidden"]), fault
+        self.weights, self.config, self.fault = weights, config, fault
+        self.depth = len(config["hidden"])
         self.activation = ACTIVATIONS[config.get("activation", "gelu")]
         self.now_s, self.steps, self.owed_s = 0.0, 0, 0.0
         self.met: set[bytes] = set()
@@ -183,6 +186,18 @@ class FakeSession(Session):
     def clock(self) -> float:
         """Seconds of fake time."""
         return self.now_s
+
+    def mutants(self) -> dict[str, Callable[[], Session]]:
+        """One that parity must see, one below what it can see, one that is none, and one that does not run."""
+        bias_O = self.weights["head.bias"]
+        biases = {"bias of the head lost": 0 * bias_O, "last bits": bias_O + 2**-24, "nothing": bias_O}
+        changes: dict[str, Arrays] = {name: {"head.bias": bias_O} for name, bias_O in biases.items()}
+        changes["head of another width"] = {"head.weight": self.weights["head.weight"][:, 1:]}
+        return {name: partial(self._with, change) for name, change in changes.items()}
+
+    def _with(self, changed: Arrays) -> Session:
+        weights = {name: changed.get(name, held).astype(held.dtype) for name, held in self.weights.items()}
+        return type(self)(weights, self.config, "")
 
     def cost(self, x: np.ndarray) -> Cost:
         """By the sizes of the weights."""

@@ -81,9 +81,12 @@ class TorchCompile(Backend):
         import_module(COMPILER)
         module = load(model, weights, cell)
         arguments: dict[str, Any] = {**dict(cell.options), **self.arguments}
-        if cell.scenario == "generate":
+        step = torch_models.stepping(model, cell.scenario)
+        if step is not None and cell.scenario == "infer":
+            step = torch.compile(step, **arguments)
+        else:  # loops stay Python's, around a compiled forward pass
             module.forward = torch.compile(module.forward, **arguments)
-        return self.session(module, cell, torch.compile(torch_models.forward(model), **arguments))
+        return self.session(module, cell, step)
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """A session of this backend's kind."""

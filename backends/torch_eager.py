@@ -45,7 +45,7 @@ IMPORT_FIXES = {
 DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
 REQUIRES = ("torch", "timm", "transformers")
 CAMP = "torch"
-SCOPES = {"infer": "model forward", "generate": "prefill and decode"}
+SCOPES = {"infer": "model forward", "generate": "prefill and decode", "sample": "all steps of sampling"}
 """What one timed step holds; every backend's says the same or gets no ratio."""
 
 
@@ -105,7 +105,7 @@ class TorchEager(Reference):
         """Builds and loads the module, and moves it to the device."""
         from backends.torch_nn import models as torch_models
 
-        return TorchSession(load(model, weights, cell), cell, torch_models.forward(model))
+        return TorchSession(load(model, weights, cell), cell, torch_models.stepping(model, cell.scenario))
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Trained by the recipe, unpacked from a data package, or drawn from a seed."""
@@ -207,17 +207,16 @@ class Following:
 
 
 class TorchSession(Session):
-    """A loaded module. `infer` calls the forward function, `generate` decodes greedily with a KV cache."""
+    """A loaded module and the function that a step calls; without one it decodes greedily with a KV cache."""
 
-    def __init__(self, module: Any, cell: Cell, function: Callable[..., dict[str, Any]]) -> None:
+    def __init__(self, module: Any, cell: Cell, function: Callable[..., dict[str, Any]] | None) -> None:
         import torch
 
         self.torch, self.module, self.cell, self.function = torch, module, cell, function
         self.dtype = torch_dtype(cell.precision)
         self.sample: Any = None
-        self.run = self.infer
-        if cell.scenario == "generate":
-            self.run = self.generate
+        self.run = self.generate if function is None else self.infer
+        if function is None:
             module.generation_config.eos_token_id = None  # every backend produces as many tokens as it was asked for
 
     def to_device(self, batch: Arrays) -> Any:
@@ -244,6 +243,7 @@ class TorchSession(Session):
 
     def infer(self, x: dict[str, Any]) -> Any:
         """Names -> tensors."""
+        assert self.function is not None
         return self.function(self.module, x)
 
     def generate(self, x: dict[str, Any]) -> Any:
@@ -304,7 +304,7 @@ class TorchSession(Session):
     def cost(self, x: dict[str, Any]) -> Cost | None:
         """Counted by torch's FlopCounter; of bytes, weights, inputs and outputs."""
         weights = sum(tensor.nbytes for tensor in self.module.parameters())
-        if self.cell.scenario != "generate":
+        if self.function is not None:
             flops, y = self._counted(x)
             return Cost(flops=flops, bytes=weights + held(x) + held(y), by=COUNTER)
         from backends.torch_nn.counting import quadratic
@@ -368,7 +368,7 @@ class TorchSession(Session):
             "cudnn_benchmark": self.torch.backends.cudnn.benchmark if on_device else None,
             "layout": layout(self.module),
             "prepacked": [],
-            "scope": SCOPES[self.cell.scenario],
+            "scope": SCOPES["sample" if self.function and self.cell.scenario == "generate" else self.cell.scenario],
             "compile_scope": "none",
             "graph_breaks": 0,
             "donation": False,

@@ -66,7 +66,7 @@ class Flax(Backend):
         from backends.flax_nnx import bridge, models
         from backends.flax_nnx.generation import GenerateSession
         from backends.flax_nnx.placement import Parts, Placement, Policy
-        from backends.flax_nnx.session import InferSession
+        from backends.flax_nnx.session import InferSession, SampleSession
         from backends.flax_nnx.twin import built, streams
 
         twin = models.twin(model.architecture)
@@ -74,4 +74,5 @@ class Flax(Backend):
         bridge.load(module, load_file(weights))
         prepacked = twin.prepare(module, cell)
         parts = Parts(module, Policy.of(cell), Placement(jax.devices(cell.device)[:1]), prepacked)
-        return (GenerateSession if cell.scenario == "generate" else InferSession)(twin, parts, cell)
+        makes = SampleSession if twin.sample else GenerateSession
+        return (makes if cell.scenario == "generate" else InferSession)(twin, parts, cell)

@@ -58,6 +58,8 @@ class Request(NamedTuple):
 class GenerateSession(FlaxSession):
     """Keeps the programs that follow given tokens apart: they prove, and are never timed."""
 
+    scope = "prefill and decode"
+
     def __init__(self, twin: Twin, parts: Parts, cell: Cell) -> None:
         super().__init__(twin, parts, cell)
         assert twin.generation is not None

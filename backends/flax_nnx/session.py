@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,9 @@ class Placed(NamedTuple):
 
 class FlaxSession(Session):
     """What the scenarios share: parts, programs compiled once a shape, and the device's own account of memory."""
+
+    scope: ClassVar[str] = "model forward"
+    """What one timed step holds; every backend's says the same or gets no ratio."""
 
     def __init__(self, twin: Twin, parts: Parts, cell: Cell) -> None:
         self.twin, self.parts, self.cell = twin, parts, cell
@@ -100,7 +104,7 @@ class FlaxSession(Session):
             "matmul_precision": jax.config.jax_default_matmul_precision,  # pyright: ignore[reportAttributeAccessIssue]
             "layout": "NHWC",
             "attention": sorted(attending.traced),
-            "scope": {"infer": "model forward", "generate": "prefill and decode"}[self.cell.scenario],
+            "scope": self.scope,
             "graph_breaks": 0,
             "cuda_graphs": "allowed" if self.cell.device == "cuda" and effective.command_buffers(flags) else False,
             "allocator": os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default"),
@@ -123,6 +127,11 @@ class FlaxSession(Session):
 class InferSession(FlaxSession):
     """One forward pass a step."""
 
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What a step computes."""
+        return self.twin.forward
+
     def to_device(self, batch: Arrays) -> Placed:
         """Images are NHWC already. In order of name: whoever hands over a batch may hold it in any."""
         arrays = {name: self.placed(batch[name]) for name in sorted(batch)}
@@ -130,12 +139,22 @@ class InferSession(FlaxSession):
 
     def step(self, x: Placed) -> Any:
         """Dispatches the program."""
-        return self.program(x.key, self.twin.forward, x.arrays)(self.parts.leaves, x.arrays)
+        return self.program(x.key, self.function, x.arrays)(self.parts.leaves, x.arrays)
 
     def sync(self, y: Any) -> None:
         """Asks each output: to walk them as a tree costs a small model 3 µs a step (docs/lab-notes.md)."""
         for array in y.values():
             array.block_until_ready()
+
+    def mutants(self) -> dict[str, Callable[[], Session]]:
+        """The twin's own mistakes, each in a module of its own."""
+        return {name: partial(self._mutated, change) for name, change in self.twin.mutants.items()}
+
+    def _mutated(self, change: Callable[[Any], None]) -> Session:
+        parts = self.parts
+        module = parts.module(parts.leaves)
+        change(module)
+        return type(self)(self.twin, Parts(module, parts.policy, parts.placement), self.cell)
 
     def cost(self, x: Placed) -> Cost | None:
         """XLA's own count of this batch's program; it knows no masks, and counts what is moved twice."""
@@ -143,6 +162,18 @@ class InferSession(FlaxSession):
         if not known:
             return None
         return Cost(flops=known.get("flops", 0.0), bytes=known.get("bytes accessed", 0.0), by="XLA cost_analysis")
+
+
+class SampleSession(InferSession):
+    """Whole samples a step, all in one program."""
+
+    scope = "all steps of sampling"
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        """What a step computes."""
+        assert self.twin.sample is not None
+        return self.twin.sample
 
 
 def _host(array: Any) -> np.ndarray:

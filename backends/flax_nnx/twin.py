@@ -5,8 +5,8 @@ A file must hold `build` and `forward`. What else it may hold stands here with w
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -40,21 +40,26 @@ class Twin:
     `build(config, rngs)` makes the module from the reference's own configuration, and refuses what it does not honour.
     `forward(module, inputs)` returns named outputs; pure but for the module's own state.
     `prepare(module, cell)` may lay loaded weights anew for a cell, and says what it did.
+    `sample(module, inputs)` makes whole samples, such as images; a `generation` makes texts.
+    `mutants` are mistakes that ports of the architecture make: each puts one into a loaded module, in place.
     """
 
     build: Callable[[dict[str, Any], nnx.Rngs], Any]
     forward: Callable[[Any, dict[str, jax.Array]], Outputs]
     prepare: Callable[[Any, Cell], list[str]] = as_it_is
+    sample: Callable[[Any, dict[str, jax.Array]], Outputs] | None = None
     generation: Generation | None = None
+    mutants: Mapping[str, Callable[[Any], None]] = field(default_factory=dict[str, Callable[[Any], None]])
 
     @classmethod
     def of(cls, source: ModuleType) -> Twin:
         """Return what a file offers."""
         offered = vars(source)
-        said = {name: offered[name] for name in ("prepare",) if name in offered}
+        said = {name: offered[name] for name in ("prepare", "sample") if name in offered}
         generates = all(name in offered for name in Generation._fields)
         generation = Generation(*(offered[name] for name in Generation._fields)) if generates else None
-        return cls(offered["build"], offered["forward"], **said, generation=generation)
+        said |= {"generation": generation, "mutants": offered.get("MUTANTS", {})}
+        return cls(offered["build"], offered["forward"], **said)
 
     def run(
         self, module: Any, inputs: dict[str, jax.Array], *, train: bool = False, rngs: nnx.Rngs | None = None

@@ -30,6 +30,11 @@ def forward(model: ModelSpec) -> Forward:
     return load(model.architecture).forward
 
 
+def stepping(model: ModelSpec, scenario: str) -> Forward | None:
+    """What a step calls: the forward pass, or the architecture's own sampling; None where transformers decodes."""
+    return forward(model) if scenario == "infer" else vars(load(model.architecture)).get("sample")
+
+
 def library(model: ModelSpec) -> str:
     """The module that holds the model's code."""
     return load(model.architecture).LIBRARY

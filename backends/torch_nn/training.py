@@ -6,20 +6,16 @@ figure comes from the recipe; batches are drawn without replacement in an order 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from backends.torch_nn import models as torch_models
+from backends.torch_nn.losses import LOSSES
 from bench.core import Arrays, Examples, ModelSpec, Recipe, Training
 
-LOSSES: dict[str, Callable[[dict[str, torch.Tensor], dict[str, torch.Tensor]], torch.Tensor]] = {
-    "cross_entropy": lambda outputs, targets: functional.cross_entropy(outputs["logits"], targets["label"].long()),
-    "mse": lambda outputs, targets: functional.mse_loss(outputs["prediction"], targets["target"]),
-}
 RANDOM_SCALE = 0.02
 """Standard deviation of seeded weights, as BERT and GPT-2 initialise theirs."""
 

@@ -28,6 +28,7 @@ EXAMPLES = {
     "doctor": "doctor",
     "data": "data fetch",
     "run": "run --tasks {task} --backends {backends} --effort standard",
+    "parity": "parity {task} --backends {backends}",
     "report": "report results/MACHINE/RUN --open",
     "calibrate": "calibrate --tasks {task}",
     "peaks": "peaks --precisions fp32,bf16",

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from bench.analysis.summary import no_collection
-from bench.cli import console, data, doctor, help, machine, serve, sweep, usage, varying_shapes
+from bench.cli import console, data, doctor, help, machine, parity, serve, sweep, usage, varying_shapes
 from bench.cli.compare import register
 from bench.cli.console import (
     AllocatorName,
@@ -91,7 +91,9 @@ def run(
         str, typer.Option(help="The backend that ratios are to; the suite's where none is named.")
     ] = "",
     option: Option = None,
-    scenarios: Annotated[str, typer.Option(help="infer, generate, compile_only, server, ...: docs/scenarios.md.")] = "",
+    scenarios: Annotated[
+        str, typer.Option(help="infer, generate, parity, compile_only, server, ...: docs/scenarios.md.")
+    ] = "",
     setting: Set = None,
     precisions: Many = "",
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
@@ -161,6 +163,7 @@ machine.register(app)
 register(app)
 serve.register(app)
 varying_shapes.register(app)
+parity.register(app)
 sweep.register(app)
 data.register(app)
 help.show_examples(app)

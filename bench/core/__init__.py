@@ -16,10 +16,12 @@ from bench.core.cell import Precision as Precision
 from bench.core.cell import Preset as Preset
 from bench.core.cell import Way as Way
 from bench.core.errors import WeighbridgeError as WeighbridgeError
+from bench.core.installed import library_file as library_file
 from bench.core.settings import Settings as Settings
 from bench.core.shelf import Shelf as Shelf
 from bench.core.task import Examples as Examples
 from bench.core.task import Family as Family
+from bench.core.task import Generated as Generated
 from bench.core.task import ModelSpec as ModelSpec
 from bench.core.task import Packaged as Packaged
 from bench.core.task import Recipe as Recipe

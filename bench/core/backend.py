@@ -82,6 +82,13 @@ class Session(ABC):
         """Operations and bytes of `step(x)`; None where this backend cannot count. Called after all timing."""
         return None
 
+    def mutants(self) -> Mapping[str, Callable[[], Session]]:
+        """Return sessions of this model with one mistake each, by what it is, each made when it is called.
+
+        They are what a port gets wrong, and show what the parity check sees. Here there are none.
+        """
+        return {}
+
     def programs(self) -> int | None:
         """Count the programs that were compiled since opening; None where nothing is compiled."""
         return None

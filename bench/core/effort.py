@@ -32,13 +32,15 @@ class Effort(msgspec.Struct, frozen=True, kw_only=True):
     first_tokens: int = 5
     thorough: bool = True
     """Whether score, operations and compilation from a filled cache are taken, too: a sweep leaves them out."""
+    controls: bool = False
+    """Whether mistakes are made on purpose, to see that the check of parity sees them."""
 
 
 QUICK = Effort(
     name="quick", processes=3, bound=0.01, warm_cap_s=0.7, cap_s=1.2, patience_s=4.0, fewest_at_cap=2, first_tokens=2
 )
-STANDARD = Effort(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0)
-STRICT = Effort(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0, patience_s=30.0)
+STANDARD = Effort(name="standard", processes=5, bound=0.005, warm_cap_s=1.0, cap_s=3.0, controls=True)
+STRICT = Effort(name="strict", processes=9, bound=0.003, warm_cap_s=2.0, cap_s=10.0, patience_s=30.0, controls=True)
 EFFORTS = {effort.name: effort for effort in (QUICK, STANDARD, STRICT)}
 
 

@@ -32,6 +32,17 @@ DEFAULT_BETWEEN_RUNS = 0.10
 """How far whole runs of identical code differ where neither `calibrate` nor tests.experiments.repeat measured it."""
 
 
+class Controls(msgspec.Struct, frozen=True, kw_only=True):
+    """What a parity check makes of a backend's model with one mistake in it, made on purpose: negative controls."""
+
+    killed: list[str] = []
+    """Mistakes that the check refused."""
+    survived: list[str] = []
+    """Those that it let pass, though outputs changed."""
+    idle: list[str] = []
+    """Those that changed no output of this model on these rows, or that it cannot run: they prove nothing."""
+
+
 class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """How far outputs are from the float64 oracle, in units of how far the reference's are."""
 
@@ -47,6 +58,8 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     """Of that output, the largest distance of a number from the reference's, in the output's own unit."""
     scale: Annotated[float, Meta(ge=0)] | None = None
     """Root mean square of that output by the oracle, in the same unit: what the difference is to be held against."""
+    controls: Controls | None = None
+    """None where none were made: the backend has no mistakes to make, or nobody asked."""
 
 
 class Noise(msgspec.Struct, frozen=True, kw_only=True):

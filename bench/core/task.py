@@ -86,6 +86,18 @@ def whole_outputs(outputs: Arrays, targets: Arrays) -> Arrays:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Generated:
+    """How whole generations are scored, where parity alone does not say what they are worth.
+
+    `examples(files, preset)` returns what to generate from, and targets; `score(rows)` maps the outputs beside the
+    targets of all of them to named figures.
+    """
+
+    examples: Callable[[Files, Preset], Examples]
+    score: Callable[[Arrays], dict[str, float]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Task:
     """A problem: real data, a model a preset, a loss, metrics and a quality target.
 
@@ -110,6 +122,8 @@ class Task:
     licence: str
     digest: Callable[[Arrays, Arrays], Arrays] = whole_outputs
     prompts: Callable[[Files, Preset], Arrays] | None = None
+    generated: Generated | None = None
+    """None where a generation is held to the reference's alone, as greedy text is."""
     varying: Callable[[Files, Preset], list[Arrays]] | None = None
     """Examples in their natural lengths, for a study of changing shapes: axis 0 of each array is position, a position
     that is filled up with zeros changes no output of those before it. None where all examples have one shape."""

@@ -1,4 +1,7 @@
-"""`generate`: whole generations from prompts; throughput counts tokens. What is judged is parity, not a score."""
+"""`generate`: whole generations. Of texts, from prompts: throughput counts tokens, and what is judged is parity.
+
+Of anything else, such as images, throughput counts examples, and a task may score them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import numpy as np
 
 from bench.core.arrays import Arrays, Files
 from bench.core.cell import Cell
-from bench.core.task import Task
+from bench.core.record import Controls
+from bench.core.task import Task, whole_outputs
 from bench.measure import parity
 from bench.scenarios.steps.answer import Host, StepsAnswers
 from bench.scenarios.steps.measure import Weighing
@@ -18,6 +22,9 @@ from bench.scenarios.steps.scenario import Scenario
 
 FIRST_TOKEN = "first_token"
 """The mode of a block of generations that end at their first token."""
+TOKEN = "token"
+LENGTH = "new_tokens"
+"""Of the batch of a text: how many tokens are produced."""
 
 
 class Answers(StepsAnswers):
@@ -25,19 +32,36 @@ class Answers(StepsAnswers):
 
     def __init__(self, host: Host) -> None:
         super().__init__(host)
-        self.xs_first_token = [self.session.to_device({**batch, "new_tokens": np.array(1)}) for batch in self.batches]
+        texts = [batch for batch in self.batches if LENGTH in batch]
+        self.xs_first_token = [self.session.to_device({**batch, LENGTH: np.array(1)}) for batch in texts]
+
+    def item(self) -> str:
+        """Tokens of a text, else the task's word."""
+        return TOKEN if self.xs_first_token else self.host.task.item
 
     def items(self) -> int:
-        """Tokens."""
-        return self.cell.batch_size * int(self.batches[0]["new_tokens"])
+        """Return how many a step makes."""
+        return self.cell.batch_size * int(self.batches[0].get(LENGTH, 1))
 
     def decision(self) -> str:
         """Return none: tokens are compared as outputs."""
         return ""
 
+    def score(self) -> dict[str, float]:
+        """Score generations where the task says how."""
+        generated = self.host.task.generated
+        if generated is None:
+            return {}
+        examples = generated.examples(self.host.files, self.cell.preset)
+        return self.scored(examples, whole_outputs, generated.score)
+
+    def control(self) -> Controls | None:
+        """None: the forward pass, which has a cell of its own, says it in less time."""
+        return None
+
     def comparable(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
         """Compare what was timed up to where the text parts from the oracle's, and then what follows its text."""
-        if np.array_equal(outputs.get("tokens", ()), oracle["tokens"]):
+        if not self.xs_first_token or np.array_equal(outputs.get("tokens", ()), oracle["tokens"]):
             return outputs
         return parity.one_text(outputs, self.outputs(self.session.to_device(followed(batch, oracle))), oracle["tokens"])
 
@@ -47,18 +71,14 @@ class Answers(StepsAnswers):
 
 
 class Generation(Weighing):
-    """The parent's end: no score, but times to the first token."""
-
-    item = "token"
-
-    def take_score(self) -> None:
-        """Take none."""
+    """The parent's end: of texts, times to the first token."""
 
     def finish(self) -> None:
         """First tokens go before what all steps are asked."""
-        self.phase("timing the first token")
-        self.ask(Block(steps=1, mode=FIRST_TOKEN))
-        self.now.first_token_s = self.ask(Block(steps=self.effort.first_tokens, mode=FIRST_TOKEN)).samples
+        if self.item == TOKEN:
+            self.phase("timing the first token")
+            self.ask(Block(steps=1, mode=FIRST_TOKEN))
+            self.now.first_token_s = self.ask(Block(steps=self.effort.first_tokens, mode=FIRST_TOKEN)).samples
         super().finish()
 
 
@@ -76,7 +96,7 @@ class Generate(Scenario):
 
     def followed(self, batch: Arrays, oracle: Arrays) -> Arrays:
         """The oracle's text."""
-        return followed(batch, oracle)
+        return followed(batch, oracle) if LENGTH in batch else batch
 
 
 def followed(batch: Arrays, oracle: Arrays) -> Arrays:

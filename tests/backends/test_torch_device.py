@@ -216,7 +216,7 @@ def generating(folder: Path) -> CompiledSession:
     module = load(LLAMA, weights, cell)
     module.generation_config.compile_config = CompileConfig(backend="eager", mode=None)  # type: ignore[arg-type]
     module.generation_config.compile_config._compile_all_devices = True  # type: ignore[assignment]
-    return CompiledSession(module, cell, lambda module, x: x)
+    return CompiledSession(module, cell, None)
 
 
 def test_generation_is_compiled_once_by_the_backend_and_a_fact_says_where_it_is_not(

@@ -29,6 +29,7 @@ from tests.conftest import make_cell
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}
 WRONG = {"ratio": 9.0, "limit": 2.0, "passed": False, "output": "logits"}
 OPENED = Opened(environment={"machine": "m"}, items=8, clock_cost_s=1e-7)
+TEXT = msgspec.structs.replace(OPENED, item="token")
 PEAKS = {"host_peak_bytes": 7, "device_peak_bytes": None, "device_reserved_bytes": None, "device_process_bytes": 3}
 
 
@@ -39,6 +40,7 @@ class Script:
         self.steps_s, self.parity, self.answers, self.asked = steps_s, parity, answers, list[Request[Any]]()
         self.taken = 0
         self.differs = self.suspicion = ""
+        self.score: dict[str, float] = {"r2": 0.5, "broken": float("nan")}
 
     def __call__(self, request: Request[A]) -> A:
         self.asked.append(request)
@@ -53,7 +55,7 @@ class Script:
             case Settle():
                 return {"reset": True, "device_reset": False}
             case Score():
-                return {"score": {"r2": 0.5, "broken": float("nan")}, "measured": "yesterday"}
+                return {"score": self.score, "measured": "yesterday"}
             case Block(steps=steps, mode=mode):
                 samples = [self.next() for _ in range(1 if mode == "queued" else steps)]
                 return {"samples": samples, "faults": 12.5, "differs": self.differs}
@@ -88,9 +90,9 @@ def new(cell: Cell | None = None) -> Weighing:
     return catalog.scenario(cell.scenario).begin(cell, QUICK, lambda name: None)
 
 
-def go_through(weighing: Weighing, script: Script, turns: int = 2) -> Weighing:
+def go_through(weighing: Weighing, script: Script, turns: int = 2, opened: Opened = OPENED) -> Weighing:
     """One process from beginning to end."""
-    weighing.begin(script, OPENED)
+    weighing.begin(script, opened)
     weighing.get_ready()
     for _ in range(turns):
         weighing.block()
@@ -98,8 +100,8 @@ def go_through(weighing: Weighing, script: Script, turns: int = 2) -> Weighing:
     return weighing
 
 
-def weighed(script: Script, cell: Cell | None = None) -> Weighing:
-    return go_through(new(cell), script)
+def weighed(script: Script, cell: Cell | None = None, opened: Opened = OPENED) -> Weighing:
+    return go_through(new(cell), script, opened=opened)
 
 
 def test_right_comes_before_fast_and_peaks_are_reset_in_between() -> None:
@@ -309,17 +311,31 @@ def test_a_lead_in_counts_single_steps_where_they_are_repeated() -> None:
 
 def test_a_generation_is_timed_to_its_first_token_too() -> None:
     script = Script([0.1])
-    record = weighed(script, make_cell(scenario="generate")).record(status="ok")
+    record = weighed(script, make_cell(scenario="generate"), TEXT).record(status="ok")
     assert len(record.first_token_s) == QUICK.first_tokens
     assert [block.steps for block in script.blocks("first_token")] == [1, QUICK.first_tokens]
-    assert record.score == {}
-    assert not any(isinstance(request, Score) for request in script.asked)
+    assert record.item == "token"
+
+
+def test_a_generation_of_images_has_no_first_token_and_may_have_a_score() -> None:
+    script = Script([0.1])
+    opened = msgspec.structs.replace(OPENED, item="image")
+    record = weighed(script, make_cell(scenario="generate"), opened).record(status="ok")
+    assert (record.item, record.first_token_s, script.blocks("first_token")) == ("image", [], [])
+    assert record.score["r2"] == 0.5
+
+
+def test_what_no_task_scores_has_no_score_and_no_day_on_which_it_was_measured() -> None:
+    script = Script([0.1])
+    script.score = {}
+    record = weighed(script, make_cell(scenario="generate"), TEXT).record(status="ok")
+    assert (record.score, "score_measured" in record.facts) == ({}, False)
 
 
 def test_first_tokens_of_all_processes_are_kept() -> None:
     weighing = new(make_cell(scenario="generate"))
     for _ in range(2):
-        go_through(weighing, Script([0.1]))
+        go_through(weighing, Script([0.1]), opened=TEXT)
     assert len(weighing.record(status="ok").first_token_s) == 2 * QUICK.first_tokens
     assert not weighed(Script([0.1])).record(status="ok").first_token_s
 

@@ -190,7 +190,7 @@ class Worker:
 
 
 PARITY = Parity(ratio=1.0, limit=2.0, passed=True)
-OPENED = Opened(environment={}, items=4, clock_cost_s=1e-8)
+OPENED = Opened(environment={}, items=4, clock_cost_s=1e-8, item="token")
 
 
 def record_of(cell: Cell, fails_at: str = "", leaks: bool = False) -> Record:

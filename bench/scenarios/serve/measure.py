@@ -176,8 +176,6 @@ class Batching(Serving):
 class Searching(Batching):
     """The highest rate that a server holds. A step is the time between two queries at that rate."""
 
-    item = "query"
-
     def get_ready(self) -> None:
         """Get ready as all do, with counts of its own."""
         told = settings.of(ServerSettings, self.cell.settings)
@@ -191,7 +189,7 @@ class Searching(Batching):
 
     def complete(self) -> None:
         """The search."""
-        self.items = 1
+        self.items, self.item = 1, "query"
         self.search = self.searched()
         if self.search.best:
             now = self.now

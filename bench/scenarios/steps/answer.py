@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -9,8 +11,9 @@ import numpy as np
 from bench.core.arrays import Arrays
 from bench.core.backend import Backend, Session
 from bench.core.cell import Cell
+from bench.core.record import Controls
 from bench.core.task import Examples, Task
-from bench.measure import allocator, clock, energy, environment, memory, parity, suspicion
+from bench.measure import allocator, clock, controls, energy, environment, memory, parity, suspicion
 from bench.scenarios.steps.batches import joined, padded_batches, turned
 from bench.scenarios.steps.requests import (
     Block,
@@ -18,6 +21,7 @@ from bench.scenarios.steps.requests import (
     Check,
     Checked,
     Close,
+    Control,
     Count,
     Energy,
     First,
@@ -45,6 +49,7 @@ class Host(Protocol):
 
     cell: Cell
     task: Task
+    files: dict[str, Path]
     backend: Backend
     session: Session
     rows: Arrays
@@ -97,7 +102,12 @@ class StepsAnswers:
             items=self.items(),
             clock_cost_s=clock_cost_s,
             import_bytes=import_bytes,
+            item=self.item(),
         )
+
+    def item(self) -> str:
+        """Return what a step's items are; empty where they are the task's examples."""
+        return ""
 
     def items(self) -> int:
         """Return how many one step takes."""
@@ -126,6 +136,8 @@ class StepsAnswers:
                 return self.memory()
             case Count():
                 return self.session.cost(self.xs[0])
+            case Control():
+                return self.control()
             case Close():
                 self.session.close()
                 return None
@@ -138,7 +150,7 @@ class StepsAnswers:
     def check(self) -> Checked:
         """Parity on all batches that will be timed, taken together: of one small batch alone the reference's own error
         is a few figures, and a ratio to it chance. Some of the outputs are kept for the timed ones."""
-        reference, oracle = (turned(each, self.cell.batch_size) for each in (self.host.reference(), self.host.oracle()))
+        reference, oracle = (turned(each, self.cell.batch_size) for each in self._expected())
         self.checked = []
         judged: list[Arrays] = []
         step_s: list[float] = []
@@ -154,6 +166,17 @@ class StepsAnswers:
         out, theirs, right = (joined(each) for each in (judged, reference, oracle))
         return Checked(parity=parity.judge(out, theirs, right, self.decision(), self.cell.precision), step_s=step_s)
 
+    def control(self) -> Controls | None:
+        """What the check says of the backend's mutants; a generation's forward pass has a cell of its own."""
+        reference, oracle = (joined(turned(each, self.cell.batch_size)) for each in self._expected())
+        return controls.controls(
+            self.session,
+            self.xs,
+            lambda outputs: (
+                parity.judge(joined(outputs), reference, oracle, self.decision(), self.cell.precision).passed
+            ),
+        )
+
     def decision(self) -> str:
         """The output whose argmax must be the reference's; empty where there is none."""
         return self.host.task.decision
@@ -161,6 +184,9 @@ class StepsAnswers:
     def comparable(self, outputs: Arrays, batch: Arrays, oracle: Arrays) -> Arrays:
         """Outputs as they are held to the oracle's."""
         return outputs
+
+    def _expected(self) -> tuple[Arrays, Arrays]:
+        return self.host.reference(), self.host.oracle()
 
     def outputs(self, x: Any) -> Arrays:
         """Return the outputs of a step of their own, on the host."""
@@ -170,15 +196,24 @@ class StepsAnswers:
 
     def score(self) -> dict[str, float]:
         """The task's figures over the eval split, at the cell's own batch size so that nothing recompiles."""
-        examples, task = self.host.examples(), self.host.task
+        task = self.host.task
+        return self.scored(self.host.examples(), task.digest, task.score)
+
+    def scored(
+        self,
+        examples: Examples,
+        digest: Callable[[Arrays, Arrays], Arrays],
+        score: Callable[[Arrays], dict[str, float]],
+    ) -> dict[str, float]:
+        """Step through all examples, and score the digests of what comes out beside their targets."""
         digests: list[Arrays] = []
         for inputs, targets in padded_batches(examples.inputs, examples.targets, self.cell.batch_size):
             kept = len(next(iter(targets.values())))
             outputs = {name: array[:kept] for name, array in self.outputs(self.session.to_device(inputs)).items()}
-            digests.append(task.digest(outputs, targets))
+            digests.append(digest(outputs, targets))
             self.host.progress(min(1.0, len(digests) * self.cell.batch_size / len(examples)))
-        whole = {name: np.concatenate([digest[name] for digest in digests]) for name in digests[0]}
-        return {name: float(value) for name, value in task.score(whole).items()}
+        whole = {name: np.concatenate([part[name] for part in digests]) for name in digests[0]}
+        return {name: float(value) for name, value in score(whole).items()}
 
     def block(self, request: Block) -> BlockTimes:
         """Time one block."""

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
+
+import msgspec
 
 from bench.core.arrays import Facts
 from bench.core.backend import Cost
@@ -18,12 +20,14 @@ from bench.core.cell import Cell
 from bench.core.effort import Effort
 from bench.core.record import Parity, Process, Record
 from bench.measure import clock, statistics
+from bench.measure.parity import EXACT_DECISIONS
 from bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
 from bench.scenarios.steps.requests import (
     Block,
     BlockTimes,
     Check,
     Close,
+    Control,
     Count,
     Energy,
     First,
@@ -44,9 +48,6 @@ class Weighing:
     One `Weighing` goes through all processes of its cell: `begin` starts each.
     """
 
-    item: ClassVar[str] = ""
-    """What a step's items are; the task's examples where empty."""
-
     def __init__(self, cell: Cell, effort: Effort, phase: Phase) -> None:
         self.cell, self.effort, self.phase = cell, effort, phase
         self.ask: Ask = _not_open
@@ -58,6 +59,7 @@ class Weighing:
         self.facts: Facts = {}
         self.environment: Facts = {}
         self.items = 0
+        self.item = ""
         self.repeats = 1
         self.peaks_since, self.meter = "opening", ""
         self.fastest_s = math.inf
@@ -66,7 +68,7 @@ class Weighing:
     def begin(self, ask: Ask, opened: Opened) -> None:
         """A worker has opened the cell; `opened` is its answer."""
         self.ask = ask
-        self.environment, self.items = opened.environment, opened.items
+        self.environment, self.items, self.item = opened.environment, opened.items, opened.item
         self.processes.append(Process(import_bytes=opened.import_bytes))
         self.clock_cost_s, self.meter = opened.clock_cost_s, opened.energy_meter
 
@@ -97,7 +99,7 @@ class Weighing:
         self.checks_s, parity = list(answer.step_s), answer.parity
         before = self.parity
         if before is None or not parity.passed or (parity.ratio or 0) > (before.ratio or 0):
-            self.parity = parity
+            self.parity = msgspec.structs.replace(parity, controls=before.controls if before else None)
         if not parity.passed:
             raise ParityError(parity)
 
@@ -105,6 +107,8 @@ class Weighing:
         """The task's figures."""
         self.phase("scoring")
         answer = self.ask(Score())
+        if not answer.score:
+            return
         self.score = {name: _finite(value) for name, value in answer.score.items()}
         self.note({"score_measured": answer.measured})
         self.tell_moved(answer.moved_aside)
@@ -161,6 +165,7 @@ class Weighing:
         self.memory()
         self.suspect()
         self.count()
+        self.control()
         self.ask(Close())
 
     def queued(self, steps: int) -> float:
@@ -205,6 +210,13 @@ class Weighing:
         if not self.counted and self.effort.thorough:
             self.phase("counting")
             self.cost, self.counted = self.ask(Count()), True
+
+    def control(self) -> None:
+        """Mistakes that the check of parity must see, once a cell, at precisions whose rounding hides none."""
+        exact = self.cell.precision in EXACT_DECISIONS
+        if self.effort.controls and exact and self.parity and self.parity.controls is None:
+            self.phase("making mistakes")
+            self.parity = msgspec.structs.replace(self.parity, controls=self.ask(Control()))
 
     def note(self, facts: Facts) -> None:
         """Adds facts to those known."""

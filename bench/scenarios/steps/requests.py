@@ -6,7 +6,7 @@ import msgspec
 
 from bench.core.arrays import Facts
 from bench.core.backend import Cost
-from bench.core.record import Parity
+from bench.core.record import Controls, Parity
 from bench.scenarios.base import Request
 
 
@@ -20,6 +20,8 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
     import_bytes: int | None = None
     """Resident after the backend's packages were imported."""
     energy_meter: str = ""
+    item: str = ""
+    """What the items are, where they are not the task's examples."""
 
 
 class FirstStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,8 +127,12 @@ class Count(Request[Cost | None], frozen=True, tag="count"):
     """Count operations and bytes of a step. Apart from timing, and after it."""
 
 
+class Control(Request[Controls | None], frozen=True, tag="control"):
+    """Judge the backend's own mutants on the fixed batches as it was judged. None where it has none."""
+
+
 class Close(Request[None], frozen=True, tag="close"):
     """Give everything back and end."""
 
 
-StepsRequest = First | Check | Score | Settle | Block | Suspect | Energy | Memory | Count | Close
+StepsRequest = First | Check | Score | Settle | Block | Suspect | Energy | Memory | Count | Control | Close

@@ -30,6 +30,10 @@ STEADY = 3
 class ShapesAnswers(StepsAnswers):
     """Of an open cell: what timed steps are asked, and to step through its task's rows."""
 
+    def item(self) -> str:
+        """Tokens."""
+        return "token"
+
     def answer(self, request: StepsRequest | StepThrough) -> object:
         """Dispatch on the request's type."""
         if not isinstance(request, StepThrough):

@@ -19,8 +19,6 @@ from bench.scenarios.varying_shapes.settings import of, strategy
 class Varying(Weighing):
     """A step is one pass over the whole work."""
 
-    item = "token"
-
     def get_ready(self) -> None:
         """Everything; raises ParityError or ImplausibleError where outputs are wrong."""
         told, name = of(self.cell), strategy(self.cell)
