@@ -6,10 +6,10 @@ fifth row (index % 5 == 4) is held out: 4000 to train on, 1000 to be scored on, 
 One worked example: the first row of the file, 28 x 28 grey values with `51, 159, 253, 159, 50` in its fifth line, is a
 zero. Its input is (value / 255 - 0.1307) / 0.3081 as float32 (28, 28, 1); expected is that `logits` is largest at 0.
 
-Preset `small` is timm's resnet10t, trained here by the recipe below. Presets `base` (ResNet-50) and `base-vit`
-(ViT-B/16) have their true architecture at 224 x 224 x 3 and random weights, since no package carries trained ones:
-they weigh speed, memory and parity, and their score says nothing. They see 64 held-out digits, enlarged bilinearly:
-all 1000 would take 600 MB and score no better.
+Preset `small` is timm's resnet10t, trained here by the recipe below. Presets `base` (ResNet-50), `base-vit` (ViT-B/16),
+`base-convnext` (ConvNeXt-T) and `base-efficientnet` (EfficientNet-B0) have their true architecture at 224 x 224 x 3 and
+random weights, since no package carries trained ones: they weigh speed, memory and parity, and their score says
+nothing. They see 64 held-out digits, enlarged bilinearly: all 1000 would take 600 MB and score no better.
 """
 
 from __future__ import annotations
@@ -82,6 +82,14 @@ TASK = Task(
         "base-vit": ModelSpec(
             architecture="vit", config={"name": "vit_base_patch16_224", "num_classes": CLASSES}, weights=Seeded(seed=0)
         ),
+        "base-convnext": ModelSpec(
+            architecture="convnext", config={"name": "convnext_tiny", "num_classes": CLASSES}, weights=Seeded(seed=0)
+        ),
+        "base-efficientnet": ModelSpec(
+            architecture="efficientnet",
+            config={"name": "efficientnet_b0", "num_classes": CLASSES},
+            weights=Seeded(seed=0),
+        ),
     },
     data=data,
     score=score,
@@ -90,7 +98,7 @@ TASK = Task(
     target=Target(metric="accuracy", value=0.975, higher_is_better=True, source="the project's aim"),
     baseline=Target(metric="accuracy", value=0.963, higher_is_better=True, source="SVC, C = 5, on this split"),
     scenarios=("infer",),
-    batch_size={"small": 32, "base": 32, "base-vit": 32},
+    batch_size={"small": 32, "base": 32, "base-vit": 32, "base-convnext": 32, "base-efficientnet": 32},
     packages=(PACKAGE,),
     decision="logits",
     item="image",

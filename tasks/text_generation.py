@@ -12,6 +12,10 @@ read as 256-token beginnings of windows of 1024, gives 1.646; with more context,
 Scenario `generate`: the first 64 tokens of a scene of another play, 32 more to be chosen greedily; the tokens must
 equal the reference's.
 
+Presets `base` (the shape of Llama 3.2 1B, without its scaling of rotary angles for long contexts) and `base-gpt2`
+(GPT-2 124M) have random weights and read the same tokens, which are fewer than their vocabularies: they weigh speed,
+memory and parity, and their score says nothing.
+
 The tokeniser is built from the GGUF's own metadata. The `gguf` package needs 4.5 s to index the file, and every worker
 process would pay it, so the metadata, which lie first in the file, are read here (format: docs/gguf.md of ggml).
 """
@@ -25,7 +29,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Split, Target, Task, metrics
+from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Seeded, Split, Target, Task, metrics
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -187,7 +191,32 @@ TASK = Task(
                 "pad_token_id": 2,
             },
             weights=Packaged(MODEL, GGUF),
-        )
+        ),
+        "base": ModelSpec(
+            architecture="llama",
+            config={
+                "vocab_size": 128256,
+                "hidden_size": 2048,
+                "intermediate_size": 8192,
+                "num_hidden_layers": 16,
+                "num_attention_heads": 32,
+                "num_key_value_heads": 8,
+                "head_dim": 64,
+                "hidden_act": "silu",
+                "rms_norm_eps": 1e-5,
+                "rope_theta": 500000.0,
+                "max_position_embeddings": 8192,
+                "tie_word_embeddings": True,
+                "bos_token_id": 128000,
+                "eos_token_id": 128001,
+            },
+            weights=Seeded(seed=0),
+        ),
+        "base-gpt2": ModelSpec(
+            architecture="gpt2",
+            config={"vocab_size": 50257, "n_positions": 1024, "n_embd": 768, "n_layer": 12, "n_head": 12},
+            weights=Seeded(seed=0),
+        ),
     },
     data=data,
     prompts=prompts,
@@ -202,7 +231,7 @@ TASK = Task(
     ),
     baseline=Target(metric="bits_per_byte", value=2.39, higher_is_better=False, source="bz2 -9 of the play"),
     scenarios=("infer", "generate"),
-    batch_size={"small": 1},
+    batch_size={"small": 1, "base": 1, "base-gpt2": 1},
     generate_batch_size=1,
     packages=(MODEL, PLAYS),
     decision="logits",

@@ -13,6 +13,7 @@ from functools import cache
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
@@ -234,6 +235,21 @@ def source_hash(*files: Path) -> str:
 def module_file(thing: Any) -> Path:
     """The source file of a function's or class's module."""
     return Path(str(sys.modules[thing.__module__].__file__))
+
+
+def module_files(thing: Any) -> list[Path]:
+    """The source file of a function's or class's module, and those of its folder that it takes names from."""
+    folder = thing.__module__.rpartition(".")[0]
+    left, found = [str(thing.__module__)], set[str]()
+    while left:
+        found.add(name := left.pop())
+        taken = {_module_of(value) for value in vars(sys.modules[name]).values()}
+        left += [each for each in taken if folder and each.rpartition(".")[0] == folder and each not in found]
+    return sorted(Path(str(sys.modules[name].__file__)) for name in found)
+
+
+def _module_of(value: Any) -> str:
+    return value.__name__ if isinstance(value, ModuleType) else str(getattr(value, "__module__", ""))
 
 
 def package_files(thing: Any) -> list[Path]:

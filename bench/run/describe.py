@@ -20,7 +20,7 @@ from bench.core.cell import Cell
 from bench.core.errors import WeighbridgeError
 from bench.core.settings import Pairs
 from bench.core.task import Task
-from bench.measure.environment import module_file, package_files
+from bench.measure.environment import module_files, package_files
 from bench.run import registry, serving
 from bench.run.protocol import Answer, answered, path_from
 from bench.run.registry import BACKENDS, Folder
@@ -134,7 +134,7 @@ def backend_card(backend: Backend, module: str) -> BackendCard:
 
 def task_card(task: Task, module: str) -> TaskCard:
     """Describe a task; raises msgspec.ValidationError where a field is not what it should be."""
-    return _card(TaskCard, task, module, [module_file(task.data)], varies=task.varying is not None)
+    return _card(TaskCard, task, module, module_files(task.data), varies=task.varying is not None)
 
 
 def _card(kind: type[Card], of: Backend | Task, module: str, code: Iterable[Path], **more: object) -> Card:

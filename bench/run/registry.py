@@ -28,9 +28,9 @@ TASKS: Folder = "tasks"
 
 
 def own_modules(folder: Folder) -> dict[str, str]:
-    """Name -> import path, of one of the two folders."""
-    package = importlib.import_module(folder)
-    return {_name(info.name): f"{folder}.{info.name}" for info in pkgutil.iter_modules(package.__path__)}
+    """Name -> import path, of one of the two folders. What begins with an underscore is a part of others."""
+    names = [info.name for info in pkgutil.iter_modules(importlib.import_module(folder).__path__)]
+    return {_name(name): f"{folder}.{name}" for name in names if not name.startswith("_")}
 
 
 def plugged_modules(folder: Folder) -> list[tuple[str, str]]:

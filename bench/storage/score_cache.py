@@ -26,7 +26,7 @@ def remembered(
 ) -> Scored:
     """The score and when it was measured; from `folder`, which the weights and the data name, or by measuring now."""
     threads = [environment.describe(backend.distributions)[name] for name in ("versions", "threads", "gpus")]
-    code = environment.source_hash(environment.module_file(task.data), *environment.package_files(type(backend)))
+    code = environment.source_hash(*environment.module_files(task.data), *environment.package_files(type(backend)))
     path = folder / "scores" / f"{content_hash([msgspec.structs.replace(cell, settings=()), code, threads])}.json"
     moved_aside = sealed.set_aside(path)
     if sealed.is_whole(path):

@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.measure import environment
+from tasks import text_classification
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 KEYS = {"machine", "cpu", "cpus", "cpu_mhz", "memory_bytes", "load_1min", "gpus", "system", "python", "versions"}
@@ -191,3 +192,9 @@ def test_what_a_process_started_counts_for_it_while_it_lives_and_afterwards() ->
         process.stdin.close()
     assert while_alive >= 0.2
     assert afterwards >= 0.3
+
+
+def test_code_of_a_task_is_its_file_and_what_it_takes_from_its_folder() -> None:
+    found = environment.module_files(text_classification.data)
+    assert [path.name for path in found] == ["_minilm.py", "text_classification.py"]
+    assert environment.module_files(environment.describe) == [Path(environment.__file__)], "not of other folders"

@@ -22,10 +22,13 @@ def test_three_sentences_have_the_published_similarities() -> None:
     files = packages.files([semantic_search.MODEL])
     config = transformers.BertConfig(**semantic_search.TASK.models["small"].config)
     model = transformers.BertModel(config, add_pooling_layer=False).eval()
-    weights = load_file(files[semantic_search.MODEL] / semantic_search.FOLDER / "model.safetensors")
+    weights = load_file(files[semantic_search.MODEL] / semantic_search.WEIGHTS)
     missing = model.load_state_dict(weights, strict=False).missing_keys
     assert not missing
-    batch = {name: torch.from_numpy(array) for name, array in semantic_search.tokens(files, SENTENCES).items()}
+    batch = {
+        name: torch.from_numpy(array)
+        for name, array in semantic_search.tokens(files, SENTENCES, semantic_search.LENGTH).items()
+    }
     with torch.inference_mode():
         hidden = model(**batch).last_hidden_state
     mask = batch["attention_mask"][..., None]
