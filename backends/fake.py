@@ -22,7 +22,21 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from bench.core import Arrays, Cell, Cost, Device, Files, ModelSpec, Precision, Reference, Session, Training, Work
+from bench.core import (
+    Arrays,
+    Cell,
+    Cost,
+    Device,
+    Files,
+    ModelSpec,
+    Packaged,
+    Precision,
+    Reference,
+    Session,
+    Training,
+    WeighbridgeError,
+    Work,
+)
 
 STEP_S = 0.010
 WOBBLE_S = (0.0, 0.0002, -0.0001, 0.0001, -0.0002)
@@ -105,12 +119,17 @@ class Fake(Reference):
         return (FakeSession if cell.device == "cpu" else DeviceSession)(arrays, model.config, broken)
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
-        """Seeded normal weights, scaled by fan-in: they are fit for parity, and score nothing."""
+        """Seeded normal weights, scaled by fan-in: they are fit for parity, and score nothing. Or those of a file."""
         rng = np.random.default_rng(0)
         widths = [model.config["in_features"], *model.config["hidden"]]
         names = [f"layers.{index}" for index in range(len(widths) - 1)] + ["head"]
         sizes = [*widths, model.config["out_features"]]
         made: Arrays = {}
+        if isinstance(model.weights, Packaged):
+            found = load_file(files[model.weights.package] / model.weights.path)
+            if lacking := [f"{name}.weight" for name in names if f"{name}.weight" not in found]:
+                raise WeighbridgeError(f"the weights lack {lacking[0]}, which the module has")
+            return found
         for name, fan_in, fan_out in zip(names, sizes[:-1], sizes[1:], strict=True):
             made[f"{name}.weight"] = rng.normal(0, fan_in**-0.5, (fan_out, fan_in)).astype(np.float32)
             made[f"{name}.bias"] = rng.normal(0, 0.1, fan_out).astype(np.float32)

@@ -71,6 +71,9 @@ NoProgress = Annotated[
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", callback=_silent, help="The answer alone: no progress, no table.")
 ]
+Weights = Annotated[
+    str, typer.Option(help="A safetensors file, or a folder that holds model.safetensors, for the model that is named.")
+]
 OutFolder = Annotated[Path | None, typer.Option("--out", help="Default: results/<machine>/<date>-<commit>.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on in --out, or in this machine's last run.")]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Go on, and weigh again what failed.")]
@@ -94,6 +97,7 @@ def request(context: typer.Context) -> Request:
         if isinstance(value, float) and not math.isfinite(value):
             raise WeighbridgeError(f"--{option} takes a number, not {value:g}")
     asked |= {option: _placed(asked[option]) for option in FILES if FILES[option] in asked.get(option, "")}
+    asked |= {option: str(Path(asked[option]).resolve()) for option in ("weights",) if asked.get(option)}
     return Request(command=str(context.info_name), options=asked)
 
 

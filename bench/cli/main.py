@@ -30,6 +30,7 @@ from bench.cli.console import (
     RetryFailed,
     Set,
     TimeLimit,
+    Weights,
     err,
     out,
     print_json,
@@ -99,6 +100,7 @@ def run(
     batch_sizes: Annotated[str, typer.Option(help="Numbers, separated by commas.")] = "",
     lengths: Annotated[str, typer.Option(help="Positions of each row, separated by commas; of texts.")] = "",
     preset: Preset = "",
+    weights: Weights = "",
     device: Device = "",
     out_folder: OutFolder = None,
     resume: Resume = False,
@@ -119,6 +121,7 @@ def run(
         asked = options.request or asked
     filters = console.filters(asked)
     planned = jobs.compared(jobs.prepare(asked.options["suite"], filters), asked.options["reference"])
+    planned = jobs.weighing(planned, asked.options.get("weights", ""))
     options = msgspec.structs.replace(
         options, effort=effort(asked.options["effort"]), allocator=allocator.chosen(asked.options["allocator"])
     )

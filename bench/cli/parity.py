@@ -10,7 +10,19 @@ from typing import Annotated
 import typer
 
 from bench.cli import console
-from bench.cli.console import Device, Json, Many, NoProgress, Nouns, OutFolder, Preset, Resume, RetryFailed, TimeLimit
+from bench.cli.console import (
+    Device,
+    Json,
+    Many,
+    NoProgress,
+    Nouns,
+    OutFolder,
+    Preset,
+    Resume,
+    RetryFailed,
+    TimeLimit,
+    Weights,
+)
 from bench.cli.run import weigh_and_show
 from bench.run import folders, jobs
 
@@ -26,6 +38,7 @@ def parity_command(
     backends: Nouns = "",
     precisions: Many = "",
     preset: Preset = "",
+    weights: Weights = "",
     device: Device = "",
     suite: Annotated[str, typer.Option(help="Whose cells are proven: quick, full, gpu, tpu, or a file.")] = "full",
     time_limit: TimeLimit = 600.0,
@@ -41,4 +54,5 @@ def parity_command(
     options = folders.asked(options, console.request(context), console.typed(context))
     asked = options.request or console.request(context)
     filters = console.filters(asked, scenarios=("parity",))
-    weigh_and_show(jobs.prepare(asked.options["suite"], filters), options, json, table=False)
+    planned = jobs.weighing(jobs.prepare(asked.options["suite"], filters), asked.options["weights"])
+    weigh_and_show(planned, options, json, table=False)

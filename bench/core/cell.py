@@ -37,11 +37,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """Of its scenario."""
     options: Pairs = ()
     """Of its backend."""
+    weights: Annotated[str, Meta(pattern="^([0-9a-f]{12})?$")] = ""
+    """Of a file that a user gave, 12 hex digits of its sha256; empty for the task's own."""
 
     @property
     def id(self) -> str:
         """Hash of the content: equal cells have equal ids on every machine."""
-        return content_hash({name: value for name, value in msgspec.structs.asdict(self).items() if value != ()})
+        fields = msgspec.structs.asdict(self)
+        return content_hash({name: value for name, value in fields.items() if value not in ((), "")})
 
     @property
     def group(self) -> str:
@@ -59,7 +62,8 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         driven = " ".join([self.scenario, self.precision, f"b{self.batch_size}", self.device, *words(self.settings)])
-        return f"{self.task}[{self.preset}] {self.executor} {driven}"
+        model = f"{self.preset}, weights {self.weights}" if self.weights else self.preset
+        return f"{self.task}[{model}] {self.executor} {driven}"
 
 
 Status = Literal["ok", "skipped", "oom", "timeout", "crashed", "parity_failed", "implausible"]

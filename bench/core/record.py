@@ -13,7 +13,7 @@ from msgspec import Meta
 from bench.core.arrays import Facts
 from bench.core.backend import Cost
 from bench.core.card import TaskCard
-from bench.core.cell import Cell, Device, Pairing, Precision, Preset, Status, StoppedBy
+from bench.core.cell import Cell, Device, Pairing, Precision, Status, StoppedBy
 from bench.core.task import Target
 
 SCHEMA = 4
@@ -99,7 +99,7 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     licence: str
     weights: str
-    """`packaged`, `trained` or `seeded`; the score of seeded weights says nothing."""
+    """`packaged`, `trained`, `seeded`, or `given` by a user; the score of seeded weights says nothing."""
     item: str
     target: Target
     baseline: Target
@@ -109,9 +109,9 @@ class Provenance(msgspec.Struct, frozen=True, kw_only=True):
     """The backends, not hidden ones, that could have been weighed on this cell here; empty where it is not known."""
 
 
-def provenance(task: TaskCard, preset: Preset, contenders: Sequence[str] = ()) -> Provenance:
+def provenance(task: TaskCard, cell: Cell, contenders: Sequence[str] = ()) -> Provenance:
     """Return what a record says of a task, and of who could have been weighed on it."""
-    weights = str(task.models[preset].weights.__struct_config__.tag)
+    weights = "given" if cell.weights else str(task.models[cell.preset].weights.__struct_config__.tag)
     return Provenance(
         source=task.source,
         licence=task.licence,

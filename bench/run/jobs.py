@@ -22,7 +22,9 @@ from bench.run.process import thread_variables
 from bench.run.protocol import Open
 from bench.run.registry import BACKENDS, TASKS
 from bench.storage import calibration, known_peaks, packages
-from bench.storage.prepared import Prepared
+from bench.storage.prepared import GIVEN, Prepared, file_hash
+
+HUB_FILE = "model.safetensors"
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,8 @@ class Planned(msgspec.Struct, frozen=True, kw_only=True):
     """The backends that were asked for by name."""
     beside: str = ""
     """The backend that ratios are to, where that is not the one that all are proven against."""
+    given: Path | None = None
+    """A safetensors file whose weights stand in for those of the plan's only model."""
 
     @property
     def ratios_to(self) -> str:
@@ -66,6 +70,24 @@ def compared(planned: Planned, beside: str) -> Planned:
     return msgspec.structs.replace(planned, beside=beside)
 
 
+def weighing(planned: Planned, weights: str) -> Planned:
+    """The plan with the weights of a safetensors file, or of the folder that a hub gives; empty leaves it as it is."""
+    if not weights:
+        return planned
+    path = Path(weights) / HUB_FILE if Path(weights).is_dir() else Path(weights)
+    if path.suffix != ".safetensors" or not path.is_file():
+        raise WeighbridgeError(f"--weights {weights}: no safetensors file; name one, or a folder with a {HUB_FILE}")
+    models = sorted({f"{cell.task}[{cell.preset}]" for cell in planned.cells})
+    if len(models) > 1:
+        several = f"{len(models)} models ({', '.join(models)})"
+        raise WeighbridgeError(
+            f"--weights are one model's, and this weighs {several}: name one of --tasks, or a --preset"
+        )
+    known = file_hash(path.resolve())[:12]
+    cells = [msgspec.structs.replace(cell, weights=known) for cell in planned.cells]
+    return msgspec.structs.replace(planned, cells=cells, given=path.resolve())
+
+
 def suite_of(name: str) -> Suite:
     """The suite called `name`; raises WeighbridgeError where its file says what a suite cannot."""
     try:
@@ -89,20 +111,20 @@ def job(planned: Planned, time_limit_s: float, effort: Effort = QUICK, allocator
         root=packages.cache_folder() / "artefacts",
         backends={**backends, planned.reference: reference},
         tasks=tasks,
-        files=_files_of(tasks),
+        files=_files_of(tasks, {GIVEN: planned.given} if planned.given else {}),
         free_bytes=environment.free_bytes,
         calibration=calibration.load(packages.cache_folder(), effort.name, allocator),
         peaks={device: found for device in devices if (found := known_peaks.load(packages.cache_folder(), device))},
     )
 
 
-def _files_of(tasks: Mapping[str, TaskCard]) -> Callable[[str], dict[str, Path]]:
-    """Task name -> verified folders; hashed once a run, and a failure is remembered too."""
+def _files_of(tasks: Mapping[str, TaskCard], more: dict[str, Path]) -> Callable[[str], dict[str, Path]]:
+    """Task name -> verified folders, and what is given besides; hashed once a run, a failure is remembered too."""
 
     @cache
     def found(task: str) -> dict[str, Path] | str:
         try:
-            return dict(packages.files(tasks[task].packages))
+            return {**packages.files(tasks[task].packages), **more}
         except WeighbridgeError as error:
             return str(error)
 

@@ -12,11 +12,11 @@ from safetensors.numpy import load_file
 from bench.core.arrays import Arrays, Files, arrays_hash, content_hash
 from bench.core.backend import Reference, Session, Training
 from bench.core.cell import Cell
-from bench.core.task import Examples, Task, Trained
+from bench.core.task import Examples, ModelSpec, Packaged, Task, Trained
 from bench.scenarios.catalog import as_opened, scenario
 from bench.scenarios.steps.batches import BATCHES
 from bench.storage import sealed
-from bench.storage.prepared import Prepared, file_hash, save_whole
+from bench.storage.prepared import GIVEN, Prepared, file_hash, save_whole
 
 
 def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:
@@ -43,13 +43,27 @@ def ensure_weights(
     moved_aside: list[str],
 ) -> Path:
     """The weights file of a cell's model; made now where the cache does not hold it. What is damaged is told."""
-    model = task.models[cell.preset]
+    model = _model(task, cell, files)
     trained = isinstance(model.weights, Trained)
-    key = content_hash([reference.name, task.name, task.version, model, task.recipe if trained else None])
+    recipe = task.recipe if trained else None
+    key = content_hash([reference.name, task.name, task.version, model, recipe, *filter(None, [cell.weights])])
     path = root / "weights" / f"{task.name}-{cell.preset}-{key}.safetensors"
     if _lacks(path, moved_aside):
-        save_whole(reference.weights(model, files, _training(task, cell, files, progress) if trained else None), path)
+        training = _training(task, cell, files, progress) if trained else None
+        save_whole(reference.weights(model, _folders(files), training), path)
     return path
+
+
+def _model(task: Task, cell: Cell, files: Files) -> ModelSpec:
+    """The cell's model; with the weights of the file that was given, where one was."""
+    model = task.models[cell.preset]
+    if not cell.weights:
+        return model
+    return msgspec.structs.replace(model, weights=Packaged(GIVEN, files[GIVEN].name))
+
+
+def _folders(files: Files) -> Files:
+    return {name: path.parent if name == GIVEN else path for name, path in files.items()}
 
 
 def _lacks(path: Path, moved_aside: list[str]) -> bool:

@@ -27,7 +27,7 @@ from bench.run.protocol import Prepare
 from bench.run.watcher import Watcher
 from bench.storage import prepared
 from bench.storage.journals import append
-from bench.storage.prepared import Prepared
+from bench.storage.prepared import GIVEN, Prepared
 
 NOTHING: Mapping[Cell, Record] = {}
 
@@ -75,7 +75,7 @@ class Run:
                 yield self._book(msgspec.structs.replace(record, started=started))
 
     def _book(self, record: Record) -> Record:
-        about = provenance(self.job.task(record.cell), record.cell.preset, self.contenders(record.cell))
+        about = provenance(self.job.task(record.cell), record.cell, self.contenders(record.cell))
         record = msgspec.structs.replace(record, about=about, started=record.started or _now())
         append(self.journal, record)
         self.watcher.finished(record)
@@ -145,6 +145,8 @@ class Run:
                 try:
                     made[group] = worker.ask(request)
                 except WorkerFailed as failure:
+                    if cell.weights:  # a wrong file is a wrong request, and nothing of it can be weighed
+                        raise WeighbridgeError(f"--weights {request.files[GIVEN]}: {failure.reason}") from failure
                     made[group] = WorkerFailed(failure.status, f"preparing the reference: {failure.reason}")
                     worker.kept = True
                     return

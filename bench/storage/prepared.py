@@ -26,6 +26,9 @@ from bench.measure import environment
 from bench.storage import sealed
 from bench.storage.files import UNREADABLE
 
+GIVEN = "--weights"
+"""Among the folders of data packages: the file whose weights stand in for a task's own."""
+
 
 class Prepared(msgspec.Struct, frozen=True, kw_only=True):
     """Where what a group was prepared lies, and the hashes by which a record names them."""
