@@ -208,7 +208,7 @@ class StepsAnswers:
         """Step through all examples, and score the digests of what comes out beside their targets."""
         digests: list[Arrays] = []
         for inputs, targets in padded_batches(examples.inputs, examples.targets, self.cell.batch_size):
-            kept = len(next(iter(targets.values())))
+            kept = min(self.cell.batch_size, len(examples) - len(digests) * self.cell.batch_size)
             outputs = {name: array[:kept] for name, array in self.outputs(self.session.to_device(inputs)).items()}
             digests.append(digest(outputs, targets))
             self.host.progress(min(1.0, len(digests) * self.cell.batch_size / len(examples)))
