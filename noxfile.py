@@ -1,5 +1,5 @@
-"""The commands of this project: `python -m nox -s bench`, `repeat`, `attack`, `tests`, `lint`, `types`, `docs`, `gpu`,
-`tpu`, `report`.
+"""The commands of this project: `python -m nox -s bench`, `repeat`, `recipes`, `attack`, `tests`, `lint`, `types`,
+`docs`, `gpu`, `tpu`, `report`.
 
 Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
 runs nox: uv cannot be counted on to download one. Byte code is compiled at installation, once: every cell is a
@@ -47,6 +47,14 @@ def repeat(session: nox.Session) -> None:
     install(session, CPU)
     session.run("weighbridge", "data", "fetch")
     session.run("python", "-m", "tests.experiments.repeat", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def recipes(session: nox.Session) -> None:
+    """Trains every task's small model anew and holds it to its target. Arguments are tasks."""
+    install(session, CPU)
+    session.run("weighbridge", "data", "fetch")
+    session.run("python", "-m", "tests.experiments.recipes", *session.posargs)
 
 
 @nox.session(python=sys.executable)

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
-from bench.core import WeighbridgeError
+from bench.core import Cell, Family, WeighbridgeError
 from bench.run import cards, registry
 from bench.run.plan import Filters, Suite, plan
 
@@ -66,20 +68,25 @@ def test_every_table_of_a_suite_plans_cells(name: str) -> None:
         assert {cell.preset for cell in cells} == set(table.presets)
 
 
+@cache
+def cells_of(suite: str) -> list[Cell]:
+    return plan(msgspec.convert(registry.suite(suite), Suite), Filters(), cards.task, cards.backend, cards.options)
+
+
 def backends_of(suite: str, task: str, scenario: str) -> set[str]:
-    cells = plan(msgspec.convert(registry.suite(suite), Suite), Filters(), cards.task, cards.backend, cards.options)
-    return {cell.backend for cell in cells if (cell.task, cell.scenario) == (task, scenario)}
+    return {cell.backend for cell in cells_of(suite) if (cell.task, cell.scenario) == (task, scenario)}
 
 
 def test_suites_hold_what_their_first_line_says() -> None:
-    three = {"torch", "torch-compile", "flax"}
-    assert all(backends_of("full", task, "infer") == three for task in cards.tasks())
+    two, three = {"torch", "flax"}, {"torch", "torch-compile", "flax"}
+    for suite in ("cpu", "full"):
+        assert all(backends_of(suite, task, "infer") == three for task in cards.tasks())
+        assert backends_of(suite, "image-generation", "generate") == three
     assert backends_of("full", "text-generation", "generate") == {*three, "torch-compile-freezing"}
-    two = {"torch", "flax"}
-    assert {task: backends_of("quick", task, "infer") for task in cards.tasks()} == {
-        "image-classification": two, "tabular-regression": three, "semantic-search": two, "text-generation": set(),
-        "text-classification": set(),
+    assert {task: found for task in cards.tasks() if (found := backends_of("quick", task, "infer"))} == {
+        "image-classification": two, "tabular-regression": three, "uncertainty": three, "semantic-search": two,
     }  # fmt: skip
     assert backends_of("quick", "text-generation", "generate") == two
-    assert "torch-compile on the smallest task alone" in registry.suite("quick")["about"]
+    assert {cards.task(cell.task).family for cell in cells_of("quick")} == set(get_args(Family))
+    assert "torch-compile on the two smallest tasks alone" in registry.suite("quick")["about"]
     assert "torch-compile-reduce-overhead" in backends_of("gpu", "text-generation", "generate")
