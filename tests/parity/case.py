@@ -27,6 +27,11 @@ from bench.measure import parity
 from tests.conftest import make_cell
 
 Draw = Callable[[np.random.Generator], Arrays]
+Mutate = Callable[[Any], None]
+
+
+def as_it_is(module: Any) -> None:
+    """The mutation that is none."""
 
 
 def image(*shape: int) -> Draw:
@@ -76,15 +81,16 @@ class Case:
         bridge.load(module, self.weights)
         return module
 
-    def outputs(self, precision: Precision = "fp32") -> Arrays:
-        """What the twin says, by the session that is weighed."""
-        cell = make_cell("flax", precision=precision)
-        parts = Parts(self.twin(), Policy.of(cell), Placement(jax.devices("cpu")[:1]))
+    def outputs(self, precision: Precision = "fp32", mutate: Mutate = as_it_is) -> Arrays:
+        """What the twin says, by the session that is weighed; `mutate` changes the loaded module first."""
+        module, cell = self.twin(), make_cell("flax", precision=precision)
+        mutate(module)
+        parts = Parts(module, Policy.of(cell), Placement(jax.devices("cpu")[:1]))
         session = InferSession(models.twin(self.model.architecture), parts, cell)
         return session.to_host(session.step(session.to_device(self.inputs)))
 
-    def judge(self) -> Parity:
-        return parity.judge(self.outputs(), self.reference, self.oracle, "", "fp32")
+    def judge(self, mutate: Mutate = as_it_is) -> Parity:
+        return parity.judge(self.outputs(mutate=mutate), self.reference, self.oracle, "", "fp32")
 
     def _torch(self, dtype: torch.dtype) -> Arrays:
         module = torch_models.build(self.model)

@@ -21,8 +21,9 @@ def test_twin_keeps_parity(case: Any) -> None:
 
 
 def test_the_case_is_not_vacuous(case: Any) -> None:
-    """Outputs differ between examples: neither zeros nor a constant pass for a result."""
-    for array in case.oracle.values():
+    """Outputs differ between examples: neither zeros nor a constant pass for a result. A temperature is one number."""
+    several = [array for array in case.oracle.values() if array.ndim > 1]
+    for array in several or case.oracle.values():
         assert array.std(axis=0).mean() > 1e-3 * abs(array).mean()
 
 

@@ -17,8 +17,11 @@ from bench.core import Shelf, WeighbridgeError
 Settings = TypeVar("Settings")
 
 
-load = Shelf("Flax twin of architecture", __name__, __path__, "weighbridge.twins").load
+_SHELF = Shelf("Flax twin of architecture", __name__, __path__, "weighbridge.twins")
+load = _SHELF.load
 """Imports the twin's file."""
+names = _SHELF.names
+"""Of all twins."""
 
 
 def twin(architecture: str) -> Twin:

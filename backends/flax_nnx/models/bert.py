@@ -5,10 +5,12 @@ Shapes: B batch, S positions, H hidden, N heads, D head width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -117,10 +119,19 @@ class Bert(nnx.Module):
         self.encoder = Encoder(c, rngs)
 
     def __call__(self, ids_BS: Array, mask_BS: Array) -> Array:
-        x_BSH, mask = self.embeddings(ids_BS), mask_BS.astype(bool)[:, None, None, None, :]
+        x_BSH, mask = self.embeddings(ids_BS), self.seen(mask_BS)
         for layer in self.encoder.layer:
             x_BSH = layer(x_BSH, mask)
         return x_BSH
+
+    def seen(self, mask_BS: Array) -> Array:
+        """Every position sees those that the mask has."""
+        return mask_BS.astype(bool)[:, None, None, None, :]
+
+    def mean(self, x_BSH: Array, mask_BS: Array) -> Array:
+        """Over those that the mask has. -> (B, H)"""
+        mask_BS1 = mask_BS[..., None].astype(x_BSH.dtype)
+        return jnp.sum(x_BSH * mask_BS1, 1) / jnp.maximum(jnp.sum(mask_BS1, 1), 1e-9)
 
 
 def build(config: dict[str, Any], rngs: nnx.Rngs) -> Bert:
@@ -130,7 +141,54 @@ def build(config: dict[str, Any], rngs: nnx.Rngs) -> Bert:
 def forward(module: Bert, inputs: dict[str, Array]) -> dict[str, Array]:
     """input_ids and attention_mask (B, S) -> embedding (B, H) of length 1."""
     x_BSH = layers.at_least_float32(module(inputs["input_ids"], inputs["attention_mask"]))
-    mask_BS1 = inputs["attention_mask"][..., None].astype(x_BSH.dtype)
-    mean_BH = jnp.sum(x_BSH * mask_BS1, 1) / jnp.maximum(jnp.sum(mask_BS1, 1), 1e-9)
+    mean_BH = module.mean(x_BSH, inputs["attention_mask"])
     length_B1 = jnp.linalg.norm(mean_BH, axis=-1, keepdims=True)
     return {"embedding": mean_BH / jnp.maximum(length_B1, 1e-12)}
+
+
+def _everyone_sees_padding(module: Any) -> None:
+    module.seen = lambda mask_BS: None
+
+
+def _tanh_gelu(module: Any) -> None:
+    for layer in module.encoder.layer:
+        layer.intermediate.activation = layers.gelu_tanh
+
+
+def _pytorchs_eps(module: Any) -> None:
+    for _, part in nnx.iter_modules(module):
+        if isinstance(part, layers.LayerNorm):
+            part.epsilon = 1e-5
+
+
+def _half_as_many_heads(module: Any) -> None:
+    for layer in module.encoder.layer:
+        layer.attention.self.heads //= 2
+
+
+def _no_token_type(module: Any) -> None:
+    table = module.embeddings.token_type_embeddings.embedding
+    table.set_value(np.zeros_like(table.get_value()))
+
+
+def _positions_from_two(module: Any) -> None:
+    """As RoBERTa's are counted."""
+    table = module.embeddings.position_embeddings.embedding
+    table.set_value(np.roll(table.get_value(), -2, 0))
+
+
+def _mean_over_padding(module: Any) -> None:
+    mean = module.mean
+    module.mean = lambda x_BSH, mask_BS: mean(x_BSH, jnp.ones_like(mask_BS))
+
+
+OF_THE_BODY: dict[str, Callable[[Any], None]] = {
+    "padding is seen": _everyone_sees_padding,
+    "GELU by tanh": _tanh_gelu,
+    "PyTorch's own eps": _pytorchs_eps,
+    "half as many heads": _half_as_many_heads,
+    "no token type": _no_token_type,
+    "positions from 2": _positions_from_two,
+}
+MUTANTS = {**OF_THE_BODY, "the mean over padding, too": _mean_over_padding}
+"""Mistakes that ports of BERT make, each put into a loaded module."""

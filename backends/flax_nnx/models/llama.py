@@ -1,9 +1,7 @@
-"""Twin of `transformers.LlamaForCausalLM`, with greedy decoding as two programs: `prefill` and `decode`.
+"""Twin of `transformers.LlamaForCausalLM`, decoded greedily (`_decoding`).
 
 Decoding is bound by how fast weights stream from memory: `prepare` lays them as a CPU reads them fastest, by what
-`backends.flax_nnx.rows` tells. What is cached is one array a layer for keys and one for values, of a length that
-is fixed while one program runs: `decode` takes as many steps as it is told, and `grow` gives the cache more room
-between two of them, so that a token attends little that is not filled yet.
+`backends.flax_nnx.rows` tells.
 
 Shapes: B batch, S query positions, T cache positions, H hidden, N heads, K key-value heads, D head width,
 O outputs of a projection, V vocabulary.
@@ -11,93 +9,23 @@ O outputs of a projection, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array, lax
+from jax import Array
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.models import settings
+from backends.flax_nnx.models._decoding import Past, decode, extended, grow, prefill, read
+from backends.flax_nnx.models._llama_config import IDLE, Config
 from backends.flax_nnx.rows import Projecting, by_rows
-from bench.core import Cell, WeighbridgeError
+from bench.core import Cell
 
-IDLE = frozenset(
-    {
-        "architectures",
-        "attention_dropout",
-        "bos_token_id",
-        "dtype",
-        "eos_token_id",
-        "initializer_range",
-        "max_position_embeddings",
-        "model_type",
-        "pad_token_id",
-        "pretraining_tp",
-        "torch_dtype",
-        "transformers_version",
-        "unk_token_id",
-        "use_cache",
-    }
-)
-"""Keys of a `config.json` that say nothing of a forward pass without dropout."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """What of `LlamaConfig` shapes the forward pass, with its defaults."""
-
-    vocab_size: int = 32000
-    hidden_size: int = 4096
-    intermediate_size: int = 11008
-    num_hidden_layers: int = 32
-    num_attention_heads: int = 32
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
-    hidden_act: str = "silu"
-    rms_norm_eps: float = 1e-6
-    rope_theta: float | None = None
-    rope_parameters: Mapping[str, Any] | None = None
-    tie_word_embeddings: bool = False
-    attention_bias: bool = False
-    mlp_bias: bool = False
-
-    def __post_init__(self) -> None:
-        kind = (self.rope_parameters or {}).get("rope_type", "default")
-        if kind != "default" or self.hidden_act != "silu":
-            raise WeighbridgeError(f"the Llama twin has silu and default rope, not {self.hidden_act} and {kind}")
-
-    @property
-    def key_heads(self) -> int:
-        return self.num_key_value_heads or self.num_attention_heads
-
-    @property
-    def head_width(self) -> int:
-        return self.head_dim or self.hidden_size // self.num_attention_heads
-
-    @property
-    def theta(self) -> float:
-        return (self.rope_parameters or {}).get("rope_theta", self.rope_theta or 10000.0)
-
-
-class Past(NamedTuple):
-    """Keys and values of one layer, (B, T, K, D) each."""
-
-    keys: Array
-    values: Array
-
-
-class Cache(NamedTuple):
-    """Everything that decoding carries on: how many positions are filled, and each layer's past."""
-
-    length: Array
-    layers: tuple[Past, ...]
-
-
-Step = tuple[Array, Array, Cache]
+__all__ = ["MUTANTS", "Config", "build", "decode", "forward", "grow", "prefill", "prepare"]
 
 
 class Place(NamedTuple):
@@ -122,10 +50,7 @@ class Attention(Projecting):
     def __call__(self, x_BSH: Array, place: Place, past: Past | None) -> tuple[Array, Past]:
         shape = (*x_BSH.shape[:2], -1, self.head_width)
         q, k, v = (y.reshape(shape) for y in self.project(x_BSH, "q_proj", "k_proj", "v_proj"))
-        now = Past(_turn(k, place), v)
-        if past is not None:
-            pairs = zip(past, now, strict=True)
-            now = Past(*(lax.dynamic_update_slice_in_dim(old, new, place.start, 1) for old, new in pairs))
+        now = extended(past, Past(_turn(k, place), v), place.start)
         y_BSND = layers.attention(_turn(q, place), now.keys, now.values, place.seen)
         return self.project(y_BSND.reshape(*x_BSH.shape[:2], -1), "o_proj")[0], now
 
@@ -136,10 +61,11 @@ class MLP(Projecting):
         self.gate_proj = layers.Linear(c.hidden_size, c.intermediate_size, c.mlp_bias, rngs=rngs)
         self.up_proj = layers.Linear(c.hidden_size, c.intermediate_size, c.mlp_bias, rngs=rngs)
         self.down_proj = layers.Linear(c.intermediate_size, c.hidden_size, c.mlp_bias, rngs=rngs)
+        self.act_fn = layers.silu
 
     def __call__(self, x_BSH: Array) -> Array:
         gate, up = self.project(x_BSH, "gate_proj", "up_proj")
-        return self.project(layers.silu(gate) * up, "down_proj")[0]
+        return self.project(self.act_fn(gate) * up, "down_proj")[0]
 
 
 class Layer(nnx.Module):
@@ -185,6 +111,9 @@ class Llama(Projecting):
         angles_SD = at_S[:, None].astype(jnp.float32) * np.tile(inverse, 2)[None]
         return Place(start, jnp.cos(angles_SD), jnp.sin(angles_SD), seen)
 
+    def body(self, ids_BS: Array, place: Place, past: tuple[Past, ...] | None) -> tuple[Array, tuple[Past, ...]]:
+        return self.model(ids_BS, place, past)
+
     def head(self, x_BSH: Array) -> Array:
         """Logits in at least float32."""
         if self.config.tie_word_embeddings:
@@ -213,69 +142,7 @@ def prepare(module: Llama, cell: Cell) -> list[str]:
 
 def forward(module: Llama, inputs: dict[str, Array]) -> dict[str, Array]:
     """input_ids (B, S) -> logits (B, S, V)."""
-    return {"logits": module.head(_read(module, inputs["input_ids"])[0])}
-
-
-def prefill(module: Llama, ids_BS: Array, room: int, wanted_B: Array | None = None) -> Step:
-    """Prompts of one length -> the next token (B,), its logit (B,), and a cache with room for `room` positions."""
-    x_BSH, past = _read(module, ids_BS)
-    cache = Cache(jnp.array(ids_BS.shape[1], jnp.int32), past)
-    return *_choose(module, x_BSH, wanted_B), grow(cache, room)
-
-
-def grow(cache: Cache, room: int) -> Cache:
-    """The same cache with room for `room` positions."""
-
-    def longer(x_BTKD: Array) -> Array:
-        return jnp.pad(x_BTKD, ((0, 0), (0, room - x_BTKD.shape[1]), (0, 0), (0, 0)))
-
-    return Cache(cache.length, tuple(Past(longer(past.keys), longer(past.values)) for past in cache.layers))
-
-
-def decode(
-    module: Llama, token_B: Array, cache: Cache, count: Array, follow_BT: Array | None = None
-) -> tuple[Array, Array, Array, Cache]:
-    """`count` tokens that come after `token_B`, which is fed first: tokens and their logits, each (B, T) with nothing
-    behind the first `count`; what is fed next; the cache.
-
-    Greedy. With `follow_BT`, its tokens are fed in place of the likeliest, and the logits are theirs. How often it
-    runs is data, so that one program serves every count that fits the cache's room.
-    """
-    batch, room = token_B.shape[0], cache.layers[0].keys.shape[1]
-    kinds = (jnp.int32, layers.at_least_float32(module.model.embed_tokens.embedding[...]).dtype)
-    start: Any = (token_B, cache, *(jnp.zeros((batch, room), kind) for kind in kinds))
-
-    def one(index: Array, carry: Any) -> Any:
-        token_B, cache, tokens_BT, logits_BT = carry
-        wanted_B = None if follow_BT is None else lax.dynamic_index_in_dim(follow_BT, index, 1, keepdims=False)
-        found_B, logit_B, cache = _advance(module, token_B, cache, wanted_B)
-        tokens_BT = lax.dynamic_update_index_in_dim(tokens_BT, found_B, index, 1)
-        logits_BT = lax.dynamic_update_index_in_dim(logits_BT, logit_B, index, 1)
-        return found_B if wanted_B is None else wanted_B, cache, tokens_BT, logits_BT
-
-    token_B, cache, tokens_BT, logits_BT = lax.fori_loop(0, count, one, start)
-    return tokens_BT, logits_BT, token_B, cache
-
-
-def _read(module: Llama, ids_BS: Array) -> tuple[Array, tuple[Past, ...]]:
-    """What comes of prompts, and the keys and values of just their positions."""
-    return module.model(ids_BS, module.place(jnp.array(0, jnp.int32), ids_BS.shape[1], "causal"), None)
-
-
-def _advance(module: Llama, token_B: Array, cache: Cache, wanted_B: Array | None) -> Step:
-    """Takes in one token a row; the next one, its logit, and the cache that now holds the first, too."""
-    place = module.place(cache.length, 1, layers.Filled(cache.length + 1))
-    x_BSH, past = module.model(token_B[:, None], place, cache.layers)
-    return *_choose(module, x_BSH, wanted_B), Cache(cache.length + 1, past)
-
-
-def _choose(module: Llama, x_BSH: Array, wanted_B: Array | None) -> tuple[Array, Array]:
-    """The likeliest token after the last position, and its logit, or that of the wanted one."""
-    logits_BV = module.head(x_BSH[:, -1:])[:, 0]
-    token_B = jnp.argmax(logits_BV, -1).astype(jnp.int32)
-    if wanted_B is None:
-        return token_B, jnp.max(logits_BV, -1)
-    return token_B, jnp.take_along_axis(logits_BV, wanted_B[:, None], -1)[:, 0]
+    return {"logits": module.head(read(module, inputs["input_ids"])[0])}
 
 
 def _turn(x_BSND: Array, place: Place) -> Array:
@@ -283,3 +150,74 @@ def _turn(x_BSND: Array, place: Place) -> Array:
     cos, sin = (part[None, :, None].astype(x_BSND.dtype) for part in (place.cos_SD, place.sin_SD))
     low, high = jnp.split(x_BSND, 2, -1)
     return x_BSND * cos + jnp.concatenate([-high, low], -1) * sin
+
+
+def _pairs_side_by_side(module: Any) -> None:
+    """As Meta's own files and GGUF lay a head: what turns together is one figure beside the other."""
+    for attention in _attentions(module):
+        for projection in (attention.q_proj, attention.k_proj):
+            for leaf in (projection.kernel, projection.bias) if projection.bias is not None else (projection.kernel,):
+                _reordered(leaf, (-1, 2, attention.head_width // 2), (0, 2, 1))
+
+
+def _keys_dealt_out_in_turn(module: Any) -> None:
+    """Key heads tiled, not repeated: query n meets key n modulo their number."""
+    c = module.config
+    groups = c.num_attention_heads // c.key_heads
+    for attention in _attentions(module):
+        split = (groups, c.key_heads, c.head_width)
+        for leaf in (attention.q_proj.kernel, attention.q_proj.bias):
+            if leaf is not None:
+                _reordered(leaf, split, (1, 0, 2))
+        kernel_OH = attention.o_proj.kernel.get_value()
+        turned = kernel_OH.reshape(*split, -1).swapaxes(0, 1)
+        attention.o_proj.kernel.set_value(turned.reshape(kernel_OH.shape))
+
+
+def _everyone_sees_all(module: Any) -> None:
+    place = module.place
+    module.place = lambda start, count, seen: place(start, count, None)
+
+
+def _flax_eps(module: Any) -> None:
+    for _, part in nnx.iter_modules(module):
+        if isinstance(part, layers.RMSNorm):
+            part.epsilon = 1e-6
+
+
+def _gelu(module: Any) -> None:
+    for layer in module.model.layers:
+        layer.mlp.act_fn = layers.gelu
+
+
+def _gate_and_up_swapped(module: Any) -> None:
+    for layer in module.model.layers:
+        layer.mlp.gate_proj, layer.mlp.up_proj = layer.mlp.up_proj, layer.mlp.gate_proj
+
+
+def _default_theta(module: Any) -> None:
+    module.config = replace(module.config, rope_theta=10000.0, rope_parameters=None)
+
+
+def _attentions(module: Any) -> list[Any]:
+    return [layer.self_attn for layer in module.model.layers]
+
+
+def _reordered(leaf: Any, split: tuple[int, ...], order: tuple[int, ...]) -> None:
+    """The last axis, seen as several, in another order of these."""
+    value = leaf.get_value()
+    rest = value.ndim - 1
+    axes = (*range(rest), *(rest + axis for axis in order))
+    leaf.set_value(value.reshape(*value.shape[:-1], *split).transpose(axes).reshape(value.shape))
+
+
+MUTANTS: dict[str, Callable[[Any], None]] = {
+    "RoPE's pairs side by side": _pairs_side_by_side,
+    "key heads dealt out in turn": _keys_dealt_out_in_turn,
+    "no causal mask": _everyone_sees_all,
+    "Flax's eps": _flax_eps,
+    "GELU for SiLU": _gelu,
+    "gate and up swapped": _gate_and_up_swapped,
+    "RoPE's usual theta": _default_theta,
+}
+"""Mistakes that ports of Llama make; each changes a loaded module in place."""

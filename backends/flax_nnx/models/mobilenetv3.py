@@ -19,13 +19,15 @@ from jax import Array
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.models import efficientnet, named, settings
-from backends.flax_nnx.models.efficientnet import ACTIVATIONS, IDLE, TENSORFLOWS, Conv, Part, Plan, divisible, forward
+from backends.flax_nnx.models._efficientnet_config import ACTIVATIONS, IDLE, TENSORFLOWS, Plan, divisible
+from backends.flax_nnx.models._efficientnet_config import Config as EfficientNets
+from backends.flax_nnx.models.efficientnet import Conv, Part, forward
 
 __all__ = ["MUTANTS", "Config", "MobileNetV3", "build", "forward"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config(efficientnet.Config):
+class Config(EfficientNets):
     """EfficientNet's, with what is another's here."""
 
     stem_size: int = 16

@@ -33,3 +33,10 @@ CASES = {
         stem_type="overlap", **SHORT,
     ),
 }  # fmt: skip
+WHERE = {
+    "strides gone, blocks not dilated": "convnext-ols",
+    "odd pixel of room before the image": "convnext-ols",
+    "response norm over the batch": "convnextv2",
+    "biased deviation": "convnext-simple-norm",
+    "mean for mean and max": "convnext-ols",
+}

@@ -36,12 +36,12 @@ def calibrated(architecture: str, draw: Draw, **config: Any) -> Case:
 
 
 CASES = {
+    "tinynet": calibrated("efficientnet", image(5, 46, 61, 1), name="tinynet_e", in_chans=1, num_classes=11),
     "efficientnet-b0": calibrated("efficientnet", image(3, 61, 40, 3), name="efficientnet_b0", num_classes=7),
     "efficientnet-v2": calibrated(
         "efficientnet", image(5, 45, 62, 3), name="test_efficientnet", channel_multiplier=0.7, depth_multiplier=1.3,
         num_classes=11, act_layer="gelu",
     ),
-    "tinynet": calibrated("efficientnet", image(5, 46, 61, 1), name="tinynet_e", in_chans=1, num_classes=11),
     "mobilenetv2": calibrated(
         "efficientnet", image(5, 53, 38, 3), name="mobilenetv2_035", depth_multiplier=0.6, num_classes=5
     ),
@@ -55,3 +55,4 @@ CASES = {
         num_classes=11, pad_type="same", head_bias=False,
     ),
 }  # fmt: skip
+WHERE = {"ReLU without a bound": "mobilenetv2"}

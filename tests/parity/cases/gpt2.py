@@ -31,3 +31,4 @@ CASES = {
     "gpt2-unscaled": case_of("gpt2", tokens(7, 9), scale_attn_weights=False, activation_function="relu", **INVERSE),
     "gpt2-one-token": case_of("gpt2", tokens(9, 1), **SMALL | {"n_embd": 27, "n_head": 3, "n_layer": 1}),
 }
+WHERE = {"inverse layer index from 0": "gpt2-inverse", "inverse layer index left out": "gpt2-inverse"}

@@ -43,3 +43,7 @@ CASES = {
         **OVERLAPPING, **SMALL,
     ),
 }  # fmt: skip
+WHERE = {
+    "all positions pooled beside a class token": "patchtst-class-token",
+    "no attention among channels": "patchtst-channels",
+}

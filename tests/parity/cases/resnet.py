@@ -33,3 +33,11 @@ CASES = {
         block_reduce_first=2, avg_down=True,
     ),
 }  # fmt: skip
+WHERE = {
+    "stride on a bottleneck's first convolution": "resnext",
+    "room of the stem's pool behind alone": "resnet18",
+    "channels dealt out to groups in turn": "resnext",
+    "strides gone, windows not dilated": "seresnet-dilated",
+    "edge of the pooled shortcut counts in full": "resnet-wide-features",
+    "hard sigmoid": "senet",
+}

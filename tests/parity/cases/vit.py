@@ -39,3 +39,10 @@ CASES = {
         num_heads=4, depth=2, fc_norm=True, no_embed_class=True, num_classes=0,
     ),
 }  # fmt: skip
+WHERE = {
+    "fused qkv split heads first": "vit-registers",
+    "no layer scale": "vit-registers",
+    "registers before the class token": "vit-registers",
+    "mean over the prefix, too": "vit-gap",
+    "patches counted column by column": "vit-gap",
+}

@@ -1,0 +1,27 @@
+"""The rule catches the mistakes that ports make (measuring rule 21): those that each twin's file lists, one by one.
+
+A mistake is put into the loaded twin of one case, which is then judged through the session that is weighed.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from backends.flax_nnx import models
+from tests.parity.cases import case_for
+
+pytestmark = pytest.mark.usefixtures("strict_jax")
+
+MUTANTS = [(twin, mutant) for twin in models.names() for mutant in models.twin(twin).mutants]
+WITHOUT: frozenset[str] = frozenset()
+"""Twins that have none yet."""
+
+
+@pytest.mark.parametrize(("twin", "mutant"), MUTANTS)
+def test_a_mistake_is_caught(twin: str, mutant: str) -> None:
+    assert not case_for(twin, mutant).judge(models.twin(twin).mutants[mutant]).passed
+
+
+@pytest.mark.parametrize("twin", models.names())
+def test_every_twin_has_mistakes_to_catch(twin: str) -> None:
+    assert len(models.twin(twin).mutants) >= 4 or twin in WITHOUT
