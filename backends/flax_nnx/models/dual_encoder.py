@@ -35,7 +35,7 @@ class DualEncoder(Towers):
         self.image_projection = layers.Linear(c.image["width"], c.projection_dim, bias=False, rngs=rngs)
         self.text_projection = layers.Linear(c.text["width"], c.projection_dim, bias=False, rngs=rngs)
         self.unit = unit
-        self.logit_scale = nnx.Param(jnp.array(c.logit_scale_init))
+        self.logit_scale = nnx.Param(jnp.array([c.logit_scale_init]))
 
     def __call__(self, inputs: dict[str, Array]) -> dict[str, Array]:
         image_BF, text_BF = self.features(inputs)

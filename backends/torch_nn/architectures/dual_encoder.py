@@ -33,7 +33,8 @@ class DualEncoder(Towers):
         super().__init__(image, text, locked)
         self.image_projection = nn.Linear(image["width"], projection_dim, bias=False)
         self.text_projection = nn.Linear(text["width"], projection_dim, bias=False)
-        self.logit_scale = nn.Parameter(torch.tensor(logit_scale_init))
+        # of one axis: weights that are drawn are arrays, and numpy draws no array without one
+        self.logit_scale = nn.Parameter(torch.tensor([logit_scale_init]))
 
     def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         image_BF, text_BF = self.features(inputs)
