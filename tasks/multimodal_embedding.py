@@ -28,10 +28,11 @@ from __future__ import annotations
 import numpy as np
 
 from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained, metrics
+from tasks import _minilm
 from tasks import _openmoji as openmoji
 
 SIDE, LENGTH, COPIES, MOVED = 64, 16, 8, 5
-STILL = {**openmoji.MINILM, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+STILL = {**_minilm.CONFIG, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
 """A tower that is locked has nothing to be kept from learning."""
 
 
@@ -40,7 +41,7 @@ def data(files: Files, split: Split, preset: Preset) -> Examples:
     found = openmoji.chosen(openmoji.pictograms(files), split, preset == "small")
     side = SIDE if preset == "small" else openmoji.LARGE_SIDE
     image_NHWC = openmoji.images(files, found, side)
-    others = openmoji.tokens(files, [each.name for each in found], LENGTH)
+    others = _minilm.tokens(files, [each.name for each in found], LENGTH)
     others["pair"] = np.arange(len(found), dtype=np.int64)
     if split == "train":
         image_NHWC, others = openmoji.varied(image_NHWC, COPIES, MOVED), openmoji.copied(others, COPIES)
@@ -91,7 +92,7 @@ TASK = Task(
                     "config": {"name": "vit_base_patch32_224", "num_classes": 0},
                     "width": 768,
                 },
-                "text": {"architecture": "bert", "config": openmoji.BERT_BASE, "width": 768},
+                "text": {"architecture": "bert", "config": _minilm.BERT_BASE, "width": 768},
                 "projection_dim": 512,
                 "logit_scale_init": 2.6592,
             },

@@ -10,6 +10,7 @@ import pytest
 
 from bench.core import Examples, Files, Split, WeighbridgeError, arrays_hash
 from bench.storage import packages
+from tasks import _minilm
 from tasks import _openmoji as openmoji
 from tasks import multimodal_classification as classification
 from tasks import multimodal_embedding as embedding
@@ -70,9 +71,7 @@ def test_every_one_is_drawn_whole_in_its_colours() -> None:
 
 
 def test_names_are_cut_as_the_docstrings_say() -> None:
-    from tokenizers import Tokenizer
-
-    tokenizer = Tokenizer.from_file(str(files()[openmoji.MODEL] / openmoji.FOLDER / "tokenizer.json"))
+    tokenizer = _minilm.tokenizer(files())
     tokenizer.no_padding()
     lengths = [len(tokenizer.encode(each.name).ids) for each in openmoji.pictograms(files())]
     assert sum(length > classification.LENGTH for length in lengths) == 23
