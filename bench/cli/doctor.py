@@ -1,4 +1,4 @@
-"""What is here: tasks, backends, suites, versions, devices, and what to type where something is missing.
+"""What is here: backends, versions, devices, and what to type where something is missing.
 
 Imports of backends' packages are tried in a process of their own: one that breaks must not break the doctor,
 and the parent stays free of frameworks.
@@ -14,56 +14,11 @@ import msgspec
 from bench.core import child
 from bench.core.card import BackendCard
 from bench.core.cell import Device
-from bench.core.settings import names
 from bench.measure import environment
 from bench.measure.noise import Calibration
-from bench.run import cards, registry
-from bench.scenarios import catalog
+from bench.run import cards
 from bench.storage import packages
 from bench.storage.calibration import every
-
-
-def listing(everything: bool = False) -> dict[str, list[dict[str, object]]]:
-    """Return tasks, backends, scenarios and suites as rows."""
-    backends = [each for each in cards.backends().values() if everything or not each.hidden]
-    return {
-        "tasks": [
-            {
-                "task": task.name,
-                "family": task.family,
-                "ways": list(task.scenarios),
-                "presets": list(task.models),
-                "metric": task.target.metric,
-                "target": task.target.value,
-                "licence": task.licence,
-            }
-            for task in cards.tasks().values()
-        ],
-        "backends": [_backend(each) for each in backends],
-        "scenarios": [
-            {
-                "scenario": each.name,
-                "way": each.way,
-                "settings (-S)": list(names(each.Settings)),
-                "tasks": [task.name for task in cards.tasks().values() if each.fits(task)],
-            }
-            for each in catalog.scenarios().values()
-        ],
-        "suites": [{"suite": name, "about": registry.suite(name)["about"]} for name in registry.suite_names()],
-    }
-
-
-def _backend(backend: BackendCard) -> dict[str, object]:
-    problem = backend.problem or cards.not_installed(backend)
-    return {
-        "backend": backend.name,
-        "available": problem is None,
-        "devices": list(backend.devices),
-        "ways": list(backend.scenarios),
-        "precisions": list(backend.precisions),
-        "options (-O)": list(backend.options),
-        "why_not": problem or "",
-    }
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from bench.analysis.summary import no_collection
-from bench.cli import console, data, doctor, help, machine, parity, serve, sweep, usage, varying_shapes
+from bench.cli import console, data, doctor, help, listing, machine, parity, serve, sweep, usage, varying_shapes
 from bench.cli.compare import register
 from bench.cli.console import (
     AllocatorName,
@@ -54,12 +54,10 @@ app = help.app()
 @app.command("list")
 def list_command(json: Json = False, everything: Annotated[bool, typer.Option("--all")] = False) -> None:
     """Tasks, backends, scenarios and suites. `--all` shows backends that serve tests, too."""
-    listing = doctor.listing(everything)
+    found = listing.listing(everything)
     if json:
-        return print_json(listing)
-    for rows in listing.values():
-        print_rows(rows)
-        out.print()
+        return print_json(found)
+    listing.show(found)
     for problem in doctor.broken():
         err.print(Text(f"! {problem}", style="yellow"), soft_wrap=True)
     return None
@@ -85,7 +83,7 @@ def doctor_command(json: Json = False) -> None:
 @app.command()
 def run(
     context: typer.Context,
-    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu, or a file such as ./mine.toml.")] = "quick",
+    suite: Annotated[str, typer.Option(help="quick, cpu, full, gpu, tpu, or a file such as ./mine.toml.")] = "quick",
     tasks: Nouns = "",
     backends: Nouns = "",
     reference: Annotated[

@@ -40,7 +40,7 @@ def parity_command(
     preset: Preset = "",
     weights: Weights = "",
     device: Device = "",
-    suite: Annotated[str, typer.Option(help="Whose cells are proven: quick, full, gpu, tpu, or a file.")] = "full",
+    suite: Annotated[str, typer.Option(help="Whose cells are proven: quick, cpu, full, gpu, tpu, or a file.")] = "full",
     time_limit: TimeLimit = 600.0,
     out_folder: OutFolder = None,
     resume: Resume = False,

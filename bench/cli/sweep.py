@@ -64,7 +64,7 @@ def register(app: typer.Typer) -> None:
 
 def sweep_command(
     context: typer.Context,
-    suite: Annotated[str, typer.Option(help="quick, full, gpu, tpu.")] = "quick",
+    suite: Annotated[str, typer.Option(help="quick, cpu, full, gpu, tpu.")] = "quick",
     tasks: Nouns = "",
     backends: Nouns = "",
     scenarios: Many = "infer",

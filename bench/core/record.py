@@ -40,7 +40,9 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True):
     survived: list[str] = []
     """Those that it let pass, though outputs changed."""
     idle: list[str] = []
-    """Those that changed no output of this model on these rows, or that it cannot run: they prove nothing."""
+    """Those that changed no output of this model on these rows: they prove nothing."""
+    unmade: dict[str, str] = {}
+    """Those that cannot be made of this model, or that it cannot run, and why: no check was needed to see these."""
 
 
 class Parity(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
 """Negative controls: whether the check of parity sees the mistakes that ports make.
 
 A check that passes everything passes the right model, too. So the backend's own mutants are judged as it was: each is
-killed, or it survived, or it changed nothing on these rows, or cannot run, and proves nothing.
+killed, or it survived, or it changed nothing on these rows, or could not be made, and proves nothing.
 """
 
 from __future__ import annotations
@@ -24,20 +24,24 @@ def controls(session: Session, xs: Sequence[Any], passes: Callable[[list[Arrays]
     own = _outputs(session, xs)
     found = Controls()
     for name, make in mutants.items():
-        outputs = _outputs_if_any(make, xs)
-        if outputs is None or all(map(_same, own, outputs)):
-            found.idle.append(name)
-        else:
-            (found.survived if passes(outputs) else found.killed).append(name)
+        try:
+            outputs = _outputs(make(), xs)
+        except Exception as error:  # noqa: BLE001 -- whatever it is that a wrong model ends in
+            found.unmade[name] = _one_line(error)
+            continue
+        _kind(found, all(map(_same, own, outputs)), passes(outputs)).append(name)
     return found
 
 
-def _outputs_if_any(make: Callable[[], Session], xs: Sequence[Any]) -> list[Arrays] | None:
-    """None where a mutant cannot be made of this model, or cannot run: no check was needed to see that."""
-    try:
-        return _outputs(make(), xs)
-    except Exception:  # noqa: BLE001 -- whatever it is that a wrong model ends in
-        return None
+def _kind(found: Controls, idle: bool, passed: bool) -> list[str]:
+    if idle:
+        return found.idle
+    return found.survived if passed else found.killed
+
+
+def _one_line(error: Exception) -> str:
+    said = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {said[0]}"[:200]
 
 
 def _outputs(session: Session, xs: Sequence[Any]) -> list[Arrays]:

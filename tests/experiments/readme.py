@@ -1,34 +1,107 @@
-"""The README's table: of each row of a run the columns that decide.
+"""The README's table: of several runs of one request what each ratio was in all of them.
 
-python -m tests.experiments.readme results/<machine>/<run>
+python -m tests.experiments.readme results/<machine>/<run> results/<machine>/<another> ...
+
+A word stands where every run said it, else UNSURE: what a second run contradicts is no verdict.
 """
 
 from __future__ import annotations
 
+import statistics
 import sys
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.analysis.row import Row
 from bench.report.markup import escape, grid
 from bench.report.runs import rows_of
-from bench.report.texts import best, driven, host_peak, parity, ratio, task, verdict
+from bench.report.texts import task
 
-COLUMNS: dict[str, Callable[[Row], str]] = {
-    "task": lambda row: f"{task(row)}, {driven(row)}".removesuffix(" cpu"),
-    "backend": lambda row: row.record.cell.executor,
-    "ratio to eager": lambda row: f"{ratio(row)} {verdict(row)}".removesuffix(" –"),
-    "ratio to best torch": best,
-    "host peak": host_peak,
-    "parity": parity,
-}
+Group = dict[str, list[Row]]
+"""The rows of one cell by executor, a row a run."""
 
 
-def table(path: Path) -> str:
-    """The table of a run, in Markdown."""
-    rows = rows_of([path]).rows
-    return grid(COLUMNS, [[escape(text(row)) for text in COLUMNS.values()] for row in rows])
+def by_group(paths: Sequence[Path]) -> list[Group]:
+    """The groups that every run has, in the first one's order."""
+    runs = [rows_of([path]).rows for path in paths]
+    found: dict[str, Group] = {}
+    for row in (row for rows in runs for row in rows):
+        found.setdefault(row.record.cell.group, {}).setdefault(row.record.cell.executor, []).append(row)
+    return [group for group in found.values() if all(len(rows) == len(runs) for rows in group.values())]
+
+
+def table(groups: Sequence[Group]) -> str:
+    """In Markdown: a line a group, then the geometric mean of each column of ratios."""
+    every = [row for group in groups for rows in group.values() for row in rows]
+    reference = next(row.reference for row in every if row.reference)
+    others = [name for name in groups[0] if name != reference and all(name in group for group in groups)]
+    best = {row.best for row in every}
+    ratios = {f"{name} : {reference}": (name, _ratio, _verdict) for name in others}
+    ratios |= {f"{name} : best {reference}": (name, _best, _best_verdict) for name in others if name not in best}
+    lines = [
+        [
+            *_about(group[reference][0]),
+            *(_said([(of(row), word(row)) for row in group[name]]) for name, of, word in ratios.values()),
+            " / ".join(_peak(group[name]) for name in (reference, *others)),
+        ]
+        for group in groups
+    ]
+    means = [_means([[of(row) for row in group[name]] for group in groups]) for name, of, _ in ratios.values()]
+    headings = ["task", "score", *ratios, f"MiB above import: {' / '.join((reference, *others))}"]
+    return grid(headings, [[escape(text) for text in line] for line in [*lines, ["geometric mean", "", *means, ""]]])
+
+
+def _ratio(row: Row) -> float | None:
+    return row.ratio
+
+
+def _verdict(row: Row) -> str | None:
+    return row.verdict
+
+
+def _best(row: Row) -> float | None:
+    return row.best_ratio
+
+
+def _best_verdict(row: Row) -> str | None:
+    return row.best_verdict
+
+
+def _about(row: Row) -> tuple[str, str]:
+    cell, metric = row.record.cell, row.record.about.target.metric if row.record.about else ""
+    what = f"{task(row)}, {cell.scenario} b{cell.batch_size}"
+    return what, "" if row.score is None else f"{metric} {row.score:.3g}"
+
+
+def _said(seen: Sequence[tuple[float | None, str | None]]) -> str:
+    """`1.02 to 1.10 UNSURE`; a dash where a run gave no ratio."""
+    values, words = [value for value, _ in seen if value is not None], {word for _, word in seen}
+    if len(values) < len(seen):
+        return "–"
+    return f"{_span(values)} {words.pop() if len(words) == 1 else 'UNSURE'}"
+
+
+def _span(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _means(columns: Sequence[Sequence[float | None]]) -> str:
+    """The geometric mean over the groups that have a ratio in every run, run by run."""
+    whole = [[value for value in column if value is not None] for column in columns]
+    whole = [column for column in whole if len(column) == len(columns[0])]
+    return _span([statistics.geometric_mean(run) for run in zip(*whole, strict=True)])
+
+
+def _peak(rows: Sequence[Row]) -> str:
+    """The median over runs."""
+    known = [
+        (row.record.host_peak_bytes - row.record.host_import_bytes) / 2**20
+        for row in rows
+        if row.record.host_peak_bytes is not None and row.record.host_import_bytes is not None
+    ]
+    return f"{statistics.median(known):.0f}" if known else "–"
 
 
 if __name__ == "__main__":
-    print(table(Path(sys.argv[1])))
+    print(table(by_group([Path(path) for path in sys.argv[1:]])))

@@ -37,7 +37,9 @@ def test_each_mutant_is_killed_or_survives_or_proves_nothing() -> None:
     assert found is not None
     assert found.killed == ["bias of the head lost"]
     assert found.survived == ["last bits"]
-    assert found.idle == ["nothing", "head of another width"]
+    assert found.idle == ["nothing"]
+    assert list(found.unmade) == ["head of another width"]
+    assert found.unmade["head of another width"].startswith("ValueError: matmul")
 
 
 def test_a_backend_without_mutants_has_no_controls() -> None:

@@ -128,6 +128,26 @@ def _hard_gate(resnet: Any) -> None:
         block.se.gate = jax.nn.hard_sigmoid
 
 
+def _kerass_eps(resnet: Any) -> None:
+    for _, part in nnx.iter_modules(resnet):
+        if isinstance(part, layers.BatchNorm):
+            part.epsilon = 1e-3
+
+
+def _activated_before_the_sum(resnet: Any) -> None:
+    def activated(squeeze: Step, act: Step) -> Step:
+        return lambda x_BHWC: act(squeeze(x_BHWC))
+
+    for block in _blocks(resnet):
+        block.se = activated(block.se, block.act)
+
+
+def _shortcut_without_norm(resnet: Any) -> None:
+    for block in _blocks(resnet):
+        if len(block.downsample):
+            block.downsample[-1] = same
+
+
 def _blocks(resnet: Any) -> list[Any]:
     return [part for _, part in nnx.iter_modules(resnet) if isinstance(part, Block)]
 
@@ -139,5 +159,8 @@ MUTANTS: dict[str, Callable[[Any], None]] = {
     "strides gone, windows not dilated": _not_dilated,
     "edge of the pooled shortcut counts in full": _edge_counts_in_full,
     "hard sigmoid": _hard_gate,
+    "Keras' eps": _kerass_eps,
+    "an activation before the sum, too": _activated_before_the_sum,
+    "a projected shortcut without its norm": _shortcut_without_norm,
 }
 """Mistakes that ports of this architecture make, each put into a loaded twin."""

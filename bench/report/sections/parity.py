@@ -76,4 +76,5 @@ def _below(records: Sequence[Record]) -> list[str]:
     for each in records:
         for verb, names in (("sees", _controls(each).killed), ("does not see", _controls(each).survived)):
             told += [f"{each.cell.backend}: the check {verb} {'; '.join(names)}"] if names else []
+        told += [f"{each.cell.backend}: not made: {name} ({why})" for name, why in _controls(each).unmade.items()]
     return told

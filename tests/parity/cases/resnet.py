@@ -40,4 +40,7 @@ WHERE = {
     "strides gone, windows not dilated": "seresnet-dilated",
     "edge of the pooled shortcut counts in full": "resnet-wide-features",
     "hard sigmoid": "senet",
+    "Keras' eps": "resnet10t",
+    "an activation before the sum, too": "resnet10t",
+    "a projected shortcut without its norm": "resnet10t",
 }
