@@ -53,6 +53,9 @@ class Quiet:
     def started(self, cell: Cell) -> None:
         """Nothing."""
 
+    def prepared(self, cell: Cell, took_s: float) -> None:
+        """Nothing."""
+
     def phase(self, name: str) -> None:
         """Nothing."""
 

@@ -17,6 +17,8 @@ from bench.core.cell import Cell
 from bench.core.record import Record
 from bench.report.units import seconds
 
+WORTH_A_LINE_S = 2.0
+
 
 class Display:
     """A `bench.run.runner.Watcher` on a terminal; without one it prints a line a finished cell."""
@@ -42,6 +44,13 @@ class Display:
         """A cell's turn has come."""
         self.cell, self.doing, self.fraction = cell, "starting", None
         self._draw()
+
+    def prepared(self, cell: Cell, took_s: float) -> None:
+        """Say so where it took long, and do not count it: cells to come are not prepared again."""
+        self.begin += took_s
+        if took_s >= WORTH_A_LINE_S:
+            line = f"{cell.task}[{cell.preset}] {cell.scenario}: the reference is prepared  ({seconds(took_s)})"
+            self.live.console.print(Text(line), soft_wrap=True)
 
     def phase(self, name: str) -> None:
         """Show what it does now."""

@@ -6,6 +6,7 @@ record is on the disk before the next is looked at.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -142,8 +143,10 @@ class Run:
                     task=self.job.task(cell),
                     reference=reference,
                 )
+                begin = time.monotonic()
                 try:
                     made[group] = worker.ask(request)
+                    self.watcher.prepared(cell, time.monotonic() - begin)
                 except WorkerFailed as failure:
                     if cell.weights:  # a wrong file is a wrong request, and nothing of it can be weighed
                         raise WeighbridgeError(f"--weights {request.files[GIVEN]}: {failure.reason}") from failure

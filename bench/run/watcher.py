@@ -14,6 +14,9 @@ class Watcher(Protocol):
     def started(self, cell: Cell) -> None:
         """A cell's turn has come."""
 
+    def prepared(self, cell: Cell, took_s: float) -> None:
+        """What the cell's group is held against is on the disk: weights (trained, maybe), rows, the oracle's outputs."""
+
     def phase(self, name: str) -> None:
         """Hear what its worker does now."""
 

@@ -121,6 +121,21 @@ def test_time_left_is_unknown_at_first_and_falls_after(clock: Callable[[float], 
     assert "about 0:40 left" in file.getvalue()
 
 
+def test_preparation_has_a_line_where_it_took_long_and_is_no_measure_of_the_cells_to_come(
+    clock: Callable[[float], None],
+) -> None:
+    console, file = make_console(terminal=False)
+    with Display(console, done=0, total=3) as display:
+        for took in (90.0, 0.5):
+            clock(took)
+            display.prepared(make_cell(task="slow" if took > 1 else "quick"), took)
+        clock(20)
+        display.finished(make_record())
+        assert display.time_left_s() == 40
+    assert "slow[small] infer: the reference is prepared  (90.0 s)" in file.getvalue()
+    assert "quick" not in file.getvalue()
+
+
 def test_time_left_has_no_sixtieth_second(clock: Callable[[float], None]) -> None:
     console, file = make_console(terminal=True)
     with Display(console, done=0, total=2) as display:

@@ -38,6 +38,9 @@ class Timeline:
         """Whose turn has come."""
         self.cell = f"{cell.task} {cell.scenario} {cell.precision} {cell.backend}"
 
+    def prepared(self, cell: Cell, took_s: float) -> None:
+        """Nothing."""
+
     def phase(self, name: str) -> None:
         """What its worker does now."""
         print(f"{time.monotonic() - self.begin:6.1f} s  {self.cell}: {name}", file=sys.stderr, flush=True)

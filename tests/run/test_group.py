@@ -49,6 +49,8 @@ class Watcher:
     def started(self, cell: Cell) -> None:
         self.order.append(cell.backend)
 
+    def prepared(self, cell: Cell, took_s: float) -> None: ...
+
     def phase(self, name: str) -> None:
         self.name = name
         self.hook(name)

@@ -52,7 +52,9 @@ def test_the_ledger_names_what_the_check_sees_and_what_not(tmp_path: Path) -> No
     assert grid.sentence == "the same answers on fake; the check does not see: last bits"
     (line,) = grid.lines
     assert dict(zip(grid.headings, line, strict=True))["mistakes seen"] == "1 of 2"
-    assert grid.below == ["fake: the check sees bias of the head lost", "fake: the check does not see last bits"]
+    sees, misses, unmade = grid.below
+    assert (sees, misses) == ("fake: the check sees bias of the head lost", "fake: the check does not see last bits")
+    assert unmade.startswith("fake: not made: head of another width (ValueError: matmul")
 
 
 def test_the_ledger_says_who_is_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
