@@ -42,9 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def load_command(
     context: typer.Context,
-    suite: Annotated[
-        str, typer.Option(help="quick, cpu, full, gpu, tpu: cells where none are named.")
-    ] = "quick",
+    suite: Annotated[str, typer.Option(help="quick, cpu, full, gpu, tpu: cells where none are named.")] = "quick",
     tasks: Nouns = "",
     backends: Nouns = "",
     scenarios: Annotated[

@@ -15,7 +15,7 @@ class Watcher(Protocol):
         """A cell's turn has come."""
 
     def prepared(self, cell: Cell, took_s: float) -> None:
-        """What the cell's group is held against is on the disk: weights (trained, maybe), rows, the oracle's outputs."""
+        """What the cell's group is held against is on the disk: weights, rows, the outputs of its oracle."""
 
     def phase(self, name: str) -> None:
         """Hear what its worker does now."""
