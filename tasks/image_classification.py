@@ -94,7 +94,7 @@ TASK = Task(
     data=data,
     score=score,
     loss="cross_entropy",
-    recipe=Recipe(epochs=3, batch_size=64, peak_learning_rate=5e-3, weight_decay=0.05),
+    recipe=Recipe(epochs=6, batch_size=64, peak_learning_rate=5e-3, weight_decay=0.05),
     target=Target(metric="accuracy", value=0.975, higher_is_better=True, source="the project's aim"),
     baseline=Target(metric="accuracy", value=0.963, higher_is_better=True, source="SVC, C = 5, on this split"),
     scenarios=("infer",),

@@ -109,6 +109,8 @@ def rate(row: Row) -> str:
 
 def items(row: Row) -> str:
     """Return what its throughput counts, in the plural."""
+    if row.item.endswith("s"):  # series
+        return row.item
     return f"{row.item[:-1]}ies" if row.item.endswith("y") else f"{row.item}s"
 
 

@@ -2,7 +2,8 @@
 
 python -m tests.experiments.readme results/<machine>/<run> results/<machine>/<another> ...
 
-A word stands where every run said it, else UNSURE: what a second run contradicts is no verdict.
+A word stands where each of three runs or more said it, else UNSURE; of fewer runs there are ratios alone: what was not
+repeated is no verdict.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from bench.report.markup import escape, grid
 from bench.report.runs import rows_of
 from bench.report.texts import task
 
+FEWEST_RUNS = 3
 Group = dict[str, list[Row]]
 """The rows of one cell by executor, a row a run."""
 
@@ -74,10 +76,12 @@ def _about(row: Row) -> tuple[str, str]:
 
 
 def _said(seen: Sequence[tuple[float | None, str | None]]) -> str:
-    """`1.02 to 1.10 UNSURE`; a dash where a run gave no ratio."""
+    """`1.02 to 1.10 UNSURE`, of fewer than three runs without the word; a dash where a run gave no ratio."""
     values, words = [value for value, _ in seen if value is not None], {word for _, word in seen}
     if len(values) < len(seen):
         return "–"
+    if len(seen) < FEWEST_RUNS:
+        return _span(values)
     return f"{_span(values)} {words.pop() if len(words) == 1 else 'UNSURE'}"
 
 
