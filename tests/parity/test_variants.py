@@ -128,14 +128,15 @@ def diffusion(rng: Random) -> Case:
     )  # fmt: skip
 
 
-def scaled(architecture: str, *names: str) -> Callable[[Random], Case]:
-    """Of timm's names, whose blocks are few, scaled in width and depth."""
+def scaled(architecture: str, names: dict[str, tuple[str, ...]]) -> Callable[[Random], Case]:
+    """Of timm's names, whose blocks are few, scaled by those of the multipliers that timm does not fix for them."""
 
     def draw(rng: Random) -> Case:
-        channels = rng.randint(1, 4)
+        channels, name = rng.randint(1, 4), rng.choice([*names])
+        factors = {f"{kind}_multiplier": rng.uniform(0.3, 0.8) for kind in names[name]}
         return calibrated(
             architecture, image(rng.randint(3, 6), rng.randint(33, 70), rng.randint(33, 70), channels),
-            name=rng.choice(names), in_chans=channels, channel_multiplier=rng.uniform(0.3, 0.8), depth_multiplier=0.4,
+            name=name, in_chans=channels, **factors,
             num_classes=rng.randint(2, 12), act_layer=rng.choice(["relu", "silu", "hard_swish", "gelu"]),
             pad_type=rng.choice(["", "same"]), bn_eps=rng.choice([1e-5, 1e-3]),
         )  # fmt: skip
@@ -173,8 +174,10 @@ FAMILIES: list[Callable[[Random], Case]] = [
     mlp, bert, vit, resnet, convnext, gpt, grouped, patchtst, ensemble, towers, diffusion, classifier, dual, beside,
 ]  # fmt: skip
 MOBILE = {
-    "efficientnet": scaled("efficientnet", "tinynet_e", "mobilenetv2_035", "test_efficientnet"),
-    "mobilenetv3": scaled("mobilenetv3", "mobilenetv3_small_050", "mobilenetv3_small_075"),
+    "efficientnet": scaled(
+        "efficientnet", {"tinynet_e": (), "mobilenetv2_035": ("depth",), "test_efficientnet": ("channel", "depth")}
+    ),
+    "mobilenetv3": scaled("mobilenetv3", {"mobilenetv3_small_050": ("depth",), "mobilenetv3_large_075": ("depth",)}),
 }
 DRAWN = {**{family.__name__: family for family in FAMILIES}, **MOBILE}
 
