@@ -95,7 +95,12 @@ TASK = Task(
     score=score,
     loss="cross_entropy",
     recipe=Recipe(epochs=6, batch_size=64, peak_learning_rate=5e-3, weight_decay=0.05),
-    target=Target(metric="accuracy", value=0.975, higher_is_better=True, source="the project's aim"),
+    target=Target(
+        metric="accuracy",
+        value=0.975,
+        higher_is_better=True,
+        source="the project's aim; two seeds of the recipe gave 0.983 and 0.979",
+    ),
     baseline=Target(metric="accuracy", value=0.963, higher_is_better=True, source="SVC, C = 5, on this split"),
     scenarios=("infer",),
     batch_size={"small": 32, "base": 32, "base-vit": 32, "base-convnext": 32, "base-efficientnet": 32},
