@@ -145,7 +145,7 @@ def _activated_before_the_sum(resnet: Any) -> None:
 def _shortcut_without_norm(resnet: Any) -> None:
     for block in _blocks(resnet):
         if len(block.downsample):
-            block.downsample[-1] = same
+            block.downsample = nnx.List([*list(block.downsample)[:-1], same])
 
 
 def _blocks(resnet: Any) -> list[Any]:
