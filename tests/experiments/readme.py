@@ -94,7 +94,7 @@ def _means(columns: Sequence[Sequence[float | None]]) -> str:
     """The geometric mean over the groups that have a ratio in every run, run by run."""
     whole = [[value for value in column if value is not None] for column in columns]
     whole = [column for column in whole if len(column) == len(columns[0])]
-    return _span([statistics.geometric_mean(run) for run in zip(*whole, strict=True)])
+    return _span([statistics.geometric_mean(run) for run in zip(*whole, strict=True)]) if whole else "–"
 
 
 def _peak(rows: Sequence[Row]) -> str:
