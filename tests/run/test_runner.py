@@ -174,9 +174,9 @@ def wait_for_children(pid: int) -> list[psutil.Process]:
 
 def test_the_parent_imports_no_framework_no_backend_and_no_task(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bench.cli import console, doctor, main, run; "
+        "import sys; from pathlib import Path; from bench.cli import console, doctor, listing, main, run; "
         "from bench.run import folders, jobs; from bench.run.plan import Filters; "
-        "doctor.listing(); doctor.examine(); planned = jobs.prepare('fake', Filters()); "
+        "listing.listing(); doctor.examine(); planned = jobs.prepare('fake', Filters()); "
         f"run.weigh(planned, folders.Options(out=Path({str(tmp_path)!r})), console.err); "
         "print([name for name in sys.modules if name.startswith(('backends.', 'tasks.')) "
         "or name in ('torch', 'jax', 'flax', 'transformers', 'timm')])"
