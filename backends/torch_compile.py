@@ -19,10 +19,10 @@ from backends.torch_eager import (
     OOM_SIGNS,
     REQUIRES,
     TorchEager,
-    TorchSession,
     imports,
-    load,
 )
+from backends.torch_nn.loading import load
+from backends.torch_nn.session import TorchSession
 from bench.core import Backend, Cell, Cost, ModelSpec, Session, Settings
 
 COMPILER = "torch._inductor.compile_fx"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from backends.torch_nn.decoding import kept_heads
+
 
 class StaticCaches:
     """Of one module: one cache for each number of rows, as large as the largest request so far."""
@@ -28,5 +30,5 @@ class StaticCaches:
 
         config, dtype, device = self.module.config, self.module.dtype, self.module.device
         cache = StaticCache(config, max_cache_len=room)
-        cache.early_initialization(rows, config.num_key_value_heads, config.head_dim, dtype, device)
+        cache.early_initialization(rows, *kept_heads(config), dtype, device)
         return cache

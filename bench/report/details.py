@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis.ratios import FOOTING
+from bench.analysis.footing import FOOTING
 from bench.analysis.row import Row
 from bench.core.settings import words
 from bench.measure import statistics

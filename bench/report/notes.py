@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from bench.analysis.ratios import SEQUENTIAL_FLOOR
+from bench.analysis.judging import SEQUENTIAL_FLOOR
 from bench.analysis.row import Row
 from bench.measure import statistics
 from bench.measure.noise import BUSIER_CPUS

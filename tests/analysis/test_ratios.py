@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import ratios
+from bench.analysis import footing, ratios
 from bench.analysis.own import own
 from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Provenance
@@ -56,14 +56,14 @@ def test_a_score_under_the_gate_gets_no_ratio() -> None:
 
 def test_the_gate_turns_around_where_lower_is_better() -> None:
     lower = msgspec.structs.replace(TARGET, higher_is_better=False)
-    assert ratios.reaches(1.005, 1.0, lower)
-    assert not ratios.reaches(1.02, 1.0, lower)
-    assert ratios.reaches(0.5, 1.0, lower)
+    assert footing.reaches(1.005, 1.0, lower)
+    assert not footing.reaches(1.02, 1.0, lower)
+    assert footing.reaches(0.5, 1.0, lower)
 
 
 @given(st.floats(-10, 10))
 def test_a_score_always_reaches_itself(score: float) -> None:
-    assert ratios.reaches(score, score, TARGET)
+    assert footing.reaches(score, score, TARGET)
 
 
 def test_random_weights_have_no_score() -> None:
@@ -200,7 +200,7 @@ def test_times_that_cannot_be_divided_give_no_ratio(bad: list[float]) -> None:
     assert "not times above zero" in row.no_ratio
 
 
-@pytest.mark.parametrize("fact", ratios.FOOTING)
+@pytest.mark.parametrize("fact", footing.FOOTING)
 def test_footing_that_either_side_leaves_unstated_bars(fact: str) -> None:
     stated = make_record().facts
     for ours, theirs in ((None, stated[fact]), (stated[fact], None), (None, None), ("ours", "theirs")):
@@ -208,7 +208,7 @@ def test_footing_that_either_side_leaves_unstated_bars(fact: str) -> None:
             make_record(name, facts={**stated, fact: value}) for name, value in (("torch", theirs), ("flax", ours))
         ]
         row = ratios.rows(records, "torch")[1]
-        words = [ratios.UNSTATED if value is None else value for value in (ours, theirs)]
+        words = [footing.UNSTATED if value is None else value for value in (ours, theirs)]
         assert (row.ratio, row.no_ratio) == (None, f"{fact} {words[0]} against {words[1]}")
 
 

@@ -23,7 +23,10 @@ from backends.flax_nnx.backend import Flax
 from backends.flax_nnx.layers import attending
 from backends.torch_compile import CompiledSession, TorchCompile, cuda_graphs
 from backends.torch_compile_reduce_overhead import ReplayedSession, TorchCompileReduceOverhead
-from backends.torch_eager import TorchEager, TorchSession, layout, libraries, load
+from backends.torch_eager import TorchEager
+from backends.torch_nn.effective import layout, libraries
+from backends.torch_nn.loading import load
+from backends.torch_nn.session import TorchSession
 from backends.torch_nn.tf32 import round_tf32
 from bench.core import Arrays, Backend, ModelSpec, Seeded, Session
 from bench.run.worker import failure_kind

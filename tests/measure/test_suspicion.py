@@ -136,6 +136,20 @@ def test_reading_that_varies_by_more_than_a_step_is_no_evidence() -> None:
     assert [said for _ in range(50) if (said := suspicion.returns_early(Varying(), ROWS, 0.001))] == []
 
 
+def test_one_undisturbed_step_beside_a_busy_neighbour_is_no_evidence() -> None:
+    """As torch's generation of images met it: every step took 1.2 times as long, but for one of the old batch."""
+
+    class Beside(FakeSession):
+        def step(self, x: np.ndarray) -> np.ndarray:
+            y = super().step(x)
+            self.now_s += 0.0 if self.steps == 4 else 0.2 * STEP_S
+            return y
+
+    of = session()
+    of.__class__ = Beside
+    assert suspicion.remembers(of, of.to_device(ROWS), suspicion.fresh_batches(ROWS, 6), STEP_S) == ""
+
+
 def test_a_burst_beside_one_try_is_no_evidence() -> None:
     class Disturbed(FakeSession):
         def step(self, x: np.ndarray) -> np.ndarray:

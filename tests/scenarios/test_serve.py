@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench.analysis import ratios
+from bench.analysis import footing, ratios
 from bench.analysis.row import Row
 from bench.cli.main import app
 from bench.core import Arrays, Examples, Session, WeighbridgeError
@@ -277,7 +277,7 @@ def test_lost_queries_and_other_answers_are_implausible_and_what_was_found_is_ke
     assert served(weighing.record(status="implausible", reason=reason)).search.probes
 
 
-FOOTING: dict[str, object] = {**dict.fromkeys(ratios.FOOTING, "same"), "threads": 2}
+FOOTING: dict[str, object] = {**dict.fromkeys(footing.FOOTING, "same"), "threads": 2}
 
 
 def record(backend: str, rate: float, told: ServerResult | None = None, **changes: object) -> Record:
