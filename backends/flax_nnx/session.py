@@ -49,13 +49,16 @@ class FlaxSession(Session):
         if key not in kept:
             import jax
 
+            from backends.flax_nnx import compiling
+
             def pure(leaves: list[Any], *rest: Any) -> Any:
                 module = self.parts.module(leaves)
                 found = function(module, *rest)
                 return (found, self.parts.leaves_of(module)) if changes else found
 
             donated = (*((0,) if changes else ()), *(index + 1 for index in consumed))
-            kept[key] = jax.jit(pure, donate_argnums=donated).lower(self.parts.leaves, *given).compile()
+            lowered = jax.jit(pure, donate_argnums=donated).lower(self.parts.leaves, *given)
+            kept[key] = lowered.compile(compiler_options=compiling.options(self.parts.placement.platform))
         return kept[key]
 
     def programs(self) -> int:
@@ -93,7 +96,7 @@ class FlaxSession(Session):
         """Effective footing, read back from JAX and from this process."""
         import jax
 
-        from backends.flax_nnx import effective
+        from backends.flax_nnx import compiling, effective
         from backends.flax_nnx.layers import attending
 
         platform, programs = self.parts.placement.platform, list(self.compiled.values())
@@ -113,6 +116,7 @@ class FlaxSession(Session):
             "jaxlib_target": effective.target(programs[0]) if platform == "cpu" and programs else None,
             "donation": False,
             "compile_scope": "whole model",
+            "compiler_options": compiling.options(platform),
             "prepacked": self.parts.prepacked,
             "programs": self.programs(),
             "memory_analysis": [effective.sizes(program) for program in programs],
