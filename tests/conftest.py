@@ -14,6 +14,7 @@ from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Process, Provenance, Record
 from bench.measure import environment
+from bench.run.turns import PATIENCE
 from bench.storage import coding
 from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 
@@ -123,7 +124,12 @@ def workers_of(parent: psutil.Process) -> list[psutil.Process]:
 
 @pytest.fixture(autouse=True, scope="session")
 def worker_of_nobody() -> None:
-    """A pytest that a test starts is no worker of pytest-xdist: as one it would measure nothing."""
+    """A pytest that a test starts is no worker of pytest-xdist: as one it would measure nothing.
+
+    Beside another worker nothing that a test weighs waits for it to leave.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ[PATIENCE] = "0"
     for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
         del os.environ[name]
 

@@ -86,9 +86,20 @@ def _show_the_rest(found: Mapping[str, Rows]) -> None:
     """Scenarios that fit every task say so: a dozen names, ten times over, hide the ones that differ."""
     tasks = [row["task"] for row in found["tasks"]]
     fitting = [{**row, "tasks": _few(row["tasks"], tasks)} for row in found["scenarios"]]
-    for rows in (found["backends"], fitting, found["suites"]):
+    _show_backends(found["backends"])
+    for rows in (fitting, found["suites"]):
         print_rows(rows)
         out.print()
+
+
+def _show_backends(rows: Rows) -> None:
+    """What each offers, then which are not available here, and why."""
+    shown = {"backend": "backend", "devices": "devices", "precisions": "precisions", "options (-O)": "-O"}
+    print_table([*shown.values()], [[row[name] for name in shown] for row in rows], whole=range(4))
+    for row in rows:
+        if row["why_not"]:
+            out.print(Text(f"  {row['backend']} is not available: {row['why_not']}"), soft_wrap=True)
+    out.print()
 
 
 def _few(fitting: object, tasks: Sequence[object]) -> object:

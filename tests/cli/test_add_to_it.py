@@ -87,20 +87,24 @@ def test_the_readme_names_every_file_to_start_from_and_every_entry_point() -> No
     assert all(f"`{group}`" in told for group, _ in GROUPS.values())
 
 
-@pytest.mark.parametrize("make", [clone, package])
-def test_what_was_added_is_weighed_beside_the_rest(make: object, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("make", "scenario", "score"), [(clone, "infer", {"r2", "rmse"}), (package, "parity", set())])
+def test_what_was_added_is_weighed_beside_the_rest(
+    make: object, scenario: str, score: set[str], tmp_path: Path
+) -> None:
+    """How it was added is no matter to who is weighed: timed once, proven twice."""
     assert callable(make)
     folder = make(tmp_path)
     backends = f"torch,flax,{BACKEND}"
     ended = typed(
-        folder, "-P", "-m", "bench.cli", "run", "--tasks", TASK, "--backends", backends, "--batch-sizes", "4", "--json"
-    )
+        folder, "-P", "-m", "bench.cli", "run", "--tasks", TASK, "--backends", backends, "--batch-sizes", "4",
+        "--scenarios", scenario, "--json",
+    )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     records = {record["cell"]["backend"]: record for record in json.loads(ended.stdout)}
     assert {name: record["parity"]["passed"] for name, record in records.items()} == dict.fromkeys(
         backends.split(","), True
     )
-    assert records["flax"]["score"].keys() == {"r2", "rmse"}
+    assert records["flax"]["score"].keys() == score
 
 
 def test_in_a_clone_no_test_counts_what_there_is(tmp_path: Path) -> None:

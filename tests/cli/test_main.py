@@ -54,6 +54,12 @@ def test_the_list_names_tasks_and_available_backends() -> None:
     assert "fake" in weighbridge("list", "--all").stdout
 
 
+def test_a_backend_is_a_line_of_the_list_at_80_columns() -> None:
+    lines = {line.split()[0]: line.rstrip() for line in weighbridge("list").stdout.splitlines() if line.strip()}
+    assert lines["torch-compile-reduce-overhead"].endswith("fp32, tf32, bf16, fp16")
+    assert lines["torch-compile"].endswith("mode")
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
