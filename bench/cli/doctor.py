@@ -7,6 +7,8 @@ and the parent stays free of frameworks.
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
+from functools import cache
 from typing import get_args
 
 import msgspec
@@ -33,7 +35,8 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
 def examine() -> Findings:
     """Look around; imports each backend's packages in a process of its own."""
     found = [each for each in cards.backends().values() if not each.hidden]
-    broken = {each.name: problem for each in found if (problem := import_problem(each))}
+    attempt = cache(attempted)  # backends that need the same share one
+    broken = {each.name: problem for each in found if (problem := import_problem(each, attempt))}
     here = environment.describe([name for each in found for name in each.distributions])
     return Findings(
         machine={**here, "data_cache": str(packages.cache_folder())},
@@ -88,14 +91,19 @@ def _state(backend: BackendCard, device: Device, broken: str | None) -> str:
     return "available" if environment.has_device(device) else f"this machine shows no {device} device"
 
 
-def import_problem(backend: BackendCard) -> str | None:
+def attempted(names: tuple[str, ...]) -> str:
+    """What an import of these says where it fails, in a process of its own; empty where it does not."""
+    code = "; ".join(f"import {name}" for name in names)
+    tried = subprocess.run(child.command("-c", code), capture_output=True, text=True, check=False)
+    return "" if tried.returncode == 0 else tried.stderr.strip() or f"exit code {tried.returncode}"
+
+
+def import_problem(backend: BackendCard, attempt: Callable[[tuple[str, ...]], str] = attempted) -> str | None:
     """Why a backend's packages cannot be imported, and what to type; None where they can."""
     absent = backend.problem or cards.not_installed(backend)
     if absent or not backend.requires:
         return absent
-    code = "; ".join(f"import {name}" for name in backend.requires)
-    tried = subprocess.run(child.command("-c", code), capture_output=True, text=True, check=False)
-    if tried.returncode == 0:
+    told = attempt(tuple(backend.requires))
+    if not told:
         return None
-    last = (tried.stderr.strip().splitlines() or [f"exit code {tried.returncode}"])[-1]
-    return next((fix for sign, fix in backend.import_fixes.items() if sign in tried.stderr), last)
+    return next((fix for sign, fix in backend.import_fixes.items() if sign in told), told.splitlines()[-1])

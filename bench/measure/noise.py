@@ -148,12 +148,12 @@ def noise(calibration: Calibration | None, cell: Cell, cpus_elsewhere: Sequence[
     elsewhere = max(measured, default=None)
     kind = standing_in(calibration, cell)
     floor, then = (kind.usable_floor, kind.cpus_elsewhere or 0.0) if kind else (DEFAULT_FLOOR, 0.0)
-    before = f", {then:.2f} when calibrated" if kind and kind.cpus_elsewhere is not None else ""
+    before = f", {then:.1f} when calibrated" if kind and kind.cpus_elsewhere is not None else ""
     found = [*(warnings(calibration) if calibration else []), *doubts(kind, cell)]
     if elsewhere is not None and elsewhere > then + BUSIER_CPUS:
         floor = max(floor, LOADED_FLOOR)
         found.append(
-            f"other processes used {elsewhere:.2f} processors while timing{before}: "
+            f"other processes used {elsewhere:.1f} processors while timing{before}: "
             f"verdicts go by a floor of {floor:.1%}; for a finer one, type the same when the machine is free"
         )
     own = calibration.kinds.get(str(cell)) if calibration else None

@@ -28,9 +28,17 @@ def test_a_row_a_kind_with_its_doubts(tmp_path: Path) -> None:
     assert (runs["floor"], runs["between runs"], runs["note"]) == ("not measured", "4.00%", "")
 
 
+def test_backends_that_need_the_same_packages_share_one_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(doctor, "attempted", lambda names: asked.append(names) or "")
+    assert doctor.examine().problems == []
+    assert sorted(set(asked)) == sorted(asked)
+    assert ("torch", "timm", "transformers") in asked
+
+
 def test_the_doctor_shows_them_and_what_it_cannot_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packages, "cache_folder", lambda: tmp_path)
-    monkeypatch.setattr(doctor, "import_problem", lambda backend: None)
+    monkeypatch.setattr(doctor, "import_problem", lambda backend, attempt: None)
     monkeypatch.setattr(console.out, "_width", 240)
     assert "between runs" not in CliRunner().invoke(main.app, ["doctor"]).stdout
     calibration.keep(tmp_path, [SOUND], "quick")
