@@ -14,7 +14,7 @@ from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
 from bench.core.record import Noise, Parity, Process, Provenance, Record
 from bench.measure import environment
-from bench.run.turns import PATIENCE
+from bench.run.jobs import PATIENCE
 from bench.storage import coding
 from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 

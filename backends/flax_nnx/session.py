@@ -28,7 +28,10 @@ class FlaxSession(Session):
     """What one timed step holds; every backend's says the same or gets no ratio."""
 
     def __init__(self, twin: Twin, parts: Parts, cell: Cell) -> None:
+        from backends.flax_nnx import compiling
+
         self.twin, self.parts, self.cell = twin, parts, cell
+        self.compiler_options = compiling.options(parts.placement.platform)  # asked here: a first step is timed
         self.compiled: dict[Any, Any] = {}
 
     def program(
@@ -49,8 +52,6 @@ class FlaxSession(Session):
         if key not in kept:
             import jax
 
-            from backends.flax_nnx import compiling
-
             def pure(leaves: list[Any], *rest: Any) -> Any:
                 module = self.parts.module(leaves)
                 found = function(module, *rest)
@@ -58,7 +59,7 @@ class FlaxSession(Session):
 
             donated = (*((0,) if changes else ()), *(index + 1 for index in consumed))
             lowered = jax.jit(pure, donate_argnums=donated).lower(self.parts.leaves, *given)
-            kept[key] = lowered.compile(compiler_options=compiling.options(self.parts.placement.platform))
+            kept[key] = lowered.compile(compiler_options=self.compiler_options)
         return kept[key]
 
     def programs(self) -> int:
@@ -96,7 +97,7 @@ class FlaxSession(Session):
         """Effective footing, read back from JAX and from this process."""
         import jax
 
-        from backends.flax_nnx import compiling, effective
+        from backends.flax_nnx import effective
         from backends.flax_nnx.layers import attending
 
         platform, programs = self.parts.placement.platform, list(self.compiled.values())
@@ -116,7 +117,7 @@ class FlaxSession(Session):
             "jaxlib_target": effective.target(programs[0]) if platform == "cpu" and programs else None,
             "donation": False,
             "compile_scope": "whole model",
-            "compiler_options": compiling.options(platform),
+            "compiler_options": self.compiler_options,
             "prepacked": self.parts.prepacked,
             "programs": self.programs(),
             "memory_analysis": [effective.sizes(program) for program in programs],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,6 +27,8 @@ from bench.storage import calibration, known_peaks, packages
 from bench.storage.prepared import GIVEN, Prepared, file_hash
 
 HUB_FILE = "model.safetensors"
+PATIENCE = "WEIGHBRIDGE_PATIENCE_S"
+"""Seconds that a process may wait for a busy neighbour, in place of the effort's: 0 where neighbours never leave."""
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +100,20 @@ def suite_of(name: str) -> Suite:
         raise WeighbridgeError(f"suite {name!r} cannot be used: {error}; mend its file") from error
 
 
+def patient(effort: Effort) -> Effort:
+    """The effort, as patient as the environment says. Raises WeighbridgeError where that is no number of seconds."""
+    told = os.environ.get(PATIENCE)
+    if told is None:
+        return effort
+    try:
+        seconds = float(told)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise WeighbridgeError(f"{PATIENCE} is {told!r}; give seconds, such as 0")
+    return msgspec.structs.replace(effort, patience_s=seconds)
+
+
 def job(planned: Planned, time_limit_s: float, effort: Effort = QUICK, allocator: Allocator = "keep") -> Job:
     """The nouns that a run needs, looked up by name."""
     backends = {name: cards.backend(name) for name in {cell.backend for cell in planned.cells}}
@@ -104,7 +122,7 @@ def job(planned: Planned, time_limit_s: float, effort: Effort = QUICK, allocator
     devices: set[Device] = {cell.device for cell in planned.cells}
     return Job(
         reference=planned.reference,
-        effort=effort,
+        effort=patient(effort),
         allocator=allocator,
         visible=[each for each in cards.backends().values() if not each.hidden],
         time_limit_s=time_limit_s,

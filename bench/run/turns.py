@@ -7,19 +7,13 @@ Pure but for the participants: whoever takes part knows how to wake and stop a p
 
 from __future__ import annotations
 
-import math
-import os
 import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from bench.core.cell import StoppedBy
 from bench.core.effort import Effort
-from bench.core.errors import WeighbridgeError
 from bench.measure import statistics
-
-PATIENCE = "WEIGHBRIDGE_PATIENCE_S"
-"""Seconds that a process may wait for a busy neighbour, in place of the effort's: 0 where neighbours never leave."""
 
 
 class Participant(Protocol):
@@ -51,20 +45,6 @@ def no_waiting(at_most_s: float) -> float:
     return at_most_s
 
 
-def patience_s(effort: Effort) -> float:
-    """The effort's, or what the environment says. Raises WeighbridgeError where that is no number of seconds."""
-    told = os.environ.get(PATIENCE)
-    if told is None:
-        return effort.patience_s
-    try:
-        seconds = float(told)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise WeighbridgeError(f"{PATIENCE} is {told!r}; give seconds, such as 0")
-    return seconds
-
-
 def take_turns(
     participants: Sequence[Participant],
     effort: Effort,
@@ -77,13 +57,13 @@ def take_turns(
     A turn in which anyone had a busy neighbour is taken again, once that one is gone: `wait` waits for it so many
     seconds at most, and returns how many it did. When all patience is used up, turns are taken as they come.
     """
-    timed_s, quiet, left_s = 0.0, 0, patience_s(effort)
+    timed_s, quiet, patience_s = 0.0, 0, effort.patience_s
     for turn in range(1, effort.most_turns + 1):
         taking_part = [participant for participant in participants if not participant.failed()]
         tell(turn)
         turn_s = sum(participant.turn() for participant in rng.sample(taking_part, len(taking_part)))
-        if any(participant.crowded() for participant in taking_part if not participant.failed()) and left_s > 0:
-            left_s -= turn_s + wait(left_s)
+        if any(participant.crowded() for participant in taking_part if not participant.failed()) and patience_s > 0:
+            patience_s -= turn_s + wait(patience_s)
             continue
         timed_s, quiet = timed_s + turn_s, quiet + 1
         if quiet >= effort.fewest_turns and converged(taking_part, effort.bound):

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from bench.core.effort import QUICK
-from bench.core.errors import WeighbridgeError
 from bench.measure import statistics
 from bench.run import turns
 
@@ -153,29 +152,6 @@ def test_a_mood_that_all_share_does_not_keep_a_ratio_from_being_known() -> None:
     assert ratio.value == pytest.approx(FAST / SLOW)
 
 
-@pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As long as the effort says, also where tests run beside each other."""
-    monkeypatch.delenv(turns.PATIENCE, raising=False)
-
-
-@pytest.mark.parametrize(("told", "seconds"), [(None, EFFORT.patience_s), ("0", 0.0), ("2.5", 2.5)])
-def test_patience_is_the_efforts_or_the_environments(
-    told: str | None, seconds: float, patient: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if told is not None:
-        monkeypatch.setenv(turns.PATIENCE, told)
-    assert turns.patience_s(EFFORT) == seconds
-
-
-@pytest.mark.parametrize("told", ["", "long", "-1", "nan", "inf"])
-def test_patience_is_seconds(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(turns.PATIENCE, told)
-    with pytest.raises(WeighbridgeError, match=f"WEIGHBRIDGE_PATIENCE_S is '{told}'; give seconds, such as 0"):
-        turns.patience_s(EFFORT)
-
-
-@pytest.mark.usefixtures("patient")
 def test_a_turn_with_a_busy_neighbour_is_taken_again_when_it_is_gone() -> None:
     log, waited = list[str](), list[float]()
     first, second = steady(log, FAST, SLOW)
@@ -191,7 +167,6 @@ def test_a_turn_with_a_busy_neighbour_is_taken_again_when_it_is_gone() -> None:
     assert waited == pytest.approx([10.0, 10.0 - 0.5 - 10 * (FAST + SLOW)])
 
 
-@pytest.mark.usefixtures("patient")
 def test_patience_ends_and_turns_are_taken_as_they_come() -> None:
     first, second = steady([], FAST, SLOW)
     second.beside = set(range(1, 100))
