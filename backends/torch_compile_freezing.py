@@ -1,4 +1,8 @@
-"""torch.compile with frozen weights: inductor makes them constants, folds them, and lays them as oneDNN wants them.
+"""torch.compile with frozen weights: inductor makes them constants, folds them, and has a library lay them anew.
+
+Which library does a linear layer in float32 goes by the batch's size: MKL where inductor knows it, oneDNN where it is
+a symbol (torch 2.13.0, `_inductor/fx_passes/mkldnn_fusion.py`). MKL takes AMD's processors for ones without AVX-512, so
+that there the option `dynamic` halves a transformer's step (docs/cpu.md).
 
 It is torch's counterpart to a twin that lays its weights anew at open. Programs with constants are not kept in
 inductor's cache, so that a warm process compiles nearly everything again, all but the C++.
@@ -6,20 +10,41 @@ inductor's cache, so that a warm process compiles nearly everything again, all b
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from backends.torch_compile import CompiledSession, TorchCompile
 from bench.core import Cell, Settings
 
 FROZEN = "frozen by inductor"
-LAID = "laid anew by oneDNN"
+LAID = {"torch.ops.mkl.": "laid anew by MKL", "torch.ops.mkldnn.": "laid anew by oneDNN"}
+"""What a program calls where its weights lie as a library wants them."""
+
+
+class FreezingOptions(Settings, frozen=True, kw_only=True):
+    """Of `torch.compile`; a mode and the options that freeze exclude each other."""
+
+    dynamic: bool = False
+
+
+class Frozen(NamedTuple):
+    """A program that was loaded: its text, and the weights that it holds as constants."""
+
+    text: str
+    constants: list[Any]
+
+    def laid(self) -> set[str]:
+        """By whom weights were laid anew."""
+        packed = any(constant.is_mkldnn for constant in self.constants)
+        return {by for call, by in LAID.items() if packed and call in self.text}
 
 
 class TorchCompileFreezing(TorchCompile):
     """Inductor with `freezing`."""
 
     name = "torch-compile-freezing"
-    Options = Settings  # a mode and options exclude each other
+    Options = FreezingOptions
     arguments = {"options": {"freezing": True}}  # tells its programs from those that are not frozen
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
@@ -47,17 +72,20 @@ class FrozenSession(CompiledSession):
 
     def facts(self) -> dict[str, Any]:
         """Adds what was frozen, read back from the programs that were loaded."""
-        constants = self.frozen_constants()
-        laid = any(constant.is_mkldnn for constant in constants)
+        programs = [*self.frozen()]
+        count = sum(len(program.constants) for program in programs)
+        laid = set[str]().union(*(program.laid() for program in programs))
         return {
             **super().facts(),
-            "prepacked": [FROZEN] * bool(constants) + [LAID] * laid,
-            "frozen_constants": len(constants),
+            "prepacked": [FROZEN] * bool(count) + sorted(laid),
+            "frozen_constants": count,
         }
 
-    def frozen_constants(self) -> list[Any]:
-        """Weights that programs which were loaded since hold as constants."""
+    def frozen(self) -> Iterator[Frozen]:
+        """The programs that were loaded since."""
         from torch._inductor.codecache import PyCodeCache
 
-        held = [pair for program in PyCodeCache.modules[self.loaded_before :] for pair in vars(program).items()]
-        return [value for name, value in held if name.startswith("_frozen_param")]
+        for program in PyCodeCache.modules[self.loaded_before :]:
+            assert program.__file__ is not None
+            constants = [value for name, value in vars(program).items() if name.startswith("_frozen_param")]
+            yield Frozen(Path(program.__file__).read_text(), constants)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 from torch._inductor import config
 
@@ -18,6 +19,7 @@ from backends.torch_compile import TorchCompile
 from backends.torch_compile_freezing import FROZEN, TorchCompileFreezing
 from backends.torch_eager import TorchEager
 from bench.core import Arrays, Backend, ModelSpec, Seeded
+from bench.core.settings import Pairs
 from tests import nouns
 from tests.conftest import make_cell
 
@@ -40,8 +42,8 @@ def test_backends_that_run_torch_are_one_camp() -> None:
     assert nouns.backend("flax").camp != "torch"
 
 
-def facts(backend: Backend, weights: Path) -> dict[str, Any]:
-    session = backend.open(MLP, weights, make_cell(backend.name))
+def facts(backend: Backend, weights: Path, options: Pairs = ()) -> dict[str, Any]:
+    session = backend.open(MLP, weights, make_cell(backend.name, options=options))
     assert session.facts()["prepacked"] == []  # nothing has been compiled yet
     session.step(session.to_device(FEATURES))
     found = session.facts()
@@ -53,9 +55,16 @@ def test_weights_are_frozen_where_it_says_so_and_nowhere_else(weights: Path) -> 
     with config.patch(freezing=False):  # not monkeypatch: undone, it leaves an option that "does not exist"
         assert facts(TorchCompile(), weights)["prepacked"] == []
         found = facts(TorchCompileFreezing(), weights)
-        assert found["prepacked"][0] == FROZEN
+        by = "MKL" if torch.backends.mkl.is_available() else "oneDNN"
+        assert found["prepacked"] == [FROZEN, f"laid anew by {by}"]
         assert found["frozen_constants"] >= 2
         assert not config.freezing  # nor for those who come after
+
+
+def test_a_batch_without_a_known_size_has_its_weights_laid_by_onednn(weights: Path) -> None:
+    with config.patch(freezing=False):
+        found = facts(TorchCompileFreezing(), weights, options=(("dynamic", True),))
+    assert found["prepacked"] == [FROZEN, "laid anew by oneDNN"]
 
 
 COLD = """
