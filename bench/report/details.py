@@ -170,7 +170,7 @@ def samples(row: Row, most: int) -> Samples | None:
     scale, unit = unit_of(statistics.median(step_s))
     kept = evenly((value / scale for value in step_s), most)
     distance = len(step_s) / len(kept)
-    backend = row.record.cell.backend
+    backend = row.record.cell.executor
     drawn: list[float | None] = [*kept]
     series = Series(name=backend, backend=backend, x=[float(round(n * distance)) for n in range(len(kept))], y=drawn)
     thinned = f"{len(kept)} of {len(step_s):,}, at even distances" if len(kept) < len(step_s) else f"all {len(kept)}"

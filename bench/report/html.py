@@ -158,8 +158,8 @@ def inert_json(value: Any) -> Markup:
 
 
 def colours_of(rows: Sequence[Row], reference: str) -> dict[str, int]:
-    """Backend -> index of its colour, everywhere on the page: the reference's first, then by name."""
-    names = sorted({row.record.cell.backend for row in rows}, key=lambda name: (name != reference, name))
+    """Executor -> index of its colour, everywhere on the page: the reference's first, then by name."""
+    names = sorted({row.record.cell.executor for row in rows}, key=lambda name: (name != reference, name))
     return {name: index % COLOURS for index, name in enumerate(names)}
 
 
@@ -190,7 +190,7 @@ def _cell(row: Row, column: Column, colours: dict[str, int]) -> dict[str, object
         "key": key(column.key(row)),
         "rank": column.rank,
         "mark": mark + (" wrap" if column.title in WRAPPED else ""),
-        "colour": colours[row.record.cell.backend] if column.title == "backend" else None,
+        "colour": colours[row.record.cell.executor] if column.title == "backend" else None,
         "struck": bool(column.rank) and row.struck and column.title != "status",
     }
 

@@ -125,6 +125,18 @@ def test_the_command_is_one_shell_word_an_argument() -> None:
         assert len(words) == 18
 
 
+def test_options_of_one_backend_are_rows_with_colours_and_points_of_their_own() -> None:
+    named = ("torch", "compiled", "compiled(mode=quick)")
+    cells = [make_cell("torch"), make_cell("compiled"), make_cell("compiled", options=(("mode", "quick"),))]
+    records = [make_record(step_s=step_s, cell=cell) for cell, step_s in zip(cells, (0.03, 0.02, 0.01), strict=True)]
+    parsed = Parsed(page(records))
+    payload = json.loads(parsed.scripts[0])
+    assert payload["colours"] == {name: index for index, name in enumerate(named)}
+    assert "compiled(mode=quick)" in "".join(parsed.texts)  # the fastest: its name leads the page
+    drawn = {series["backend"] for chapter in payload["plots"] for plot in chapter for series in plot["series"]}
+    assert set(named) <= drawn
+
+
 def test_a_small_run_is_small() -> None:
     real = Path("results/amd-epyc-2-core/20261123-031925-93ec213")
     from bench.storage import journals

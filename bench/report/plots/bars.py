@@ -57,7 +57,7 @@ def memory(rows: list[Row]) -> Bars | None:
     lines = [
         Line(
             name=named(row),
-            backend=row.record.cell.backend,
+            backend=row.record.cell.executor,
             bars=[_part(of(row.record), peak) for (_, of), peak in zip(MEMORY, peaks, strict=True)],
         )
         for row in known
@@ -74,7 +74,7 @@ def _part(value: int | None, peak: int) -> Bar:
 def correctness(rows: list[Row]) -> Bars | None:
     """The error of each row against its limit, on a scale that ends at the limit."""
     known = [row for row in rows if row.record.parity][:MOST_LINES]
-    lines = [Line(name=named(row), backend=row.record.cell.backend, bars=_judged(row)) for row in known]
+    lines = [Line(name=named(row), backend=row.record.cell.executor, bars=_judged(row)) for row in known]
     meaning = "How far outputs are from a float64 oracle, in units of the reference's own. A full bar is the limit."
     return Bars(title="Parity", meaning=meaning, columns=["error", "outcome"], lines=lines) if lines else None
 

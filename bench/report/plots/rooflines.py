@@ -24,9 +24,9 @@ def _roofline(title: str, rows: list[Row]) -> Plot:
     roofs: list[float | None] = [min(peak, bandwidth * x) for x in xs]
     series = [Series(name="roof", backend="", x=xs, y=roofs)]
     for row, roof in found[: MOST_SERIES - 1]:
-        name = f"{row.record.cell.backend}: {task(row)} {row.record.cell.scenario}"
+        name = f"{row.record.cell.executor}: {task(row)} {row.record.cell.scenario}"
         point: list[float | None] = [roof.flops_per_s / 1e9]
-        series.append(Series(name=name, backend=row.record.cell.backend, x=[roof.intensity], y=point, size=9))
+        series.append(Series(name=name, backend=row.record.cell.executor, x=[roof.intensity], y=point, size=9))
     table = [
         [label(row), task(row), row.record.cell.scenario, scaled(roof.flops_per_s, "FLOP/s"), number(roof.intensity),
          f"{100 * roof.share:.2g} %", roof.bound]

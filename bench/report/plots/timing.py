@@ -26,12 +26,12 @@ def _latency(title: str, rows: list[Row]) -> Plot:
     scale, unit = unit_of(min(row.step_s or 1.0 for row in rows))
     quantiles = [np.quantile(row.record.step_s, QUANTILES) / scale for row in rows]
     series = [
-        Series(name=row.record.cell.backend, backend=row.record.cell.backend, x=x.tolist(), y=_percent(QUANTILES))
+        Series(name=row.record.cell.executor, backend=row.record.cell.executor, x=x.tolist(), y=_percent(QUANTILES))
         for row, x in zip(rows, quantiles, strict=True)
     ]
     table = [
         [
-            row.record.cell.backend,
+            row.record.cell.executor,
             f"{len(row.record.step_s):,}",
             *(seconds(float(x[at]) * scale) for at in (50, 90, 99)),
             seconds(max(row.record.step_s)),
@@ -68,13 +68,13 @@ def _but_batch(row: Row) -> str:
 
 def _batches(title: str, rows: list[Row]) -> Plot:
     series: list[Series] = []
-    for backend, found in grouped(rows, lambda row: row.record.cell.backend).items():
+    for backend, found in grouped(rows, lambda row: row.record.cell.executor).items():
         ordered = sorted(found, key=lambda row: row.record.cell.batch_size)
         sizes = [float(row.record.cell.batch_size) for row in ordered]
         series.append(Series(name=backend, backend=backend, x=sizes, y=[row.rate for row in ordered]))
-    table = [[row.record.cell.backend, f"{row.record.cell.batch_size}", rate(row)] for row in rows]
+    table = [[row.record.cell.executor, f"{row.record.cell.batch_size}", rate(row)] for row in rows]
     best = max(rows, key=lambda row: row.rate or 0.0)
-    text = f"Highest: {best.record.cell.backend} at batch {best.record.cell.batch_size}, {rate(best)}."
+    text = f"Highest: {best.record.cell.executor} at batch {best.record.cell.batch_size}, {rate(best)}."
     return Plot(
         title=title, text=text, x_label="batch size", y_label=f"{items(rows[0])}/s", kind="lines",
         series=series[:MOST_SERIES], columns=["backend", "batch size", "throughput"], table=table, x_log=True,
@@ -92,7 +92,7 @@ def _repaid(title: str, rows: list[Row]) -> Plot:
     series = [line for row in rows for line in _totals(row)]
     table = [
         [
-            row.record.cell.backend, seconds(row.record.compile_s), seconds(row.record.warm_compile_s),
+            row.record.cell.executor, seconds(row.record.compile_s), seconds(row.record.warm_compile_s),
             seconds(row.step_s), calls(row.break_even_calls), calls(row.warm_break_even_calls),
         ]
         for row in rows
@@ -114,7 +114,7 @@ def _totals(row: Row) -> list[Series]:
     starts = [(record.compile_s, ""), (record.warm_compile_s, ", cache filled")]
     return [
         Series(
-            name=record.cell.backend + words, backend=record.cell.backend, x=list(CALLS), filled=not words,
+            name=record.cell.executor + words, backend=record.cell.executor, x=list(CALLS), filled=not words,
             y=[compile_s + (calls - 1) * step_s for calls in CALLS],
         )
         for compile_s, words in starts
@@ -140,9 +140,9 @@ def _over_time(title: str, rows: list[Row]) -> Plot:
             name=backend, backend=backend, x=[starts[row.record.started] for row in found],
             y=[(row.step_s or 0.0) / scale for row in found],
         )
-        for backend, found in grouped(ordered, lambda row: row.record.cell.backend).items()
+        for backend, found in grouped(ordered, lambda row: row.record.cell.executor).items()
     ]  # fmt: skip
-    table = [[row.record.started, row.record.cell.backend, seconds(row.step_s)] for row in ordered]
+    table = [[row.record.started, row.record.cell.executor, seconds(row.step_s)] for row in ordered]
     changes = "; ".join(
         f"{line.name}: {number(line.y[0])} {unit}, then {number(line.y[-1])} {unit}" for line in series if line.y[1:]
     )

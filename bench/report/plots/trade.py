@@ -71,7 +71,7 @@ def _scatter(title: str, y_label: str, points: list[tuple[Row, float, float]], b
     peaks = [memory(row) or 0 for row, _, _ in points]
     series = [
         Series(
-            name=label(row), backend=row.record.cell.backend, x=[x], y=[y], filled=index in best,
+            name=label(row), backend=row.record.cell.executor, x=[x], y=[y], filled=index in best,
             size=8 + 16 * (peaks[index] / max(*peaks, 1)) ** 0.5,
         )
         for index in sorted(kept, key=lambda index: -peaks[index])  # a small point lies on a large one, not under it

@@ -36,8 +36,8 @@ def _grid(title: str, records: Sequence[Record]) -> Grid:
 
 def sentence(records: Sequence[Record]) -> str:
     """Which backends are right, which are not, and what the check does not see."""
-    right = [each.cell.backend for each in records if _passed(each)]
-    wrong = [each.cell.backend for each in records if not _passed(each)]
+    right = [each.cell.executor for each in records if _passed(each)]
+    wrong = [each.cell.executor for each in records if not _passed(each)]
     said = f"the same answers on {', '.join(dict.fromkeys(right))}" if right else "no backend is proven"
     said += f"; not on {', '.join(dict.fromkeys(wrong))}" if wrong else ""
     missed = dict.fromkeys(name for each in records for name in _controls(each).survived)
@@ -56,11 +56,11 @@ def _line(record: Record) -> list[str]:
     found, controls = record.parity, _controls(record)
     made = len(controls.killed) + len(controls.survived)
     if found is None:
-        return [record.cell.backend, record.cell.precision, "–", "–", "–", "–", record.status]
+        return [record.cell.executor, record.cell.precision, "–", "–", "–", "–", record.status]
     ratio = "not finite" if found.ratio is None else f"{number(found.ratio)} of {found.limit:g}"
     known = found.difference is not None and found.scale is not None
     return [
-        record.cell.backend,
+        record.cell.executor,
         record.cell.precision,
         ratio,
         f"{found.difference:.1e} of {found.scale:.3g}" if known else "–",
@@ -72,9 +72,9 @@ def _line(record: Record) -> list[str]:
 
 def _below(records: Sequence[Record]) -> list[str]:
     """Reasons, and each mistake by name."""
-    told = [f"{each.cell.backend}: {each.reason}" for each in records if each.reason]
+    told = [f"{each.cell.executor}: {each.reason}" for each in records if each.reason]
     for each in records:
         for verb, names in (("sees", _controls(each).killed), ("does not see", _controls(each).survived)):
-            told += [f"{each.cell.backend}: the check {verb} {'; '.join(names)}"] if names else []
-        told += [f"{each.cell.backend}: not made: {name} ({why})" for name, why in _controls(each).unmade.items()]
+            told += [f"{each.cell.executor}: the check {verb} {'; '.join(names)}"] if names else []
+        told += [f"{each.cell.executor}: not made: {name} ({why})" for name, why in _controls(each).unmade.items()]
     return told
