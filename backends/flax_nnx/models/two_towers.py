@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax import Array
+from jax import Array, lax
 
 from backends.flax_nnx import layers
 from backends.flax_nnx.models import settings
@@ -71,7 +71,7 @@ class TwoTowers(nnx.Module):
         self.item_embedding = None if c.shared_table else layers.Embed(c.ids, c.width, rngs=rngs)
         self.query_tower = Tower(c.width + c.features, c.query_hidden, c, rngs)
         self.item_tower = Tower(c.width, c.item_hidden, c, rngs)
-        self.unit_length, self.temperature, self.eps = c.unit_length, c.temperature, 1e-12
+        self.width, self.unit_length, self.temperature, self.eps = c.width, c.unit_length, c.temperature, 1e-12
 
     def query(self, history_BT: Array, features_BF: Array | None) -> Array:
         x_BD = self.bag(history_BT)
@@ -80,9 +80,26 @@ class TwoTowers(nnx.Module):
 
     def bag(self, history_BT: Array) -> Array:
         """The mean of a history's rows; zeros of an empty one. -> (B, D)"""
+        known_BT = self.known(history_BT)
+        sum_BD = lax.platform_dependent(history_BT, known_BT, cpu=self._one_by_one, default=self._at_once)
+        return sum_BD / jnp.maximum(jnp.sum(known_BT, 1, keepdims=True), 1).astype(sum_BD.dtype)
+
+    def _at_once(self, history_BT: Array, known_BT: Array) -> Array:
         rows_BTD = self.query_embedding(history_BT)
-        known_BT1 = self.known(history_BT)[..., None].astype(rows_BTD.dtype)
-        return jnp.sum(rows_BTD * known_BT1, 1) / jnp.maximum(jnp.sum(known_BT1, 1), 1)
+        return jnp.sum(rows_BTD * known_BT[..., None].astype(rows_BTD.dtype), 1)
+
+    def _one_by_one(self, history_BT: Array, known_BT: Array) -> Array:
+        """XLA:CPU sums row after row in vectors, but over a gathered axis number by number (docs/lab-notes.md)."""
+
+        def add(sum_BD: Array, position: tuple[Array, Array]) -> tuple[Array, None]:
+            item_B, known_B = position
+            rows_BD = layers.at_least_float32(self.query_embedding(item_B))
+            return sum_BD + rows_BD * known_B[:, None].astype(rows_BD.dtype), None
+
+        dtype = self.query_embedding.embedding[...].dtype
+        nothing_BD = layers.at_least_float32(jnp.zeros((history_BT.shape[0], self.width), dtype))
+        sum_BD, _ = lax.scan(add, nothing_BD, (history_BT.T, known_BT.T))
+        return sum_BD.astype(dtype)
 
     def known(self, history_BT: Array) -> Array:
         """Which positions hold an item."""
