@@ -1,8 +1,8 @@
 """torch.compile with frozen weights: inductor makes them constants, folds them, and has a library lay them anew.
 
 Which library does a linear layer in float32 goes by the batch's size: MKL where inductor knows it, oneDNN where it is
-a symbol (torch 2.13.0, `_inductor/fx_passes/mkldnn_fusion.py`). MKL takes AMD's processors for ones without AVX-512, so
-that there the option `dynamic` halves a transformer's step (docs/cpu.md).
+a symbol (torch 2.13.0, `_inductor/fx_passes/mkldnn_fusion.py`). On an AMD with AVX-512 oneDNN is twice as fast, and the
+option `dynamic` halves MiniLM's step (docs/processors.md).
 
 It is torch's counterpart to a twin that lays its weights anew at open. Programs with constants are not kept in
 inductor's cache, so that a warm process compiles nearly everything again, all but the C++.

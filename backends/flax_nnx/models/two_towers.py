@@ -71,7 +71,7 @@ class TwoTowers(nnx.Module):
         self.item_embedding = None if c.shared_table else layers.Embed(c.ids, c.width, rngs=rngs)
         self.query_tower = Tower(c.width + c.features, c.query_hidden, c, rngs)
         self.item_tower = Tower(c.width, c.item_hidden, c, rngs)
-        self.width, self.unit_length, self.temperature, self.eps = c.width, c.unit_length, c.temperature, 1e-12
+        self.unit_length, self.temperature, self.eps = c.unit_length, c.temperature, 1e-12
 
     def query(self, history_BT: Array, features_BF: Array | None) -> Array:
         x_BD = self.bag(history_BT)
@@ -97,7 +97,7 @@ class TwoTowers(nnx.Module):
             return sum_BD + rows_BD * known_B[:, None].astype(rows_BD.dtype), None
 
         dtype = self.query_embedding.embedding[...].dtype
-        nothing_BD = layers.at_least_float32(jnp.zeros((history_BT.shape[0], self.width), dtype))
+        nothing_BD = layers.at_least_float32(jnp.zeros((history_BT.shape[0], self.query_embedding.features), dtype))
         sum_BD, _ = lax.scan(add, nothing_BD, (history_BT.T, known_BT.T))
         return sum_BD.astype(dtype)
 
