@@ -2,15 +2,16 @@
 
 A regression of speed is one that the whole interval shows, beyond the threshold and beyond what whole runs of
 identical code differ by (`bench.analysis.speed`); where the interval only reaches there, or where the reference moved
-alike, the word is UNSURE, and nothing fails.
+alike, the word is UNSURE, and nothing fails. A process is a sample of memory, too: a regression is one that all show.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from operator import attrgetter
 from typing import Literal
 
 import msgspec
@@ -24,6 +25,10 @@ from bench.measure import statistics
 
 Metric = Literal["status", "parity", "score", "speed", "host memory", "device memory"]
 Kind = Literal["REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED"]
+PEAKS: dict[Metric, Callable[[Summary], list[int]]] = {
+    "host memory": attrgetter("host_peaks"),
+    "device memory": attrgetter("device_peaks"),
+}
 KINDS: tuple[Kind, ...] = ("REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED")
 """In the order in which a reader wants them."""
 
@@ -49,6 +54,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     """Of speed, now against before; None where there is none to compare."""
     worse: list[Metric] = []
     better: list[Metric] = []
+    undecided: list[Metric] = []
+    """Of which the largest process grew beyond the threshold, and not every one."""
     limit: float | None = None
     """What a difference of speed had to exceed; None where there is none to compare."""
     against: str = ""
@@ -148,16 +155,16 @@ def change(
             judged = speed.judge(before, after, thresholds.speed, excuse, witnesses)
         moved["speed"] = speed.WAY.get(judged.verdict, 0) if judged else 0
         moved["score"] = _score(before, after, thresholds.score)
-        moved["host memory"] = _memory(before.host_peak_bytes, after.host_peak_bytes, thresholds.memory)
-        moved["device memory"] = _memory(before.device_peak_bytes, after.device_peak_bytes, thresholds.memory)
+        moved |= {metric: _memory(of(before), of(after), thresholds.memory) for metric, of in PEAKS.items()}
     worse: list[Metric] = [metric for metric, way in moved.items() if way < 0]
     better: list[Metric] = [metric for metric, way in moved.items() if way > 0]
+    undecided = [metric for metric in _fatter(before, after, thresholds.memory) if moved.get(metric) == 0]
     verdict = judged.verdict if judged else None
     return Change(
         cell=cell,
         before=before,
         after=after,
-        kind=_kind(worse, better, verdict, incomparable),
+        kind=_kind(worse, better, verdict == "UNSURE" or bool(undecided), incomparable),
         verdict=verdict,
         limit=judged.limit if judged else None,
         against=judged.against if judged else "",
@@ -165,16 +172,17 @@ def change(
         unsure=judged.why if judged else "",
         worse=worse,
         better=better,
+        undecided=undecided,
         incomparable=incomparable,
     )
 
 
-def _kind(worse: list[Metric], better: list[Metric], verdict: statistics.Verdict | None, incomparable: str) -> Kind:
+def _kind(worse: list[Metric], better: list[Metric], unsure: bool, incomparable: str) -> Kind:
     if worse:
         return "REGRESSION"
     if incomparable:
         return "INCOMPARABLE"
-    if verdict == "UNSURE":
+    if unsure:
         return "UNSURE"
     return "IMPROVED" if better else "UNCHANGED"
 
@@ -229,11 +237,18 @@ def _score(before: Summary, after: Summary, threshold: float) -> int:
     return (gained > slack) - (gained < -slack)
 
 
-def _memory(before: int | None, after: int | None, threshold: float) -> int:
-    """-1 where it grew by more than the threshold; what cannot be known on one side is no change."""
-    if before is None or after is None:
+def _memory(before: Sequence[int], after: Sequence[int], threshold: float) -> int:
+    """-1 where every process took more than every one before, by more than the threshold; 0 where a side is unknown."""
+    if not before or not after:
         return 0
-    return (before > after * (1 + threshold)) - (after > before * (1 + threshold))
+    shrank, grew = min(before) > max(after) * (1 + threshold), min(after) > max(before) * (1 + threshold)
+    return shrank - grew
+
+
+def _fatter(before: Summary, after: Summary, threshold: float) -> list[Metric]:
+    """Whose largest process grew by more than the threshold, whatever the others say."""
+    sides = [(metric, of(before), of(after)) for metric, of in PEAKS.items()]
+    return [metric for metric, was, now in sides if was and now and max(now) > max(was) * (1 + threshold)]
 
 
 def warnings(before: Run, after: Run) -> list[str]:

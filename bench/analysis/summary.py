@@ -24,7 +24,7 @@ from bench.core.record import (
     Parity,
     Seconds,
     Share,
-    steady_peak,
+    steady_peaks,
     until_the_last_timed,
 )
 from bench.measure import statistics
@@ -121,14 +121,25 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     score: float | None
     higher_is_better: bool
     parity: Parity | None
-    host_peak_bytes: int | None
-    device_peak_bytes: int | None
+    host_peaks: list[int]
+    """In the steady state, of each process; empty where it cannot be known."""
+    device_peaks: list[int]
     facts: Facts
     floor: float
     between_runs: float | None
     ratio_spread: float | None
     machine: str
     started: str
+
+    @property
+    def host_peak_bytes(self) -> int | None:
+        """The largest of all processes."""
+        return max(self.host_peaks, default=None)
+
+    @property
+    def device_peak_bytes(self) -> int | None:
+        """The largest of all processes."""
+        return max(self.device_peaks, default=None)
 
     @property
     def quiet(self) -> list[list[float]]:
@@ -191,8 +202,8 @@ def summary(line: Line) -> Summary:
         score=line.score[target.metric] if target and scored else None,
         higher_is_better=target.higher_is_better if target else True,
         parity=line.parity,
-        host_peak_bytes=steady_peak([process.host_peak_bytes for process in line.processes]),
-        device_peak_bytes=steady_peak([process.device_peak_bytes for process in line.processes]),
+        host_peaks=steady_peaks([process.host_peak_bytes for process in line.processes]),
+        device_peaks=steady_peaks([process.device_peak_bytes for process in line.processes]),
         facts=facts(bytes(line.facts)),
         floor=line.noise.floor if line.noise else DEFAULT_FLOOR,
         between_runs=line.noise.between_runs if line.noise else None,

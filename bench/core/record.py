@@ -190,14 +190,18 @@ def until_the_last_timed(processes: Sequence[P]) -> list[P]:
     return list(processes[:last])
 
 
-def steady_peak(peaks: Sequence[int | None]) -> int | None:
-    """The largest of all processes but the first, which also compiled and scored; the first's where there is no other.
+def steady_peaks(peaks: Sequence[int | None]) -> list[int]:
+    """Those of all processes but the first, which also compiled and scored; the first's where there is no other.
 
     Where a device's peaks cannot be reset they are of the compilation, too, and what compiling and scoring leave in a
     heap that keeps its pages is no part of a steady state (MiniLM on Flax: 343 to 377 MiB with it, 320 without).
     """
-    later = [peak for peak in peaks[1:] if peak is not None]
-    return max(later) if later else peaks[0] if peaks else None
+    return [peak for peak in peaks[1:] if peak is not None] or [peak for peak in peaks[:1] if peak is not None]
+
+
+def steady_peak(peaks: Sequence[int | None]) -> int | None:
+    """The largest of `steady_peaks`; None where nobody knows any."""
+    return max(steady_peaks(peaks), default=None)
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):

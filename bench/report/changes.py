@@ -55,6 +55,7 @@ def what(change: Change) -> list[str]:
         return [f"only {'after' if after else 'before'}"]
     moved = [WORDS[metric](before, after, change) for metric in (*change.worse, *change.better)]
     unsure = [f"speed unsure: {change.unsure}"] if change.unsure else []
+    unsure += [f"{metric} unsure: {WORDS[metric](before, after, change)}" for metric in change.undecided]
     bar = [f"speeds not compared: {change.incomparable}"] if change.incomparable else []
     return moved + unsure + bar or [after.reason or after.status]
 
@@ -82,11 +83,16 @@ def _score(before: Summary, after: Summary, change: Change) -> str:
 
 
 def _host_memory(before: Summary, after: Summary, change: Change) -> str:
-    return f"host peak {size(before.host_peak_bytes)}, now {size(after.host_peak_bytes)}"
+    return f"host peak {_of_processes(before.host_peaks)}, now {_of_processes(after.host_peaks)}"
 
 
 def _device_memory(before: Summary, after: Summary, change: Change) -> str:
-    return f"device peak {size(before.device_peak_bytes)}, now {size(after.device_peak_bytes)}"
+    return f"device peak {_of_processes(before.device_peaks)}, now {_of_processes(after.device_peaks)}"
+
+
+def _of_processes(peaks: list[int]) -> str:
+    least, most = size(min(peaks)), size(max(peaks))
+    return most if least == most else f"{least} to {most}"
 
 
 WORDS: dict[Metric, Callable[[Summary, Summary, Change], str]] = {
@@ -132,7 +138,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
     }
 
 
-NAMES = ("kind", "verdict", "speed", "limit", "against", "worse", "better", "unsure", "incomparable")
+NAMES = ("kind", "verdict", "speed", "limit", "against", "worse", "better", "undecided", "unsure", "incomparable")
 
 
 def _json(change: Change) -> dict[str, object]:

@@ -87,7 +87,13 @@ ARRANGED = [
     Column("task", "the problem; its preset where that is not `small`", task, rank=0),
     Column("family", "the kind of problem", lambda row: row.family or "–", rank=2, varies=True),
     Column("scenario", "how the model is driven, precision, batch size and device", driven, rank=0),
-    Column("backend", "what executes the model, and its options", lambda row: row.record.cell.executor, rank=0),
+    Column(
+        "backend",
+        "what executes the model, and its options",
+        lambda row: row.record.cell.executor,
+        rank=0,
+        brief=lambda row: row.record.cell.backend,
+    ),
     Column(
         "status",
         "`ok`, or why there is no figure; `not settled`: no verdict, the time cap came first",

@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from bench.analysis.row import Row
+from bench.core.settings import words
 from bench.report.columns import Column, used
 from bench.report.notes import floors, notes
 from bench.report.overview import Overview
@@ -69,7 +70,10 @@ class Report:
             yield Text(on_one_line(title), style="bold cyan")
             for row in rows:
                 style = f"{COLOURS.get(row.record.status, 'red')} {'strike' if row.struck else ''}".strip()
-                yield line([column.text(row) for column in kept], widths, style)
+                texts = [column.text(row) for column in kept]
+                yield line(texts, widths, style)
+                if row.record.cell.options and row.record.cell.executor not in texts:
+                    yield Text(f"  {on_one_line(' '.join(words(row.record.cell.options)))}", style="dim")
 
 
 def first(overview: Overview) -> list[Text]:

@@ -124,6 +124,41 @@ def test_fatter_and_wrong(changes_: dict[str, object], worse: list[str]) -> None
     assert (found.kind == "REGRESSION") == bool(worse)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "kind", "told"),
+    [
+        ([932, 877, 985], [902, 886, 877], "UNCHANGED", []),
+        ([902, 886, 877], [932, 877, 985], "UNSURE", ["host memory"]),
+        ([500, 300, 320], [500, 330, 360], "UNSURE", ["host memory"]),
+        ([500, 300, 320], [500, 353, 360], "REGRESSION", []),
+        ([500, 353, 360], [500, 300, 320], "IMPROVED", []),
+        ([300], [331], "REGRESSION", []),
+        ([300, None, None], [300, 400, 400], "REGRESSION", []),
+        ([300, 300, None], [400, None, None], "REGRESSION", []),
+        ([None, None, None], [300, 400, 400], "UNCHANGED", []),
+    ],
+)
+def test_a_process_is_a_sample_of_memory(
+    before: list[int | None], after: list[int | None], kind: str, told: list[str]
+) -> None:
+    """The first three figures are MiB of SmolLM2 on Flax, of two whole runs of identical code."""
+    found = change(with_peaks(before), with_peaks(after))
+    assert (found.kind, found.undecided) == (kind, told)
+    assert ("host memory" in found.worse, "host memory" in found.better) == (kind == "REGRESSION", kind == "IMPROVED")
+    for word in found.undecided:
+        assert any(text.startswith(f"{word} unsure: host peak") for text in changes.what(found))
+
+
+def with_peaks(mib: list[int | None]) -> Record:
+    record = make_record()
+    peaks = [None if each is None else each * 2**20 for each in mib]
+    processes = [
+        msgspec.structs.replace(each, host_peak_bytes=peak)
+        for each, peak in zip(record.processes, peaks, strict=False)
+    ]
+    return msgspec.structs.replace(record, processes=processes)
+
+
 def test_device_memory_is_a_figure_of_its_own() -> None:
     assert change(make_record(device_peak_bytes=100), make_record(device_peak_bytes=112)).worse == ["device memory"]
 

@@ -148,6 +148,20 @@ def test_a_narrow_terminal_keeps_what_decides(width: int, backend: str) -> None:
     assert max(map(len, lines)) <= width
 
 
+def test_options_stand_below_the_backend_where_there_is_little_room() -> None:
+    cell = make_cell("torch-compile-freezing", options=(("dynamic", "true"),))
+    records = [reference(), make_record("torch-compile-freezing", 0.0125, facts=TORCH, cell=cell)]
+    for width, alone in ((80, True), (300, False)):
+        console = Console(width=width, record=True, file=io.StringIO())
+        console.print(terminal.render(Overview(ratios.rows(records, "torch"), "torch")))
+        lines = console.export_text().splitlines()
+        (at,) = [place for place, line in enumerate(lines) if line.startswith("torch-compile-freezing")]
+        assert "FASTER" in lines[at]
+        assert (lines[at + 1] == "  dynamic=true") is alone
+        assert lines[at].startswith("torch-compile-freezing(dynamic=true)") is not alone
+        assert max(map(len, lines)) <= width
+
+
 def test_a_group_whose_rows_were_weighed_apart_has_one_heading() -> None:
     other = make_cell("torch", batch_size=2)
     records = [reference(), make_record(cell=other, facts=TORCH), flax()]
