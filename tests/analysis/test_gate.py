@@ -153,8 +153,7 @@ def with_peaks(mib: list[int | None]) -> Record:
     record = make_record()
     peaks = [None if each is None else each * 2**20 for each in mib]
     processes = [
-        msgspec.structs.replace(each, host_peak_bytes=peak)
-        for each, peak in zip(record.processes, peaks, strict=False)
+        msgspec.structs.replace(each, host_peak_bytes=peak) for each, peak in zip(record.processes, peaks, strict=False)
     ]
     return msgspec.structs.replace(record, processes=processes)
 
