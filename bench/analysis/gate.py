@@ -158,7 +158,7 @@ def change(
         moved |= {metric: _memory(of(before), of(after), thresholds.memory) for metric, of in PEAKS.items()}
     worse: list[Metric] = [metric for metric, way in moved.items() if way < 0]
     better: list[Metric] = [metric for metric, way in moved.items() if way > 0]
-    undecided = [metric for metric in _fatter(before, after, thresholds.memory) if moved.get(metric) == 0]
+    undecided: list[Metric] = [metric for metric in _fatter(before, after, thresholds.memory) if moved.get(metric) == 0]
     verdict = judged.verdict if judged else None
     return Change(
         cell=cell,
@@ -247,8 +247,11 @@ def _memory(before: Sequence[int], after: Sequence[int], threshold: float) -> in
 
 def _fatter(before: Summary, after: Summary, threshold: float) -> list[Metric]:
     """Whose largest process grew by more than the threshold, whatever the others say."""
-    sides = [(metric, of(before), of(after)) for metric, of in PEAKS.items()]
-    return [metric for metric, was, now in sides if was and now and max(now) > max(was) * (1 + threshold)]
+    return [
+        metric
+        for metric, of in PEAKS.items()
+        if 0 < max(of(before), default=0) * (1 + threshold) < max(of(after), default=0)
+    ]
 
 
 def warnings(before: Run, after: Run) -> list[str]:
