@@ -57,8 +57,9 @@ def is_plain(text: bytes) -> bool:
     """
     if not text.isascii():
         return not UNSAFE.search(text)
-    # spelt out, and of one byte each where that is rare: twice as fast
-    suspect = b"\\" in text or b"\x7f" in text or b"=" in text or b"@" in text or b'"+' in text or b'"-' in text
+    # spelt out, and of one byte each where that is rare: twice as fast; names of Intel's processors hold an @
+    suspect = b"\\" in text or b"\x7f" in text or b"=" in text or b'"+' in text or b'"-' in text
+    suspect = suspect or (b"@" in text and b'"@' in text)
     return not (suspect and UNSAFE.search(text))
 
 
