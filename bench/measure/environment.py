@@ -58,7 +58,8 @@ def cpu_model() -> str:
     """The processor's name; where that says no model, as virtual machines' do, with family and model number."""
     info = cpu_info()
     name = info.get("model name") or platform.processor() or platform.machine()
-    if any(map(str.isdigit, name)) or "cpu family" not in info:
+    named, _, _ = name.partition("@")  # behind it stands a frequency
+    if any(map(str.isdigit, named)) or "cpu family" not in info:
         return name
     return f"{name} family {info['cpu family']} model {info.get('model', '')}".rstrip()
 

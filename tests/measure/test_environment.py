@@ -57,6 +57,10 @@ def test_a_machine_name_stays_readable_and_an_empty_one_is_the_hardware() -> Non
          "AMD EPYC family 23 model 1", "AVX2"),
         ({"model name": "Xeon 8481C", "cpu family": "6", "model": "143", "flags": "avx2 avx512f avx512_bf16 amx_tile"},
          "Xeon 8481C", "AVX2, AVX-512, AVX-512 BF16, AMX"),
+        ({"model name": "Xeon Processor @ 2.50GHz", "cpu family": "6", "model": "85", "flags": "avx2 avx512f"},
+         "Xeon Processor @ 2.50GHz family 6 model 85", "AVX2, AVX-512"),
+        ({"model name": "Intel(R) Xeon(R) E5 v4 @ 2.2GHz", "cpu family": "6", "model": "79", "flags": "avx2"},
+         "Intel(R) Xeon(R) E5 v4 @ 2.2GHz", "AVX2"),
         ({"Features": "fp asimd"}, "", "NEON"),
     ],
 )  # fmt: skip
