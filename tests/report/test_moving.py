@@ -105,6 +105,17 @@ def test_who_is_wrong_is_not_recommended_however_fast(changes: dict[str, object]
     assert not found.answers_alike
 
 
+def test_a_ratio_of_few_blocks_is_not_told_in_the_sentence() -> None:
+    """Blocks beside a busy neighbour do not count; of the others there may be one."""
+    crowded = [[False, True, True, True], [True] * 4, [True] * 4]
+    changes = {"blocks": [[1] * 4] * 3, "crowded": crowded}
+    found = moved(reference([0.18] + [0.02] * 11, **changes), flax([0.01] * 12, **changes))
+    assert "speed not settled (leans FASTER), too few quiet blocks for a ratio; " in found.sentence
+    assert "×" not in found.sentence.split("; ")[1]
+    every = moved(reference([0.18] + [0.02] * 11, blocks=[[1] * 4] * 3), flax([0.01] * 12, blocks=[[1] * 4] * 3))
+    assert "of torch" in every.sentence.split("; ")[1]
+
+
 def test_over_many_tasks_it_counts_and_names_nobody_twice() -> None:
     base = {"backend": "flax", "sentence": "s", "advice": "a"}
     many = [
