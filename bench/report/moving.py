@@ -98,8 +98,8 @@ def answers(row: Row) -> str:
 def speed(row: Row) -> str:
     """`faster, 1.24× [1.16, 1.32] of torch, 1.15× of torch-compile`, and the throughput where that says otherwise.
 
-    A ratio of fewer blocks than an interval takes is told in the table alone: one quiet block of twenty has said 18 where
-    the medians said 9.
+    A ratio of fewer blocks than an interval takes is told in the table alone: one quiet block of twenty has said 18
+    where the medians said 9.
     """
     if not row.verdict:
         return f"speed not compared, {row.no_ratio}" if row.no_ratio else ""
