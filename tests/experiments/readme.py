@@ -3,7 +3,7 @@
 python -m tests.experiments.readme results/<machine>/<run> results/<machine>/<another> ...
 
 A word stands where each of three runs or more said it, else UNSURE; of fewer runs there are ratios alone: what was not
-repeated is no verdict.
+repeated is no verdict. A ratio of too few quiet blocks for an interval is none, and the runs that have one are counted.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def table(groups: Sequence[Group]) -> str:
 
 
 def _ratio(row: Row) -> float | None:
-    return row.ratio
+    return row.ratio if row.interval else None
 
 
 def _verdict(row: Row) -> str | None:
@@ -62,7 +62,9 @@ def _verdict(row: Row) -> str | None:
 
 
 def _best(row: Row) -> float | None:
-    return row.best_ratio
+    if row.best == row.record.cell.executor:
+        return row.best_ratio
+    return row.best_ratio if row.best_interval else None
 
 
 def _best_verdict(row: Row) -> str | None:
@@ -76,13 +78,14 @@ def _about(row: Row) -> tuple[str, str]:
 
 
 def _said(seen: Sequence[tuple[float | None, str | None]]) -> str:
-    """`1.02 to 1.10 UNSURE`, of fewer than three runs without the word; a dash where a run gave no ratio."""
+    """`1.02 to 1.10 UNSURE`, of fewer than three runs without the word; a dash where no run gave a ratio."""
     values, words = [value for value, _ in seen if value is not None], {word for _, word in seen}
-    if len(values) < len(seen):
+    if not values:
         return "–"
+    counted = "" if len(values) == len(seen) else f" in {len(values)} of {len(seen)}"
     if len(seen) < FEWEST_RUNS:
-        return _span(values)
-    return f"{_span(values)} {words.pop() if len(words) == 1 else 'UNSURE'}"
+        return _span(values) + counted
+    return f"{_span(values)}{counted} {words.pop() if len(words) == 1 and not counted else 'UNSURE'}"
 
 
 def _span(values: Sequence[float]) -> str:

@@ -18,6 +18,18 @@ def of_runs(*steps_s: float) -> list[Group]:
     return [group]
 
 
+def test_a_ratio_of_too_few_quiet_blocks_is_none() -> None:
+    group: Group = {"torch": [], "flax": []}
+    for quiet in (12, 12, 1):
+        crowded = [[turn >= quiet for turn in range(first, first + 4)] for first in (0, 4, 8)]
+        changes = {"blocks": [[1] * 4] * 3, "crowded": crowded}
+        ours = make_record("flax", [0.01 if quiet == 12 else 0.001] * 12, **changes)
+        for row in ratios.rows([make_record("torch", [0.02] * 12, **changes), ours], "torch"):
+            group[row.record.cell.backend].append(row)
+    assert "| 2.00 in 2 of 3 UNSURE |" in table([group])
+    assert "| – |" in table([{name: rows[2:] for name, rows in group.items()}])
+
+
 @pytest.mark.parametrize(
     ("steps_s", "said"),
     [
