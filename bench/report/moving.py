@@ -204,6 +204,9 @@ def _open(row: Row) -> str:
 
 
 def _surer(row: Row) -> str:
+    crowded = [block for process in row.record.crowded for block in process]
+    if 2 * sum(crowded) > len(crowded):
+        return "; most blocks had a busy neighbour: weigh it again when there is none"
     more = SURER.get(row.record.tier)
     return f"; --effort {more} takes more processes" if more else ""
 

@@ -112,6 +112,8 @@ def test_a_ratio_of_few_blocks_is_not_told_in_the_sentence() -> None:
     found = moved(reference([0.18] + [0.02] * 11, **changes), flax([0.01] * 12, **changes))
     assert "speed not settled (leans FASTER), too few quiet blocks for a ratio; " in found.sentence
     assert "×" not in found.sentence.split("; ")[1]
+    assert "most blocks had a busy neighbour" in found.advice
+    assert "--effort" not in found.advice
     every = moved(reference([0.18] + [0.02] * 11, blocks=[[1] * 4] * 3), flax([0.01] * 12, blocks=[[1] * 4] * 3))
     assert "of torch" in every.sentence.split("; ")[1]
 
