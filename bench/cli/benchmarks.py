@@ -161,7 +161,10 @@ def replay(benchmark: Any, node: pytest.Item, row: Row) -> None:
     parity, interval = msgspec.to_builtins(record.parity), msgspec.to_builtins(row.interval)
     memory = {name: getattr(record, name) for name in ("host_peak_bytes", "device_peak_bytes", "compile_s")}
     speed = {"ratio": row.ratio, "interval": interval, "verdict": row.verdict, "no_ratio": row.no_ratio}
-    benchmark.extra_info.update({"cell": str(record.cell), "score": record.score, "parity": parity, **memory, **speed})
+    crowded = [block for process in record.crowded for block in process]
+    beside = {"blocks": len(crowded), "crowded_blocks": sum(crowded)}
+    told = {"score": record.score, "parity": parity, **memory, **speed, **beside}
+    benchmark.extra_info.update({"cell": str(record.cell), **told})
     benchmark.pedantic(lambda: None, rounds=len(record.step_s), iterations=1)
 
 

@@ -41,6 +41,7 @@ def test_its_json_holds_the_workers_samples(tmp_path: Path) -> None:
         assert benchmark["extra_info"]["parity"]["passed"]
         assert set(benchmark["extra_info"]["score"]) == {"r2", "rmse"}
         assert benchmark["extra_info"]["host_peak_bytes"] > 0
+        assert 0 <= benchmark["extra_info"]["crowded_blocks"] <= benchmark["extra_info"]["blocks"] > 0
 
 
 def test_a_plain_pytest_weighs_nothing() -> None:
@@ -51,18 +52,23 @@ def test_a_plain_pytest_weighs_nothing() -> None:
 BOTH = [*FAKE, "--weighbridge-backends", "fake,null", "--weighbridge-batch-sizes", "8"]
 
 
-def run_undisturbed(*words: str) -> subprocess.CompletedProcess[str]:
-    """Again where a neighbour left no verdict, three times at most."""
-    for _ in range(2):
-        ended = run_pytest(*words)
+def run_undisturbed(out: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Again where a neighbour left no verdict; skipped where one was beside most blocks three times."""
+    crowded: list[bool] = []
+    for _ in range(3):
+        ended = run_pytest(*words, f"--benchmark-json={out}")
         if "UNSURE" not in ended.stdout:
             return ended
-    return run_pytest(*words)
+        told = [each["extra_info"] for each in json.loads(out.read_text())["benchmarks"]]
+        crowded.append(any(2 * each["crowded_blocks"] > each["blocks"] for each in told))
+    if all(crowded):
+        pytest.skip("three times a busy neighbour was beside most blocks: there is no verdict to look at")
+    return ended
 
 
 @pytest.mark.alone
 def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> None:
-    ended = run_undisturbed(*BOTH, f"--benchmark-json={tmp_path / 'out.json'}")
+    ended = run_undisturbed(tmp_path / "out.json", *BOTH)
     assert ended.returncode == 0, ended.stdout
     found = {
         b["extra_info"]["cell"].split()[1]: b["extra_info"]
@@ -77,8 +83,8 @@ def test_a_group_is_weighed_once_and_its_verdicts_are_shown(tmp_path: Path) -> N
 
 @pytest.mark.alone
 @pytest.mark.parametrize(("at_least", "code"), [("5", 0), ("20", 1)])
-def test_a_threshold_fails_what_is_slower_with_its_whole_interval(at_least: str, code: int) -> None:
-    ended = run_undisturbed(*BOTH, "--weighbridge-at-least", at_least)
+def test_a_threshold_fails_what_is_slower_with_its_whole_interval(at_least: str, code: int, tmp_path: Path) -> None:
+    ended = run_undisturbed(tmp_path / "out.json", *BOTH, "--weighbridge-at-least", at_least)
     assert ended.returncode == code, ended.stdout
     assert ("at least 20× wanted" in ended.stdout) is (code == 1)
 
