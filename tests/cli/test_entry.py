@@ -1,0 +1,61 @@
+"""An interrupt at any moment of the imports: one line and 130, where modules in C would hang, crash, or go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bench.cli import entry
+from bench.core import child
+
+INTERRUPTED_AT = """
+import os, signal, sys
+count = 0
+def interrupt(frame, event, argument):
+    global count
+    count += 1
+    if count == {event}:
+        sys.setprofile(None)
+        os.kill(os.getpid(), signal.SIGINT)
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "numpy._core._multiarray_umath":
+            sys.setprofile(interrupt)
+sys.meta_path.insert(0, Finder)
+sys.argv = ["weighbridge", "--version"]
+from bench.cli import entry
+entry.script()
+"""
+EVENTS = range(1, 2_500, 60)
+"""Calls and returns since NumPy's core began: without the handler it waits forever from the 1,141st to the 1,221st."""
+
+
+def interrupted(event: int, answer: signal.Handlers | None = None) -> subprocess.CompletedProcess[str]:
+    first = (lambda: signal.signal(signal.SIGINT, answer)) if answer is not None else None
+    return subprocess.run(
+        child.command("-c", INTERRUPTED_AT.format(event=event)), env={**os.environ, **child.path_variables()},
+        capture_output=True, text=True, check=False, timeout=60, preexec_fn=first,
+    )  # fmt: skip
+
+
+def test_an_interrupt_while_a_module_in_c_is_imported_is_one_line_and_130() -> None:
+    with ThreadPoolExecutor(2) as two:
+        runs = two.map(interrupted, EVENTS)
+        found = {event: (run.returncode, run.stderr) for event, run in zip(EVENTS, runs, strict=True)}
+    assert found == dict.fromkeys(EVENTS, (130, entry.INTERRUPTED))
+
+
+def test_an_interrupt_that_a_shell_had_ignored_stays_ignored() -> None:
+    ended = interrupted(EVENTS[1], signal.SIG_IGN)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_after_the_imports_an_interrupt_is_an_exception_again() -> None:
+    with entry.ended_by_interrupts():
+        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
