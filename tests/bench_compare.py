@@ -18,7 +18,8 @@ import msgspec
 import numpy as np
 
 from bench.core import Cell
-from bench.core.record import Noise, Parity, Process, Provenance, Record
+from bench.core.process import Process
+from bench.core.record import Noise, Parity, Provenance, Record
 from bench.measure import environment
 from bench.storage.coding import encoder
 from tests.conftest import ABOUT

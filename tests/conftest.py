@@ -12,7 +12,8 @@ import pytest
 from bench.analysis import summary
 from bench.analysis.summary import Run, Summary
 from bench.core import Cell, Target
-from bench.core.record import Noise, Parity, Process, Provenance, Record
+from bench.core.process import Process
+from bench.core.record import Noise, Parity, Provenance, Record
 from bench.measure import environment
 from bench.run.jobs import PATIENCE
 from bench.storage import coding

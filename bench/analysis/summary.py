@@ -17,16 +17,8 @@ import msgspec
 
 from bench.core.cell import Cell, Pairing, Status
 from bench.core.errors import WeighbridgeError
-from bench.core.record import (
-    DEFAULT_FLOOR,
-    SCHEMA,
-    Count,
-    Parity,
-    Seconds,
-    Share,
-    steady_peaks,
-    until_the_last_timed,
-)
+from bench.core.process import Count, Seconds, Share, steady_peaks, until_the_last_timed
+from bench.core.record import DEFAULT_FLOOR, SCHEMA, Parity
 from bench.measure import statistics
 from bench.measure.sides import blocks_of
 from bench.run.alongside import WORTH_BYTES, alongside

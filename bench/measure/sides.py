@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from bench.core.cell import Cell
-from bench.core.record import Process, Record
+from bench.core.process import Process
+from bench.core.record import Record
 from bench.measure import statistics
 from bench.measure.speeds import HasTimes, Speeds, covering, speeds
 

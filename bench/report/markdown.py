@@ -8,7 +8,8 @@ import msgspec
 
 from bench.analysis.row import Row
 from bench.core.arrays import Facts
-from bench.core.record import Count, Record
+from bench.core.process import Count
+from bench.core.record import Record
 from bench.report.columns import Column, used
 from bench.report.markup import escape, grid
 from bench.report.notes import floors, notes

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core.record import Process
+from bench.core.process import Process
 from bench.measure.speeds import APART, Speeds, covering, speeds
 from bench.measure.statistics import Interval
 

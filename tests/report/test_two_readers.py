@@ -7,7 +7,8 @@ import pytest
 
 from bench.analysis import ratios, summary
 from bench.core import WeighbridgeError
-from bench.core.record import Noise, Process, Record
+from bench.core.process import Process
+from bench.core.record import Noise, Record
 from bench.report import csv, two_readers
 from bench.run import alongside
 from bench.storage.coding import encoder

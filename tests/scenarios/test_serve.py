@@ -13,7 +13,8 @@ from bench.analysis.row import Row
 from bench.cli.main import app
 from bench.core import Arrays, Examples, Session, WeighbridgeError
 from bench.core.effort import QUICK
-from bench.core.record import Process, Record
+from bench.core.process import Process
+from bench.core.record import Record
 from bench.report import markdown
 from bench.report.overview import Overview
 from bench.report.sections import serve as words

@@ -15,7 +15,8 @@ from bench.cli import console
 from bench.cli.main import app
 from bench.core import Arrays, Cell, Session, WeighbridgeError
 from bench.core.effort import QUICK
-from bench.core.record import Parity, Process, Record
+from bench.core.process import Process
+from bench.core.record import Parity, Record
 from bench.measure import parity
 from bench.report import markdown
 from bench.report.overview import Overview

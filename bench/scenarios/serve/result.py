@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bench.core.arrays import Facts
-from bench.core.record import Process
+from bench.core.process import Process
 from bench.scenarios.base import result_of
 from bench.scenarios.serve.audit import AuditResult
 from bench.scenarios.serve.rate import Search

@@ -18,7 +18,8 @@ from bench.core.arrays import Facts
 from bench.core.backend import Cost
 from bench.core.cell import Cell
 from bench.core.effort import Effort
-from bench.core.record import Parity, Process, Record
+from bench.core.process import Process
+from bench.core.record import Parity, Record
 from bench.measure import clock, statistics
 from bench.measure.parity import EXACT_DECISIONS
 from bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
