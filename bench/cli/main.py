@@ -158,6 +158,7 @@ def report(
     err.print(Text(f"Wrote {home}/ ({', '.join(write.REPORTS)})"))
     if show:
         typer.launch((home / "report.html").resolve().as_uri())
+    raise typer.Exit  # and not return, which would free a hundred thousand rows one by one before the process ends
 
 
 machine.register(app)
