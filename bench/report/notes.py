@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from itertools import chain
+from operator import add
 
 from bench.analysis.judging import SEQUENTIAL_FLOOR
 from bench.analysis.row import Row
@@ -14,6 +16,8 @@ from bench.report.texts import score, task, under_target
 from bench.report.units import number, percent, seconds
 from bench.scenarios.steps.measure import MOVED_ASIDE
 
+DECIMAL = re.compile(r"(?<![\d.])(\d+\.\d+)(?![\d.])")
+
 
 def notes(rows: Sequence[Row]) -> list[str]:
     """Why a row has no figure or no ratio, which were not paired, and what the machine did; nothing is hidden."""
@@ -22,9 +26,23 @@ def notes(rows: Sequence[Row]) -> list[str]:
 
 def remarks(rows: Sequence[Row]) -> list[str]:
     """Which rows were not paired, and what the machine did, each once."""
-    noisy = dict.fromkeys(text for row in rows if row.record.noise for text in row.record.noise.warnings)
+    noisy = ranged(text for row in rows if row.record.noise for text in row.record.noise.warnings)
     said = (lone, unpaired, two_speeds, short_of_target, damaged, shared)
     return [*chain.from_iterable(tell(rows) for tell in said), *noisy]
+
+
+def ranged(texts: Iterable[str]) -> list[str]:
+    """The texts, each once: those that differ in decimal numbers alone are one, with the span of each number."""
+    alike: dict[tuple[str, ...], list[list[str]]] = {}
+    for text in dict.fromkeys(texts):
+        parts = DECIMAL.split(text)
+        alike.setdefault(tuple(parts[::2]), []).append(parts[1::2])
+    return ["".join(map(add, words, (*map(_span, zip(*found, strict=True)), ""))) for words, found in alike.items()]
+
+
+def _span(numbers: Iterable[str]) -> str:
+    ordered = sorted(numbers, key=float)
+    return " to ".join(dict.fromkeys((ordered[0], ordered[-1])))
 
 
 def _quiet_inside(row: Row) -> bool:

@@ -7,6 +7,8 @@ write docs/images/ from the newest run in results/.
 from __future__ import annotations
 
 import os
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -148,6 +150,53 @@ def test_every_plot_is_drawn_when_it_is_reached(browser: Browser, report: Path) 
         plots.nth(index).scroll_into_view_if_needed()
         expect(plots.nth(index).locator("canvas")).to_have_count(1)
     clean(found, report)
+
+
+INKED = """
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+  (this.canvas.inked ??= []).push([text, Math.round(x), Math.round(y)]);
+  return fill.call(this, text, x, y);
+};
+"""
+"""Keeps every text that is drawn on a canvas, and where."""
+
+
+def ticks(inked: list[tuple[str, int, int]]) -> list[list[float]]:
+    """The numbers of each axis, in the order in which they were drawn: those in one line, or one above another."""
+    numbers = [(text.replace(",", ""), x, y) for text, x, y in inked if re.fullmatch(r"[\d,]+(\.\d+)?", text)]
+    lines = [[float(text) for text, *place in numbers if place[at] == edge] for at in (0, 1)
+             for edge in sorted({place[at] for _, *place in numbers})]  # fmt: skip
+    return [line for line in lines if len(line) > 2]
+
+
+def test_ticks_are_what_stands_there_and_not_rounded_to_something_else(browser: Browser, report: Path) -> None:
+    """Of 42.5 45.0 47.5 50.0 a reader once saw 43 45 48 50."""
+    page = browser.new_context().new_page()
+    page.add_init_script(INKED)
+    page.goto(report.as_uri())
+    plots, seen = page.locator(".plot"), 0
+    for index in range(plots.count()):
+        plots.nth(index).scroll_into_view_if_needed()
+        expect(plots.nth(index).locator("canvas")).to_have_count(1)
+        page.wait_for_function("canvas => canvas.inked", arg=plots.nth(index).locator("canvas").element_handle())
+        for axis in ticks(plots.nth(index).locator("canvas").evaluate("canvas => canvas.inked")):
+            steps = [b - a for a, b in pairwise(axis)]
+            assert steps == pytest.approx([steps[0]] * len(steps)) or axis == [
+                axis[0] * 10**n for n in range(len(axis))
+            ]
+            seen += 1
+    assert seen >= plots.count()
+
+
+def test_a_legend_that_nobody_points_at_holds_no_dashes(browser: Browser, report: Path) -> None:
+    found = opened(browser, report)
+    plot = found.page.locator(".plot").first
+    plot.scroll_into_view_if_needed()
+    expect(plot.locator("canvas")).to_have_count(1)
+    values = plot.locator(".u-legend .u-value").all_inner_texts()
+    assert values
+    assert not any(values)
 
 
 @pytest.mark.parametrize(("size", "scheme"), [("desktop", "light"), ("desktop", "dark"), ("phone", "light")])

@@ -57,6 +57,11 @@ def test_lines_cross_where_compilation_is_repaid() -> None:
     assert "flax after 99 calls" in plot.text
 
 
+def test_what_is_slower_is_repaid_never_and_not_after_never() -> None:
+    (plot,) = timing.repaid(rows(make_record("torch", 0.01, compile_s=0.02), make_record("flax", 0.02, compile_s=1.01)))
+    assert "flax never" in plot.text
+
+
 def test_a_score_that_is_no_number_and_memory_that_is_unknown_are_left_out() -> None:
     found = rows(make_record("torch"), make_record("flax", score={"r2": None}, host_peak_bytes=None))
     memory, score = trade.pareto(found)

@@ -3,6 +3,7 @@
 import csv as csv_reader
 import io
 import os
+import re
 from pathlib import Path
 
 import msgspec
@@ -243,7 +244,19 @@ def test_numbers_have_three_digits(value: float | None, text: str) -> None:
     assert units.number(value) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(2.5, "2.50 s"), (0.25, "250 ms"), (2e-5, "20.0 µs"), (3e-9, "3.00 ns")])
+def test_a_resumed_run_has_one_heading_a_group() -> None:
+    cells = [make_cell("torch", batch_size=1), make_cell("torch", batch_size=8), make_cell("flax", batch_size=1)]
+    found = [make_record(cell.backend, cell=cell) for cell in cells]
+    console = Console(width=100, file=io.StringIO())
+    console.print(terminal.render(Overview(ratios.rows(found, "torch"), "torch")))
+    assert isinstance(console.file, io.StringIO)
+    headings = re.findall(r"^tabular-regression, .* cpu$", console.file.getvalue(), re.MULTILINE)
+    assert len(headings) == len(set(headings)) == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(2.5, "2.50 s"), (0.25, "250 ms"), (2e-5, "20.0 µs"), (3e-9, "3.00 ns"), (0.0, "0 s")]
+)
 def test_seconds_have_the_readers_unit(value: float, text: str) -> None:
     assert units.seconds(value) == text
 
