@@ -10,7 +10,7 @@ from bench.analysis.gate import Change, Kind, Metric, Outcome
 from bench.analysis.summary import Summary
 from bench.measure import statistics
 from bench.report.markup import escape, grid
-from bench.report.units import percent, seconds, size
+from bench.report.units import percent, seconds, size, times
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)
 """Kinds that are counted and not shown."""
@@ -38,7 +38,7 @@ def shown(outcome: Outcome, most: int) -> tuple[list[list[str]], int]:
 def row(change: Change) -> list[str]:
     """Under HEADINGS."""
     speed = change.speed
-    ratio = f"{speed.value:.2f}× [{speed.low:.2f}, {speed.high:.2f}]" if speed else "–"
+    ratio = times(speed.value if speed else None, speed)
     return [change.kind, str(change.cell), _side(change.before), _side(change.after), ratio, "; ".join(what(change))]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.analysis.row import Row
 from bench.core.settings import words
 from bench.measure import statistics
-from bench.report.units import number, scaled, size, times, word
+from bench.report.units import bounds, number, scaled, size, times, word
 
 
 def ratio(row: Row) -> str:
@@ -103,7 +103,7 @@ def rate(row: Row) -> str:
     if row.rate is None:
         return "–"
     found = row.rate_interval
-    around = f" [{number(found.low)}, {number(found.high)}]" if found else ""
+    around = f" {bounds(found, number)}" if found else ""
     return number(row.rate, f"{items(row)}/s") + around + (" beside a busy neighbour" if row.rate_crowded else "")
 
 

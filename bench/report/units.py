@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from bench.analysis.breakeven import BreakEven
 from bench.measure.statistics import Interval, Lean, Verdict
@@ -49,7 +50,20 @@ def times(value: float | None, found: Interval | None) -> str:
     """`1.42× [1.38, 1.47]`; a dash where there is no ratio."""
     if value is None:
         return "–"
-    return f"{value:.2f}×" + (f" [{found.low:.2f}, {found.high:.2f}]" if found else "")
+    return f"{value:.2f}×" + (f" {bounds(found, '{:.2f}'.format)}" if found else "")
+
+
+NO_BOUNDS = "[no bounds]"
+"""What a table shows of an interval that says nothing; report.csv has its ends."""
+SAYS_NOTHING = 10.0
+"""With ends so many times as large and as small as the value: few blocks of several processes leave it open."""
+
+
+def bounds(found: Interval, show: Callable[[float], str]) -> str:
+    """`[1.38, 1.47]`; `[no bounds]` where both ends are more than ten times off."""
+    if found.high > SAYS_NOTHING * found.value and found.low < found.value / SAYS_NOTHING:
+        return NO_BOUNDS
+    return f"[{show(found.low)}, {show(found.high)}]"
 
 
 def word(verdict: Verdict | None, lean: Lean) -> str:

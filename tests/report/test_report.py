@@ -16,6 +16,7 @@ from bench.analysis import ratios
 from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
 from bench.analysis.row import Row
 from bench.core.record import Noise, Parity, Record
+from bench.measure.statistics import Interval
 from bench.report import columns, csv, markdown, notes, terminal, texts, units
 from bench.report.overview import Overview
 from bench.report.visible import visible
@@ -259,6 +260,19 @@ def test_a_resumed_run_has_one_heading_a_group() -> None:
 )
 def test_seconds_have_the_readers_unit(value: float, text: str) -> None:
     assert units.seconds(value) == text
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (Interval(1.02, 0.01, 1310.4), "1.02× [no bounds]"),
+        (Interval(25.0, 12.0, 400.0), "25.00× [12.00, 400.00]"),
+        (Interval(1.0, 0.05, 1.1), "1.00× [0.05, 1.10]"),
+        (Interval(1.0, 0.1, 10.0), "1.00× [0.10, 10.00]"),
+    ],
+)
+def test_an_interval_that_leaves_everything_open_says_so(found: Interval, text: str) -> None:
+    assert units.times(found.value, found) == text
 
 
 def test_unknown_memory_is_not_zero() -> None:
