@@ -34,7 +34,7 @@ IMPORT_FIXES = {
     "type: uv pip install --reinstall torch torchvision",
     "libcudart": "the CUDA libraries do not match; type: uv pip install --reinstall torch",
 }
-DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers")
+DISTRIBUTIONS = ("torch", "torchvision", "triton", "timm", "transformers", "diffusers")
 REQUIRES = ("torch", "timm", "transformers")
 CAMP = "torch"
 

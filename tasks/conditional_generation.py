@@ -103,7 +103,7 @@ TASK = Task(
         metric="agreement",
         value=0.9,
         higher_is_better=True,
-        source="DATA.md's aim; two seeds of the recipe gave 1.000 and 0.997",
+        source="the project's aim; two seeds of the recipe gave 1.000 and 0.997",
     ),
     baseline=Target(
         metric="agreement",

@@ -197,7 +197,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def processes(self) -> int:
         """Count the timed processes."""
-        return sum(map(bool, self.record.blocks))
+        return sum(bool(each.blocks) for each in self.record.processes)
 
 
 def processor(environment: Mapping[str, Any]) -> str:
