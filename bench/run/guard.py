@@ -14,8 +14,6 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 
-from bench.core import child
-
 
 class Guard:
     """The parent's end: started with the first group, told of each group's beginning and end."""
@@ -25,6 +23,8 @@ class Guard:
 
     def add(self, group: int) -> None:
         """A group that must not outlive this process."""
+        from bench.core import child  # not of the process that is started: with numpy it would take 36 MB
+
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
                 child.command("-m", "bench.run.guard"),

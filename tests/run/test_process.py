@@ -171,6 +171,12 @@ def test_what_stands_still_ends_with_a_killed_parent(stand_in: Path, tmp_path: P
 
 
 @pytest.mark.alone
+def test_the_process_that_watches_imports_nothing_that_it_does_not_need() -> None:
+    code = "import sys, bench.run.guard; print([name for name in sys.modules if name in ('numpy', 'msgspec')])"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
 def test_waiting_spends_its_time_and_nothing_else_does(start: Start) -> None:
     worker = start(left_s=20.0)
     time.sleep(0.3)
