@@ -24,8 +24,9 @@ MOST_CPUS = 4
 SHARED = 1.25
 """A block is slowed where the piece took so many times as long as at its shortest, on average of the processors before
 and after it: an eighth of the blocks of undisturbed processes, three fifths of disturbed ones'."""
-MOST_BY_CHANCE = 0.1
-"""Of blocks; a run with more of them says so."""
+MOST_BY_CHANCE = 0.2
+"""Of blocks; a run with more of them says so. Six committed runs beside nobody have 1 to 12 %, of the twenty of
+`semantic-search-shared-quick`, beside another guest, seventeen have more than 20 %."""
 Timed = Callable[[int], float]
 
 
