@@ -6,16 +6,19 @@ import os
 import signal
 import sys
 from collections.abc import Generator
-from contextlib import contextmanager
+from types import FrameType
 
 INTERRUPTED = "weighbridge: interrupted\n"
+BEAR_NO_EXCEPTION = ("importlib._bootstrap", "msgspec")
+"""While one of these is at work, code in C waits for it that may bear no exception: NumPy's core, as it is imported,
+waits forever or takes it for a broken installation; msgspec 0.22, as it looks at types, dies by SIGSEGV."""
 
 
 def script() -> None:
     """Runs the command line in a process of its own, which it ends."""
+    hear_interrupts()
     try:
-        with ended_by_interrupts():
-            from bench.cli.main import main
+        from bench.cli.main import main
 
         main()
     except SystemExit as ended:
@@ -25,24 +28,25 @@ def script() -> None:
         leave(130)
 
 
-@contextmanager
-def ended_by_interrupts() -> Generator[None]:
-    """An interrupt ends the process at once, and raises nothing: there is nothing yet to clear away.
-
-    Modules in C do not all bear an exception while they are imported: NumPy 2 waits forever, or takes it for a broken
-    installation, and msgspec 0.22 dies by SIGSEGV where one is raised while it looks at the types of a decoder.
-    """
-    raises = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # else ignored, as in the background
-    if raises:
-        signal.signal(signal.SIGINT, _end)
-    yield
-    if raises:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def hear_interrupts() -> None:
+    """From here on an interrupt is answered by `interrupt`, unless a shell had them ignored, as in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, interrupt)
 
 
-def _end(number: int, frame: object) -> None:
-    os.write(2, INTERRUPTED.encode())  # not sys.stderr: a handler may have interrupted a write to it
-    os._exit(130)
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt where that can be borne; else ends the process as a kill would, but with a line."""
+    if any(name.startswith(BEAR_NO_EXCEPTION) for name in _modules(frame)):
+        os.write(2, INTERRUPTED.encode())  # not sys.stderr: this may have interrupted a write to it
+        os._exit(130)
+    raise KeyboardInterrupt
+
+
+def _modules(frame: FrameType | None) -> Generator[str]:
+    """The names of the modules whose code is at work, from the innermost outwards."""
+    while frame is not None:
+        yield str(frame.f_globals.get("__name__"))
+        frame = frame.f_back
 
 
 def leave(code: object) -> None:

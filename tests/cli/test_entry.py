@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -54,8 +55,34 @@ def test_an_interrupt_that_a_shell_had_ignored_stays_ignored() -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_after_the_imports_an_interrupt_is_an_exception_again() -> None:
-    with entry.ended_by_interrupts():
-        assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    with pytest.raises(KeyboardInterrupt):
-        signal.raise_signal(signal.SIGINT)
+LATER = """
+import msgspec, sys
+from bench.cli import entry
+entry.hear_interrupts()
+try:
+    {0}
+except KeyboardInterrupt:
+    print("raised")
+"""
+KILL = "__import__('os').kill(__import__('os').getpid(), 2)"
+
+
+@pytest.mark.parametrize(
+    ("done", "code", "out", "err"),
+    [
+        (KILL, 0, "raised\n", ""),
+        ("import interrupts", 130, "", entry.INTERRUPTED),
+        (f'msgspec.json.Decoder(msgspec.defstruct("S", [("x", "({KILL}, int)[1]")]))', 130, "", entry.INTERRUPTED),
+    ],
+    ids=["anywhere else", "a module that is imported later", "types that a decoder is made of later"],
+)
+def test_after_the_start_it_is_an_exception_wherever_that_is_borne(
+    done: str, code: int, out: str, err: str, tmp_path: Path
+) -> None:
+    (tmp_path / "interrupts.py").write_text(KILL)
+    paths = os.pathsep.join([str(tmp_path), str(child.ROOT)])
+    ended = subprocess.run(
+        child.command("-c", LATER.format(done)), env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, out, err)
