@@ -13,6 +13,7 @@ import pytest
 from bench.cli import entry
 from bench.core import child
 
+Ended = subprocess.CompletedProcess[str]
 INTERRUPTED_AT = """
 import os, signal, sys
 count = 0
@@ -35,12 +36,17 @@ EVENTS = range(1, 2_500, 60)
 """Calls and returns since NumPy's core began: without the handler it waits forever from the 1,141st to the 1,221st."""
 
 
-def interrupted(event: int, answer: signal.Handlers | None = None) -> subprocess.CompletedProcess[str]:
-    first = (lambda: signal.signal(signal.SIGINT, answer)) if answer is not None else None
+def python(code: str, path: Path = child.ROOT, answer: signal.Handlers = signal.SIG_DFL) -> Ended:
+    """Run code in a process that hears interrupts, also where a shell had us ignore them."""
     return subprocess.run(
-        child.command("-c", INTERRUPTED_AT.format(event=event)), env={**os.environ, **child.path_variables()},
-        capture_output=True, text=True, check=False, timeout=60, preexec_fn=first,
+        child.command("-c", code), env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(child.ROOT)])},
+        capture_output=True, text=True, check=False, timeout=60,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, answer),
     )  # fmt: skip
+
+
+def interrupted(event: int, answer: signal.Handlers = signal.SIG_DFL) -> Ended:
+    return python(INTERRUPTED_AT.format(event=event), answer=answer)
 
 
 def test_an_interrupt_while_a_module_in_c_is_imported_is_one_line_and_130() -> None:
@@ -80,9 +86,5 @@ def test_after_the_start_it_is_an_exception_wherever_that_is_borne(
     done: str, code: int, out: str, err: str, tmp_path: Path
 ) -> None:
     (tmp_path / "interrupts.py").write_text(KILL)
-    paths = os.pathsep.join([str(tmp_path), str(child.ROOT)])
-    ended = subprocess.run(
-        child.command("-c", LATER.format(done)), env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+    ended = python(LATER.format(done), tmp_path)
     assert (ended.returncode, ended.stdout, ended.stderr) == (code, out, err)
