@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,17 +35,20 @@ EVENTS = range(1, 2_500, 60)
 """Calls and returns since NumPy's core began: without the handler it waits forever from the 1,141st to the 1,221st."""
 
 
-def python(code: str, path: Path = child.ROOT, answer: signal.Handlers = signal.SIG_DFL) -> Ended:
-    """Run code in a process that hears interrupts, also where a shell had us ignore them."""
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+"""As in a terminal: a shell has what runs in its background ignore interrupts, and so would what that starts."""
+IGNORED = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+
+
+def python(code: str, path: Path = child.ROOT, first: str = HEARD) -> Ended:
     return subprocess.run(
-        child.command("-c", code), env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(child.ROOT)])},
-        capture_output=True, text=True, check=False, timeout=60,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, answer),
+        child.command("-c", f"{first}\n{code}"), capture_output=True, text=True, check=False, timeout=60,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(path), str(child.ROOT)])},
     )  # fmt: skip
 
 
-def interrupted(event: int, answer: signal.Handlers = signal.SIG_DFL) -> Ended:
-    return python(INTERRUPTED_AT.format(event=event), answer=answer)
+def interrupted(event: int, first: str = HEARD) -> Ended:
+    return python(INTERRUPTED_AT.format(event=event), first=first)
 
 
 def test_an_interrupt_while_a_module_in_c_is_imported_is_one_line_and_130() -> None:
@@ -57,7 +59,7 @@ def test_an_interrupt_while_a_module_in_c_is_imported_is_one_line_and_130() -> N
 
 
 def test_an_interrupt_that_a_shell_had_ignored_stays_ignored() -> None:
-    ended = interrupted(EVENTS[1], signal.SIG_IGN)
+    ended = interrupted(EVENTS[1], IGNORED)
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
