@@ -22,6 +22,8 @@ nox.options.reuse_venv = "yes"
 
 HERE = Path(__file__).parent
 CPU = "torch,flax,pytest"
+EVERY = f"{CPU},torchax,onnxruntime,openvino"
+"""Of the CPU: what contract and types are held against."""
 DEVICE_FILES = {"cuda": ("/dev/nvidia0", "/dev/nvidiactl"), "tpu": ("/dev/accel0", "/dev/vfio/0")}
 
 
@@ -63,7 +65,7 @@ def tests(session: nox.Session) -> None:
 
     Arguments go to pytest, which then runs once, in one process.
     """
-    install(session, f"{CPU},tests")
+    install(session, f"{EVERY},tests")
     session.run("weighbridge", "data", "fetch")
     if session.posargs:
         session.run("pytest", *session.posargs)
@@ -92,7 +94,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(python=sys.executable)
 def types(session: nox.Session) -> None:
     """Strict types. The frameworks are installed, since their types are what we must agree with."""
-    install(session, f"{CPU},tests,lint")
+    install(session, f"{EVERY},tests,lint")
     session.run("pyright")
 
 

@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from backends.torch_nn import exporting
 from backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from bench.core import Backend, Cell, ModelSpec, Session, Settings
+from bench.core import Backend, Cell, ModelSpec, Session
 
 FILE = "model.xml"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -21,12 +21,6 @@ PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 
 
 PRODUCTS = ("FullyConnected", "MatMul", "Convolution", "Deconvolution", "ScaledDotProductAttention")
-
-
-class VinoOptions(Settings, frozen=True, kw_only=True):
-    """Of OpenVINO."""
-
-    hint: Literal["latency", "throughput"] = "latency"
 
 
 class OpenVino(Backend):
@@ -40,7 +34,6 @@ class OpenVino(Backend):
     precisions = ("fp32", "bf16")
     compiles = True
     oom_signs = ("bad allocation", "std::bad_alloc")
-    Options = VinoOptions
 
     def env(self, cell: Cell, cache: Path) -> dict[str, str]:
         """A folder for graphs."""
@@ -71,7 +64,7 @@ class Vino(FileRuntime):
         self.ov, self.core = openvino, openvino.Core()
         self.settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[cell.precision],
-            "PERFORMANCE_HINT": str(dict(cell.options).get("hint", "latency")).upper(),
+            "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
             "ENABLE_HYPER_THREADING": True,  # else of two CPUs of one core it takes one
         }

@@ -80,13 +80,17 @@ class TorchCompile(Backend):
 
         import_module(COMPILER)
         module = load(model, weights, cell)
-        arguments: dict[str, Any] = {**dict(cell.options), **self.arguments}
+        arguments = self.arguments_of(cell)
         step = torch_models.stepping(model, cell.scenario)
         if step is not None and cell.scenario == "infer":
             step = torch.compile(step, **arguments)
         else:  # loops stay Python's, around a compiled forward pass
             module.forward = torch.compile(module.forward, **arguments)
         return self.session(module, cell, step)
+
+    def arguments_of(self, cell: Cell) -> dict[str, Any]:
+        """What `torch.compile` is told."""
+        return {**dict(cell.options), **self.arguments}
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """A session of this backend's kind."""

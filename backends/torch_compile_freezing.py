@@ -26,6 +26,8 @@ class FreezingOptions(Settings, frozen=True, kw_only=True):
     """Of `torch.compile`; a mode and the options that freeze exclude each other."""
 
     dynamic: bool = False
+    autotune: bool = False
+    """Times inductor's own products in C++ against the library's: `max_autotune`."""
 
 
 class Frozen(NamedTuple):
@@ -45,7 +47,12 @@ class TorchCompileFreezing(TorchCompile):
 
     name = "torch-compile-freezing"
     Options = FreezingOptions
-    arguments = {"options": {"freezing": True}}  # tells its programs from those that are not frozen
+
+    def arguments_of(self, cell: Cell) -> dict[str, Any]:
+        """`freezing` among the options tells its programs from those that are not frozen."""
+        asked = dict(cell.options)
+        tuned = {"max_autotune": True} if asked.pop("autotune", False) else {}
+        return {**asked, "options": {"freezing": True, **tuned}}
 
     def session(self, module: Any, cell: Cell, function: Any) -> CompiledSession:
         """One that freezes."""

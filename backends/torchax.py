@@ -7,7 +7,7 @@ operation. Importing torchax renames a device of torch's for the whole process.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ class Jitted(Runtime):
         """A program is of one shape."""
         return Shape.exactly(batch)
 
-    def next_shape(self, known: list[Shape], asked: Shape) -> Shape:
+    def next_shape(self, known: Sequence[Shape], asked: Shape) -> Shape:
         """Always the one that is asked for."""
         return asked
 

@@ -152,7 +152,8 @@ class GenerateSession(ExportedSession):
         prompt, count = batch["input_ids"].astype(np.int64), int(batch["new_tokens"])
         follow = batch["follow"].astype(np.int64) if "follow" in batch else prompt[:, :0]
         columns = [self.runtime.put(np.ascontiguousarray(column[:, None])) for column in follow.T]
-        return Request(self.runtime.put(np.ascontiguousarray(prompt)), *prompt.shape, count, columns)
+        rows, positions = prompt.shape
+        return Request(self.runtime.put(np.ascontiguousarray(prompt)), rows, positions, count, columns)
 
     def step(self, x: Request) -> list[Taken]:
         """Decodes as many tokens as were asked for."""

@@ -23,8 +23,8 @@ import numpy as np
 from bench.core import Cell, ModelSpec
 from bench.core.arrays import Arrays, content_hash
 
-FOLDER = "WEIGHBRIDGE_EXPORTED"
-"""Variable of a worker: where it keeps what it exported."""
+FOLDER = "WEIGHBRIDGE_KEPT"
+"""Variable of a worker: where it keeps what later processes of its cell find."""
 MAKERS = ("torch", "timm", "transformers", "diffusers")
 """Distributions whose code a graph is made of."""
 REQUIRES = ("torch", "timm", "transformers")
@@ -151,4 +151,4 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error"}
 
 def variables(cache: Path) -> dict[str, str]:
     """The environment of a worker that exports: a folder for graphs, and no hub is asked."""
-    return {FOLDER: str(cache / "exported"), **OFFLINE}
+    return {FOLDER: str(cache / "kept"), **OFFLINE}

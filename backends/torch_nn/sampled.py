@@ -36,7 +36,7 @@ class SampleSession(PassingSession):
 
     def step(self, x: dict[str, Tensor]) -> dict[str, Tensor]:
         """Runs the loop."""
-        with torch.inference_mode():
+        with torch.no_grad():  # what torchax traces in inference mode it knows no operations of
             return self.sample(self.module, x)
 
     def call(self, *arguments: Any, **named: Any) -> tuple[Tensor, ...]:

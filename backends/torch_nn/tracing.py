@@ -67,7 +67,7 @@ class Decoding(nn.Module):
     def forward(self, *tensors: Tensor) -> dict[str, Tensor]:
         """Behind the tokens come keys and values (B, H, P, D), layer by layer; so they are returned, too."""
         ids_BS, *past = tensors
-        cache = _filled(past)
+        cache = _growing(past)
         found = self.module(input_ids=ids_BS, past_key_values=cache, use_cache=True, logits_to_keep=1)
         logits_BV = found.logits[:, -1].float()
         kept = [tensor for layer in cache.layers for tensor in (layer.keys, layer.values)]
@@ -87,7 +87,7 @@ class DecodingInRoom(nn.Module):
         at_S = start + torch.arange(ids_BS.shape[1], device=ids_BS.device)
         room = torch.arange(past[0].shape[2], device=ids_BS.device)
         mask = (room <= at_S[:, None]).expand(len(ids_BS), 1, -1, -1)
-        cache = _filled(past, at_S)
+        cache = _placing(past, at_S)
         found = self.module(
             input_ids=ids_BS,
             position_ids=at_S.expand_as(ids_BS),
@@ -101,22 +101,35 @@ class DecodingInRoom(nn.Module):
         return {TOKEN: logits_BV.argmax(-1, keepdim=True), LOGITS: logits_BV, PAST: kept}
 
 
-def _filled(past: Sequence[Tensor], at_S: Tensor | None = None) -> Any:
-    """A cache that holds these keys and values and grows, or takes what comes at these positions.
+def _growing(past: Sequence[Tensor]) -> Any:
+    """A cache that holds these keys and values, and joins to them what comes."""
+    from transformers.cache_utils import DynamicLayer
 
-    Made here: transformers' own would join the first of them to an empty tensor of one axis.
-    """
-    from transformers.cache_utils import DynamicCache, DynamicLayer
+    return _filled(DynamicLayer, past)
+
+
+def _placing(past: Sequence[Tensor], at_S: Tensor) -> Any:
+    """A cache that puts what comes at these positions."""
+    from transformers.cache_utils import DynamicLayer
 
     class Placing(DynamicLayer):
         def update(self, key_states: Tensor, value_states: Tensor, *_: Any, **__: Any) -> tuple[Tensor, Tensor]:
+            assert self.keys is not None
+            assert self.values is not None
             self.keys = self.keys.index_copy(2, at_S, key_states)
             self.values = self.values.index_copy(2, at_S, value_states)
             return self.keys, self.values
 
+    return _filled(Placing, past)
+
+
+def _filled(kind: Any, past: Sequence[Tensor]) -> Any:
+    """Filled here: transformers would join the first keys to an empty tensor of one axis."""
+    from transformers.cache_utils import DynamicCache
+
     cache = DynamicCache()
     for keys, values in zip(past[::2], past[1::2], strict=True):
-        layer = DynamicLayer() if at_S is None else Placing()
+        layer = kind()
         layer.lazy_initialization(keys, values)
         layer.keys, layer.values = keys, values
         cache.layers.append(layer)
@@ -144,7 +157,8 @@ def _exported(module: nn.Module, tensors: Sequence[Tensor], free: Axes) -> tuple
     dynamic = tuple(dict.fromkeys(axes, Dim.DYNAMIC) for axes in free)
     with torch.no_grad():
         program = export(module.eval(), tuple(tensors), dynamic_shapes=(dynamic,), strict=False)
-    return program, list(program.call_spec.out_spec.context)
+    outputs: Any = program.call_spec.out_spec
+    return program, list(outputs.context)
 
 
 def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:

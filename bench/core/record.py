@@ -225,9 +225,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def host_import_bytes(self) -> int | None:
-        """Resident after the backend's packages were imported: the most of all processes."""
-        known = [each.import_bytes for each in self.processes if each.import_bytes is not None]
-        return max(known) if known else None
+        """Resident after the backend's packages were imported, of the processes that `host_peak_bytes` is of: a first
+        one may import more, to make what later ones find."""
+        return steady_peak([each.import_bytes for each in self.processes])
 
     @property
     def host_peak_bytes(self) -> int | None:
