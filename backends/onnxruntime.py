@@ -24,6 +24,8 @@ FILE = "model.onnx"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(bfloat16)": 16}
 """As a value of a type is made: NumPy's, or the number that ONNX has for it."""
+OPSET = 23
+"""The first with an operator for attention; below it scores are rounded once more (docs/lab-notes.md)."""
 DISTRIBUTIONS = ("onnxruntime", "onnx", "onnxscript")
 
 
@@ -93,7 +95,7 @@ class Ort(FileRuntime):
         """By PyTorch's own exporter."""
         import torch
 
-        found = torch.onnx.export(program, input_names=inputs, output_names=outputs, verbose=False)
+        found = torch.onnx.export(program, input_names=inputs, output_names=outputs, opset_version=OPSET, verbose=False)
         assert found is not None
         found.save(folder / FILE, external_data=True)
 

@@ -76,7 +76,9 @@ class Vino(FileRuntime):
 
     def write(self, program: Any, inputs: Sequence[str], outputs: Sequence[str], folder: Path) -> None:
         """Weights stay float32; caches become the state of a request."""
-        model = self.ov.convert_model(program)
+        import torch
+
+        model = self.ov.convert_model(program.run_decompositions({torch.ops.aten.unfold.default: _unfold}))
         for ports, names in ((model.inputs, inputs), (model.outputs, outputs)):
             for port, name in zip(ports, names, strict=True):
                 port.get_tensor().set_names({name})
@@ -165,6 +167,16 @@ class Stateful(Decoder):
     def facts(self) -> dict[str, Any]:
         """As the compiled model tells them."""
         return _facts(self.compiled)
+
+
+def _unfold(x: Any, dimension: int, size: int, step: int) -> Any:
+    """Windows along an axis, which become the last, by indices: OpenVINO 2026.4.1 does not convert `aten.unfold`."""
+    import torch
+
+    axis = dimension % x.ndim
+    starts = torch.arange(0, x.shape[axis] - size + 1, step)
+    at = starts[:, None] + torch.arange(size)
+    return x.index_select(axis, at.flatten()).unflatten(axis, tuple(at.shape)).movedim(axis + 1, -1)
 
 
 def _plain(found: Mapping[str, Any]) -> dict[str, Any]:

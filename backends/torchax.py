@@ -35,7 +35,7 @@ class Torchax(Backend):
     program_a_shape = True
     oom_signs = Flax.oom_signs
     import_fixes = {
-        "torchax": "torchax 0.0.13 does not import beside torch 2.13 or later; type: "
+        "has no overload name 'dim_Dimname'": "torchax 0.0.13 does not import beside torch 2.13 or later; type: "
         "uv pip install 'torchax>=0.0.14.dev20261026'"
     }
 

@@ -95,7 +95,7 @@ def _show_the_rest(found: Mapping[str, Rows]) -> None:
 def _show_backends(rows: Rows) -> None:
     """What each offers, then which are not available here, and why."""
     shown = {"backend": "backend", "devices": "devices", "precisions": "precisions", "options (-O)": "-O"}
-    print_table([*shown.values()], [[row[name] for name in shown] for row in rows], whole=range(4))
+    print_table([*shown.values()], [[row[name] for name in shown] for row in rows], whole=range(3))
     for row in rows:
         if row["why_not"]:
             out.print(Text(f"  {row['backend']} is not available: {row['why_not']}"), soft_wrap=True)

@@ -64,7 +64,7 @@ def test_a_plan_shows_whole_ids_in_eighty_columns() -> None:
 def test_a_frameworks_name_leads_to_what_runs_on_it() -> None:
     ended = typed("run", "--backends", "jax", "--plan")
     assert ended.returncode == 2
-    assert ended.stderr == "weighbridge: no backend 'jax'; what runs on it: flax\n"
+    assert ended.stderr == "weighbridge: no backend 'jax'; what runs on it: flax, torchax\n"
 
 
 FAKE = ["run", "--suite", "fake", "--backends", "fake,null", "--tasks", "tabular-regression", "--batch-sizes", "8"]

@@ -48,8 +48,8 @@ def test_the_list_names_tasks_and_available_backends() -> None:
         "image-classification", "semantic-search", "tabular-regression", "text-generation",
     }  # fmt: skip
     assert {row["backend"] for row in listing["backends"] if row["available"]} >= {
-        "flax", "torch", "torch-compile", "torch-compile-dynamic", "torch-compile-freezing",
-        "torch-compile-reduce-overhead",
+        "flax", "onnxruntime", "openvino", "torch", "torch-compile", "torch-compile-dynamic", "torch-compile-freezing",
+        "torch-compile-max", "torch-compile-reduce-overhead", "torchax",
     }  # fmt: skip
     assert "fake" in weighbridge("list", "--all").stdout
 
@@ -119,8 +119,9 @@ def test_compare_and_report_read_what_a_run_wrote(tmp_path: Path) -> None:
 def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
     findings = json.loads(weighbridge("doctor", "--json").stdout)
     assert {row["backend"]: row["cpu"] for row in findings["backends"]} == {
-        "flax": "available", "torch": "available", "torch-compile": "available",
-        "torch-compile-dynamic": "available", "torch-compile-freezing": "available",
+        "flax": "available", "onnxruntime": "available", "openvino": "available", "torch": "available",
+        "torch-compile": "available", "torch-compile-dynamic": "available", "torch-compile-freezing": "available",
+        "torch-compile-max": "available", "torchax": "available",
         "torch-compile-reduce-overhead": "not supported",
     }  # fmt: skip
     assert findings["machine"]["versions"]["torch"]
