@@ -41,7 +41,7 @@ class DualEncoder(Towers):
         return {
             "image": functional.normalize(self.image_projection(image_BF), dim=-1, eps=1e-12),
             "text": functional.normalize(self.text_projection(text_BF), dim=-1, eps=1e-12),
-            "scale": self.logit_scale.exp().expand(len(image_BF)),
+            "scale": self.logit_scale.exp().expand(image_BF.shape[0]),
         }
 
 
