@@ -24,8 +24,12 @@ FILE = "model.onnx"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(bfloat16)": 16}
 """As a value of a type is made: NumPy's, or the number that ONNX has for it."""
-OPSET = 23
-"""The first with an operator for attention; below it scores are rounded once more (docs/lab-notes.md)."""
+MOST_COPIED = 2**18
+"""Elements of outputs that are copied rather than bound."""
+WITH_ATTENTION, WITHOUT = 23, 20
+"""Versions of ONNX's operators. MiniLM is 6 % faster with one for attention (docs/lab-notes.md)."""
+OF_ONE_LENGTH = "RotaryEmbedding"
+"""Of version 23, which ONNX Runtime 1.32 refuses to run at another length than the first."""
 DISTRIBUTIONS = ("onnxruntime", "onnx", "onnxscript")
 
 
@@ -92,11 +96,16 @@ class Ort(FileRuntime):
         return [metadata.version(name) for name in ("onnx", "onnxscript")]
 
     def write(self, program: Any, inputs: Sequence[str], outputs: Sequence[str], folder: Path) -> None:
-        """By PyTorch's own exporter."""
+        """By PyTorch's own exporter, with an operator for attention where the graph stays one of any length."""
         import torch
 
-        found = torch.onnx.export(program, input_names=inputs, output_names=outputs, opset_version=OPSET, verbose=False)
-        assert found is not None
+        def exported(opset: int) -> Any:
+            named = {"input_names": inputs, "output_names": outputs, "opset_version": opset}
+            return torch.onnx.export(program, verbose=False, **named)
+
+        found = exported(WITH_ATTENTION)
+        if any(node.op_type == OF_ONE_LENGTH for node in found.model.graph):
+            found = exported(WITHOUT)
         found.save(folder / FILE, external_data=True)
 
     def load(self, folder: Path) -> Loaded:
@@ -108,12 +117,12 @@ class Ort(FileRuntime):
         return Caching(self, self.load(folder))
 
     def put(self, array: np.ndarray) -> Any:
-        """An OrtValue; on the CPU it is the array's own memory."""
-        return self.ort.OrtValue.ortvalue_from_numpy(array, self.device, 0)
+        """An OrtValue on a device; a CPU's is the array."""
+        return array if self.device == "cpu" else self.ort.OrtValue.ortvalue_from_numpy(array, self.device, 0)
 
     def get(self, value: Any) -> np.ndarray:
         """On the host."""
-        return value.numpy()
+        return value if isinstance(value, np.ndarray) else value.numpy()
 
 
 class Loaded(Graph):
@@ -128,17 +137,31 @@ class Loaded(Graph):
         self.threads = _threads() - before + 1  # its pool, and who calls
         self.file, self.device = file, runtime.device
         self.outputs = [output.name for output in self.session.get_outputs()]
+        self.names = [name.removeprefix(OUTPUT) for name in self.outputs]
+        self.binding = self.session.io_binding()
+        self.copies = False
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Bound anew each time: a binding that is used twice writes where it wrote before."""
-        binding = self.session.io_binding()
+        """Small outputs on the host are sooner copied than bound: of a step of 27 µs a binding takes 8 more."""
+        if self.copies:
+            return dict(zip(self.names, self.session.run(self.outputs, values), strict=True))
+        found = self.bound(values)
+        size = sum(prod(value.shape()) for value in found.values())
+        self.copies = self.device == "cpu" and size <= MOST_COPIED and all(map(_on_host, values.values()))
+        return found
+
+    def bound(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Outputs are bound anew each time: else they are written where they were written before."""
         for name, value in values.items():
-            binding.bind_ortvalue_input(name, value)
+            if _on_host(value):
+                self.binding.bind_cpu_input(name, value)
+            else:
+                self.binding.bind_ortvalue_input(name, value)
+        self.binding.clear_binding_outputs()
         for name in self.outputs:
-            binding.bind_output(name, self.device)
-        self.session.run_with_iobinding(binding)
-        names = (name.removeprefix(OUTPUT) for name in self.outputs)
-        return dict(zip(names, binding.get_outputs(), strict=True))
+            self.binding.bind_output(name, self.device)
+        self.session.run_with_iobinding(self.binding)
+        return dict(zip(self.names, self.binding.get_outputs(), strict=True))
 
     def facts(self) -> dict[str, Any]:
         """As the session and its file tell them."""
@@ -176,13 +199,17 @@ class Caching(Decoder):
 
     def next(self, ids: Any) -> tuple[Any, Any]:
         """What this call writes is what the next one reads."""
-        found = self.graph.run({IDS: ids, **self.past})
+        found = self.graph.bound({IDS: ids, **self.past})
         self.past = {name: found[name] for name in self.past}
         return found[TOKEN], found[LOGITS]
 
     def facts(self) -> dict[str, Any]:
         """The graph's."""
         return self.graph.facts()
+
+
+def _on_host(value: Any) -> bool:
+    return isinstance(value, np.ndarray)
 
 
 def _threads() -> int:

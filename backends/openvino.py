@@ -6,20 +6,24 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backends.torch_nn import exporting
+from backends.torch_nn.exporting import Piece, Shape, Source
 from backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from bench.core import Backend, Cell, ModelSpec, Session
+from bench.core import Arrays, Backend, Cell, ModelSpec, Session
 
 FILE = "model.xml"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 """A hint is asked for outright: left alone OpenVINO takes bf16 wherever the processor multiplies it faster."""
 
 
+MOST_COPIED = 2**18
+"""Elements of an output that is copied rather than bound."""
 PRODUCTS = ("FullyConnected", "MatMul", "Convolution", "Deconvolution", "ScaledDotProductAttention")
 
 
@@ -33,6 +37,7 @@ class OpenVino(Backend):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "bf16")
     compiles = True
+    program_a_shape = True
     oom_signs = ("bad allocation", "std::bad_alloc")
 
     def env(self, cell: Cell, cache: Path) -> dict[str, str]:
@@ -89,55 +94,64 @@ class Vino(FileRuntime):
             apply_make_stateful_transformation(model, pairs)
         self.ov.save_model(model, folder / FILE, compress_to_fp16=False)
 
-    def load(self, folder: Path) -> Loaded:
-        """A compiled model; what compiling gave is kept beside the file."""
-        return Loaded(self, self.compiled(folder))
+    def shape(self, batch: Arrays) -> Shape:
+        """A file takes any number of rows; what is compiled of it takes one, which is faster."""
+        return Shape.exactly(batch)
+
+    def next_shape(self, known: Sequence[Shape], asked: Shape) -> Shape:
+        """Always the one that is asked for."""
+        return asked
+
+    def graph(self, source: Source, piece: Piece) -> Graph:
+        """The file of any number of rows, compiled for as many as there are."""
+        folder = self.exported(source, piece._replace(shape=Shape.of(piece.batch)))
+        model = self.core.read_model(folder / FILE)
+        model.reshape({name: piece.batch[name].shape for name in piece.names})
+        return Loaded(self, self.compiled(model, folder), piece.names)
+
+    def load(self, folder: Path) -> Graph:
+        """Never of a folder alone: the shape is not there."""
+        raise NotImplementedError
 
     def load_decoder(self, folder: Path) -> Decoder:
         """One whose cache is its request's state."""
-        return Stateful(self, self.compiled(folder))
+        return Stateful(self, self.compiled(self.core.read_model(folder / FILE), folder))
 
-    def compiled(self, folder: Path) -> Any:
-        """For the CPU."""
-        return self.core.compile_model(folder / FILE, "CPU", {**self.settings, "CACHE_DIR": str(folder / "compiled")})
+    def compiled(self, model: Any, folder: Path) -> Any:
+        """For the CPU; what compiling gave is kept beside the file."""
+        return self.core.compile_model(model, "CPU", {**self.settings, "CACHE_DIR": str(folder / "compiled")})
 
     def put(self, array: np.ndarray) -> Any:
         """The array's own memory."""
         return self.ov.Tensor(array, shared_memory=True)
 
     def get(self, value: Any) -> np.ndarray:
-        """The tensor's own memory."""
-        return value.data
+        """The tensor's own memory; small outputs are arrays already."""
+        return value if isinstance(value, np.ndarray) else value.data
 
 
 class Loaded(Graph):
     """A compiled model and its request."""
 
-    def __init__(self, runtime: Vino, compiled: Any) -> None:
+    def __init__(self, runtime: Vino, compiled: Any, names: Sequence[str]) -> None:
         self.ov, self.compiled, self.request = runtime.ov, compiled, compiled.create_infer_request()
-        self.types = {port.get_any_name(): port.get_element_type() for port in compiled.outputs}
-        self.shapes: dict[Any, dict[str, Any]] = {}
+        self.inputs = [_name(port, names) for port in compiled.inputs]
+        self.outputs = [_name(port, [OUTPUT]).removeprefix(OUTPUT) for port in compiled.outputs]
+        self.large = [at for at, port in enumerate(compiled.outputs) if prod(port.shape) > MOST_COPIED]
 
     def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        """Each time into new memory, by the shapes that the first batch of this shape gave; that one is copied."""
-        key = tuple(tuple(value.shape) for value in values.values())
-        if key not in self.shapes:
-            return self._first(key, values)
-        found = {name: self.ov.Tensor(self.types[name], shape) for name, shape in self.shapes[key].items()}
-        self._infer({**values, **found})
-        return _plain(found)
-
-    def _first(self, key: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-        self.request = self.compiled.create_infer_request()  # the last one may be bound to outputs of another shape
-        self._infer(values)
-        found = {name: self.ov.Tensor(np.array(self.request.get_tensor(name).data)) for name in self.types}
-        self.shapes[key] = {name: value.shape for name, value in found.items()}
-        return _plain(found)
-
-    def _infer(self, tensors: Mapping[str, Any]) -> None:
-        for name, tensor in tensors.items():
-            self.request.set_tensor(name, tensor)
+        """Large outputs are written to memory of their own; small ones are sooner copied there."""
+        for at, name in enumerate(self.inputs):
+            self.request.set_input_tensor(at, values[name])
+        for at in self.large:
+            port = self.compiled.outputs[at]
+            self.request.set_output_tensor(at, self.ov.Tensor(port.get_element_type(), port.shape))
         self.request.infer()
+        return {name: self._output(at) for at, name in enumerate(self.outputs)}
+
+    def _output(self, at: int) -> Any:
+        found = self.request.get_output_tensor(at)
+        return found if at in self.large else found.data.copy()
 
     def facts(self) -> dict[str, Any]:
         """As the compiled model tells them."""
@@ -179,8 +193,9 @@ def _unfold(x: Any, dimension: int, size: int, step: int) -> Any:
     return x.index_select(axis, at.flatten()).unflatten(axis, tuple(at.shape)).movedim(axis + 1, -1)
 
 
-def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(OUTPUT): value for name, value in found.items()}
+def _name(port: Any, beginnings: Sequence[str]) -> str:
+    """The name that we gave; OpenVINO may know more of them for one tensor."""
+    return next(name for name in sorted(port.get_names()) if name.startswith(tuple(beginnings)))
 
 
 def _sizes(program: Any) -> list[list[int]]:

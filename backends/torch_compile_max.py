@@ -75,20 +75,29 @@ class TorchCompileMax(TorchCompile):
         return TunedSession(opened, WAYS[cell.device], Choice(key))
 
 
+class Tried(msgspec.Struct, frozen=True):
+    """What became of every way."""
+
+    chosen: str = ""
+    """The name of the fastest; empty where none was tried."""
+    step_ms: dict[str, float | str] = {}
+    """Milliseconds of the shortest step, or why there was none."""
+
+
 class Choice:
-    """What a process of this run chose, in a file beside the compiled programs."""
+    """What a process of this run tried, in a file beside the compiled programs."""
 
     def __init__(self, key: str) -> None:
-        self.file = exporting.folder() / f"chosen-{key}"
+        self.file = exporting.folder() / f"tried-{key}"
 
-    def read(self) -> str:
-        """The name of the way; empty where none was chosen."""
-        return self.file.read_text() if self.file.exists() else ""
+    def read(self) -> Tried:
+        """What is known."""
+        return msgspec.json.decode(self.file.read_bytes(), type=Tried) if self.file.exists() else Tried()
 
-    def write(self, name: str) -> None:
+    def write(self, tried: Tried) -> None:
         """Remembers it."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        self.file.write_text(name)
+        self.file.write_bytes(msgspec.json.encode(tried))
 
 
 class TunedSession(Session):
@@ -96,11 +105,9 @@ class TunedSession(Session):
 
     def __init__(self, opened: Callable[[Way], Session], ways: tuple[Way, ...], choice: Choice) -> None:
         self.opened, self.choice = opened, choice
-        self.tried: dict[str, Any] = {}
-        before = [way for way in ways if way.name == choice.read()]
-        self.ways = before or list(ways)
-        self.session = opened(self.ways[0])
-        self.chosen = self.ways[0].name if before else ""
+        self.ways = {way.name: way for way in ways}
+        self.tried = choice.read()
+        self.session = opened(self.ways.get(self.tried.chosen, ways[0]))
 
     def to_device(self, batch: Arrays) -> Any:
         """The same for every way."""
@@ -108,26 +115,27 @@ class TunedSession(Session):
 
     def step(self, x: Any) -> Any:
         """The first one chooses."""
-        if not self.chosen:
+        if self.tried.chosen not in self.ways:
             self.choose(x)
         return self.session.step(x)
 
     def choose(self, x: Any) -> None:
         """Times every way on this batch; one that fails is out, and says why."""
-        for way in self.ways:
+        found: dict[str, float | str] = {}
+        for name, way in self.ways.items():
             try:
                 self.session.close()
                 self.session = self.opened(way)
-                self.tried[way.name] = round(_fastest_s(self.session, x) * 1e3, 4)
+                found[name] = round(_fastest_s(self.session, x) * 1e3, 4)
             except Exception as error:  # noqa: BLE001 -- whatever a compiler raises, the others remain
-                self.tried[way.name] = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
-        times = {name: taken for name, taken in self.tried.items() if isinstance(taken, float)}
+                found[name] = f"{type(error).__name__}: {error}".partition("\n")[0][:200]
+        times = {name: taken for name, taken in found.items() if isinstance(taken, float)}
         if not times:
-            raise RuntimeError(f"no way compiles: {self.tried}")
-        self.chosen = min(times, key=lambda name: times[name])
-        self.choice.write(self.chosen)
+            raise RuntimeError(f"no way compiles: {found}")
+        self.tried = Tried(min(times, key=lambda name: times[name]), found)
+        self.choice.write(self.tried)
         self.session.close()
-        self.session = self.opened(next(way for way in self.ways if way.name == self.chosen))
+        self.session = self.opened(self.ways[self.tried.chosen])
 
     def sync(self, y: Any) -> None:
         """As the chosen way does."""
@@ -159,7 +167,7 @@ class TunedSession(Session):
 
     def facts(self) -> dict[str, Any]:
         """The chosen way's, and what was tried: milliseconds of a step, or why there was none."""
-        return {**self.session.facts(), "chosen": self.chosen, "tried": self.tried}
+        return {**self.session.facts(), "chosen": self.tried.chosen, "tried": self.tried.step_ms}
 
     def close(self) -> None:
         """Gives everything back."""

@@ -8,6 +8,7 @@ Shapes: B rows, S positions, N new tokens, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -62,13 +63,19 @@ class PassingSession(ExportedSession):
     def __init__(self, runtime: Runtime, source: Source) -> None:
         super().__init__(runtime, source)
         self.graphs: dict[Shape, Graph] = {}
+        self.known: dict[Shape, Graph] = {}
+        """By what was asked for: a short step has no time to search."""
 
-    def graph(self, batch: Arrays, build: Any) -> Graph:
-        """The graph that takes a batch, of the module that `build` makes where there is none."""
-        asked = self.runtime.shape(batch)
-        for shape, graph in self.graphs.items():
-            if shape.takes(asked):
-                return graph
+    def graph(self, batch: Arrays, asked: Shape, build: Callable[[], Any]) -> Graph:
+        """The graph that takes a batch of this shape, of the module that `build` makes where there is none."""
+        if asked not in self.known:
+            self.known[asked] = self._taking(asked) or self._made(batch, asked, build)
+        return self.known[asked]
+
+    def _taking(self, asked: Shape) -> Graph | None:
+        return next((graph for shape, graph in self.graphs.items() if shape.takes(asked)), None)
+
+    def _made(self, batch: Arrays, asked: Shape, build: Callable[[], Any]) -> Graph:
         shape = self.runtime.next_shape(list(self.graphs), asked)
         self.graphs[shape] = self.runtime.graph(self.source, Piece(batch, shape, build))
         self.source.release()
@@ -81,6 +88,7 @@ class PassingSession(ExportedSession):
     def close(self) -> None:
         """Gives them back."""
         self.graphs.clear()
+        self.known.clear()
 
 
 class Batch(NamedTuple):
@@ -88,6 +96,7 @@ class Batch(NamedTuple):
 
     values: dict[str, Any]
     host: Arrays
+    shape: Shape
 
 
 class InferSession(PassingSession):
@@ -99,17 +108,17 @@ class InferSession(PassingSession):
     def to_device(self, batch: Arrays) -> Any:
         """Floats are float32: a graph of half precision casts its inputs."""
         host = {name: narrow(batch[name]) for name in sorted(batch)}
-        return Batch({name: self.runtime.put(array) for name, array in host.items()}, host)
+        return Batch({name: self.runtime.put(array) for name, array in host.items()}, host, self.runtime.shape(host))
 
     def step(self, x: Batch) -> Any:
         """Runs the graph."""
+        return self.graph(x.host, x.shape, lambda: self.module(sorted(x.host))).run(x.values)
 
-        def build() -> Any:
-            from backends.torch_nn import models, tracing
+    def module(self, names: list[str]) -> Any:
+        """What is to be a graph."""
+        from backends.torch_nn import models, tracing
 
-            return tracing.Passing(self.source.module, models.forward(self.source.model), sorted(x.host))
-
-        return self.graph(x.host, build).run(x.values)
+        return tracing.Passing(self.source.module, models.forward(self.source.model), names)
 
     def sync(self, y: dict[str, Any]) -> None:
         """Waits for each output."""

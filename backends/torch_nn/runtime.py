@@ -124,7 +124,11 @@ class FileRuntime(Runtime):
         return place([self.name, *self.versions, source.digest, key])
 
     def graph(self, source: Source, piece: Piece) -> Graph:
-        """Exported where it was not yet."""
+        """Loaded from its file."""
+        return self.load(self.exported(source, piece))
+
+    def exported(self, source: Source, piece: Piece) -> Path:
+        """The folder of a piece, written where it was not yet."""
 
         def write(folder: Path) -> None:
             from backends.torch_nn import tracing
@@ -132,10 +136,10 @@ class FileRuntime(Runtime):
             program, outputs = tracing.exported(piece.build(), piece)
             self.write(program, piece.names, [OUTPUT + name for name in outputs], folder)
 
-        return self.load(written(self.place(source, piece.shape), write))
+        return written(self.place(source, piece.shape), write)
 
     def decoder(self, source: Source) -> Decoder:
-        """Exported where it was not yet."""
+        """Loaded from its file, written where it was not yet."""
 
         def write(folder: Path) -> None:
             from backends.torch_nn import tracing

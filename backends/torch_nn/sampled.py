@@ -44,7 +44,8 @@ class SampleSession(PassingSession):
         tensors = [each for each in arguments if isinstance(each, Tensor)]
         batch = {f"input_{at:02}": narrow(tensor.numpy()) for at, tensor in enumerate(tensors)}
 
-        graph = self.graph(batch, lambda: tracing.Calling(self.source.module, arguments, named))
+        shape = self.runtime.shape(batch)
+        graph = self.graph(batch, shape, lambda: tracing.Calling(self.source.module, arguments, named))
         found = graph.run({name: self.runtime.put(array) for name, array in batch.items()})
         return tuple(torch.from_numpy(self.runtime.get(found[name])) for name in sorted(found))
 

@@ -71,7 +71,7 @@ def test_the_fastest_is_kept_and_nothing_else_is_left_open() -> None:
     session = tuned()
     assert session.step({}) is FROZEN
     assert Timed.open == [FROZEN]
-    assert session.tried == {"torch-compile": 3000.0, "torch-compile-freezing": 1000.0,
+    assert session.tried.step_ms == {"torch-compile": 3000.0, "torch-compile-freezing": 1000.0,
                              "torch-compile-freezing -O dynamic=true": 2000.0}  # fmt: skip
     assert session.facts()["chosen"] == "torch-compile-freezing"
 
@@ -79,7 +79,7 @@ def test_the_fastest_is_kept_and_nothing_else_is_left_open() -> None:
 def test_what_fails_is_out_and_says_why() -> None:
     session = tuned(FROZEN)
     assert session.step({}) is FROZEN_ANY
-    assert session.tried["torch-compile-freezing"] == "RuntimeError: does not compile"
+    assert session.tried.step_ms["torch-compile-freezing"] == "RuntimeError: does not compile"
 
 
 def test_where_nothing_compiles_all_is_told() -> None:
@@ -88,10 +88,11 @@ def test_where_nothing_compiles_all_is_told() -> None:
 
 
 def test_a_later_process_tries_nothing_and_another_cell_tries_anew() -> None:
-    tuned().step({})
+    first = tuned()
+    first.step({})
     later = tuned(*(way for way in STEP_S if way is not FROZEN))
     assert later.step({}) is FROZEN
-    assert later.tried == {}
+    assert later.tried == first.tried
     assert tuned(FROZEN, key="two").step({}) is FROZEN_ANY
 
 
