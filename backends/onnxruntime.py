@@ -100,8 +100,9 @@ class Ort(FileRuntime):
         import torch
 
         def exported(opset: int) -> Any:
-            named = {"input_names": inputs, "output_names": outputs, "opset_version": opset}
-            return torch.onnx.export(program, verbose=False, **named)
+            return torch.onnx.export(
+                program, input_names=inputs, output_names=outputs, opset_version=opset, verbose=False
+            )
 
         found = exported(WITH_ATTENTION)
         if any(node.op_type == OF_ONE_LENGTH for node in found.model.graph):
