@@ -47,7 +47,8 @@ class SampleSession(PassingSession):
         shape = self.runtime.shape(batch)
         graph = self.graph(batch, shape, lambda: tracing.Calling(self.source.module, arguments, named))
         found = graph.run({name: self.runtime.put(array) for name, array in batch.items()})
-        return tuple(torch.from_numpy(self.runtime.get(found[name])) for name in sorted(found))
+        arrays = (np.require(self.runtime.get(found[name]), requirements="W") for name in sorted(found))
+        return tuple(map(torch.from_numpy, arrays))
 
     def sync(self, y: dict[str, Tensor]) -> None:
         """The loop has ended."""

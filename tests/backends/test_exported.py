@@ -75,6 +75,7 @@ def test_what_a_step_gave_is_left_alone_by_the_next(backend: Backend, weights: d
     assert all(np.array_equal(before[name], array) for name, array in session.to_host(y).items())
 
 
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype int64:UserWarning")  # torchax asks JAX for it
 def test_a_models_own_sampling_runs_around_it(backend: Backend, weights: dict[str, Path]) -> None:
     draw = np.random.default_rng(0)
     batch: Arrays = {"noise": draw.normal(size=(2, 8, 8, 2)).astype(np.float32), "label": np.array([0, 1])}
