@@ -65,7 +65,10 @@ class Vino(FileRuntime):
 
     def __init__(self, cell: Cell) -> None:
         import openvino
+        from openvino.tools.ovc import convert_impl, telemetry_stub, telemetry_utils, utils
 
+        for module in (convert_impl, telemetry_utils, utils):  # else to convert a model forks a process that tells Intel
+            module.tm = telemetry_stub
         self.ov, self.core = openvino, openvino.Core()
         self.settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[cell.precision],
