@@ -67,8 +67,8 @@ class Vino(FileRuntime):
         import openvino
         from openvino.tools.ovc import convert_impl, telemetry_stub, telemetry_utils, utils
 
-        for module in (convert_impl, telemetry_utils, utils):  # else to convert a model forks a process that tells Intel
-            module.tm = telemetry_stub
+        for module in (convert_impl, telemetry_utils, utils):
+            vars(module)["tm"] = telemetry_stub  # else to convert a model forks a process that tells Intel
         self.ov, self.core = openvino, openvino.Core()
         self.settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[cell.precision],
