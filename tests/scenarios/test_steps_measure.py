@@ -282,7 +282,9 @@ def test_what_stood_after_import_is_kept() -> None:
     weighing = new()
     weighing.begin(Script([0.1]), msgspec.structs.replace(OPENED, import_bytes=70))
     weighing.begin(Script([0.1]), msgspec.structs.replace(OPENED, import_bytes=60))
-    assert weighing.record(status="ok").host_import_bytes == 70
+    imported = [process.import_bytes for process in weighing.record(status="ok").processes]
+    assert imported == [70, 60]
+    assert weighing.record(status="ok").host_import_bytes == 60  # of the later ones, as the peak
 
 
 def test_peaks_are_the_largest_of_all_processes_and_none_is_not_nought() -> None:
