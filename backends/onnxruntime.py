@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from backends.torch_nn import exporting
+from backends.torch_nn.exporting import Piece, Source
 from backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
 from bench.core import Backend, Cell, ModelSpec, Session, Settings, WeighbridgeError
 
@@ -72,7 +73,7 @@ class OnnxRuntime(Backend):
         """Exports lazily: at the first step."""
         from backends.torch_nn import exported
 
-        return exported.session(Ort(cell), exporting.Source(model, weights, cell))
+        return exported.session(Ort(cell), Source(model, weights, cell))
 
 
 class Ort(FileRuntime):
@@ -109,13 +110,13 @@ class Ort(FileRuntime):
             found = exported(WITHOUT)
         found.save(folder / FILE, external_data=True)
 
-    def load(self, folder: Path) -> Loaded:
+    def graph(self, source: Source, piece: Piece) -> Graph:
         """An InferenceSession."""
-        return Loaded(self, folder / FILE)
+        return Loaded(self, self.exported(source, piece) / FILE)
 
     def load_decoder(self, folder: Path) -> Decoder:
         """One whose cache goes from outputs to inputs."""
-        return Caching(self, self.load(folder))
+        return Caching(self, Loaded(self, folder / FILE))
 
     def put(self, array: np.ndarray) -> Any:
         """An OrtValue on a device; a CPU's is the array."""

@@ -112,10 +112,6 @@ class Vino(FileRuntime):
         model.reshape({name: piece.batch[name].shape for name in piece.names})
         return Loaded(self, self.compiled(model, folder), piece.names)
 
-    def load(self, folder: Path) -> Graph:
-        """Never of a folder alone: the shape is not there."""
-        raise NotImplementedError
-
     def load_decoder(self, folder: Path) -> Decoder:
         """One whose cache is its request's state."""
         return Stateful(self, self.compiled(self.core.read_model(folder / FILE), folder))

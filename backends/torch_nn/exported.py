@@ -8,6 +8,7 @@ Shapes: B rows, S positions, N new tokens, V vocabulary.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
@@ -41,9 +42,9 @@ class ExportedSession(Session):
     def __init__(self, runtime: Runtime, source: Source) -> None:
         self.runtime, self.source = runtime, source
 
+    @abstractmethod
     def loaded(self) -> list[Graph | Decoder]:
         """Every graph that is ready."""
-        raise NotImplementedError
 
     def programs(self) -> int | None:
         """Count the graphs."""

@@ -112,20 +112,12 @@ class FileRuntime(Runtime):
         """Writes an ExportedProgram."""
 
     @abstractmethod
-    def load(self, folder: Path) -> Graph:
-        """What was written there."""
-
-    @abstractmethod
     def load_decoder(self, folder: Path) -> Decoder:
         """What was written there."""
 
     def place(self, source: Source, key: object) -> Path:
         """The folder of a piece."""
         return place([self.name, *self.versions, source.digest, key])
-
-    def graph(self, source: Source, piece: Piece) -> Graph:
-        """Loaded from its file."""
-        return self.load(self.exported(source, piece))
 
     def exported(self, source: Source, piece: Piece) -> Path:
         """The folder of a piece, written where it was not yet."""
