@@ -1,5 +1,5 @@
-"""The commands of this project: `python -m nox -s bench`, `repeat`, `recipes`, `attack`, `tests`, `lint`, `types`,
-`docs`, `gpu`, `tpu`, `report`.
+"""The commands of this project: `python -m nox -s bench`, `repeat`, `recipes`, `attack`, `tests`, `installed`,
+`lint`, `types`, `docs`, `gpu`, `tpu`, `report`.
 
 Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
 runs nox: uv cannot be counted on to download one. Byte code is compiled at installation, once: every cell is a
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nox
 from nox.virtualenv import PassthroughEnv
@@ -28,8 +29,10 @@ DEVICE_FILES = {"cuda": ("/dev/nvidia0", "/dev/nvidiactl"), "tpu": ("/dev/accel0
 
 
 def install(session: nox.Session, extras: str, *more: str) -> None:
-    """The project with `extras`, at the versions of constraints.txt; nothing under --no-venv."""
-    if not isinstance(session.virtualenv, PassthroughEnv):
+    """The project with `extras`, at the versions of constraints.txt; the clone itself under --no-venv."""
+    if isinstance(session.virtualenv, PassthroughEnv):
+        session.env["PYTHONPATH"] = str(HERE / "src")
+    else:
         session.env["UV_COMPILE_BYTECODE"] = "1"
         session.install("-c", "constraints.txt", "-e", f".[{extras}]", *more)
 
@@ -72,6 +75,27 @@ def tests(session: nox.Session) -> None:
     else:
         session.run("pytest", "-n", "auto", "--dist", "worksteal", "-m", "not alone")
         session.run("pytest", "-m", "alone")
+
+
+ALONE = {
+    "torch": "torch",
+    "torch,flax": "torch,torch-compile,flax",
+    "torchax": "torch,torchax",
+    "onnxruntime": "torch,onnxruntime",
+    "openvino": "torch,openvino",
+}
+"""Extras of an environment -> the backends that it must weigh."""
+
+
+@nox.session(python=sys.executable)
+@nox.parametrize("extras", list(ALONE), ids=[extras.replace(",", "-") for extras in ALONE])
+def installed(session: nox.Session, extras: str) -> None:
+    """The built wheel in an environment of its own, each extra alone, beside a project with modules of our names."""
+    with TemporaryDirectory() as wheels:
+        session.run("uv", "build", "--quiet", "--wheel", "--out-dir", wheels, str(HERE), external=True)
+        (wheel,) = Path(wheels).glob("*.whl")
+        session.install("-c", "constraints.txt", f"weighbridge[{extras},pytest] @ {wheel.as_uri()}")
+    session.run("python", "-P", str(HERE / "tests" / "installed.py"), *ALONE[extras].split(","))
 
 
 @nox.session(python=sys.executable)
@@ -133,6 +157,6 @@ def on_device(session: nox.Session, device: str, extras: str) -> None:
         os._exit(2)  # nox reports every failed session as exit code 1
     install(session, extras)
     if device == "cuda":  # the reference does not run on a TPU
-        session.run("python", "-m", "bench.cli", "peaks", "--device", "cuda", "--precisions", "fp32,bf16")
+        session.run("python", "-m", "weighbridge", "peaks", "--device", "cuda", "--precisions", "fp32,bf16")
     suite = {"cuda": "gpu", "tpu": "tpu"}[device]
-    session.run("python", "-m", "bench.cli", "run", "--suite", suite, *session.posargs)
+    session.run("python", "-m", "weighbridge", "run", "--suite", suite, *session.posargs)

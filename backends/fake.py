@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file
 
-from bench.core import (
+from weighbridge.bench.core import (
     Arrays,
     Cell,
     Cost,

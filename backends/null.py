@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.fake import Fake
-from bench.core import Arrays, Cell, ModelSpec, Session
+from weighbridge.backends.fake import Fake
+from weighbridge.bench.core import Arrays, Cell, ModelSpec, Session
 
 STEP_S = 0.001
 

@@ -16,10 +16,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from backends.torch_nn import exporting
-from backends.torch_nn.exporting import Piece, Source
-from backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from bench.core import Backend, Cell, ModelSpec, Session, Settings, WeighbridgeError
+from weighbridge.backends.torch_nn import exporting
+from weighbridge.backends.torch_nn.exporting import Piece, Source
+from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
+from weighbridge.bench.core import Backend, Cell, ModelSpec, Session, Settings, WeighbridgeError
 
 FILE = "model.onnx"
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
@@ -71,7 +71,7 @@ class OnnxRuntime(Backend):
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Exports lazily: at the first step."""
-        from backends.torch_nn import exported
+        from weighbridge.backends.torch_nn import exported
 
         return exported.session(Ort(cell), Source(model, weights, cell))
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from backends.torch_nn import exporting
-from backends.torch_nn.exporting import Piece, Shape, Source
-from backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from bench.core import Arrays, Backend, Cell, ModelSpec, Session
+from weighbridge.backends.torch_nn import exporting
+from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source
+from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session
 
 FILE = "model.xml"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -52,7 +52,7 @@ class OpenVino(Backend):
         """Exports lazily: at the first step. In float32, whatever is computed in: the hint says that."""
         import msgspec
 
-        from backends.torch_nn import exported
+        from weighbridge.backends.torch_nn import exported
 
         wide = msgspec.structs.replace(cell, precision="fp32")
         return exported.session(Vino(cell), exporting.Source(model, weights, wide))

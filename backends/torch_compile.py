@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from backends.torch_eager import (
+from weighbridge.backends.torch_eager import (
     CAMP,
     DISTRIBUTIONS,
     IMPORT_FIXES,
@@ -21,9 +21,9 @@ from backends.torch_eager import (
     TorchEager,
     imports,
 )
-from backends.torch_nn.loading import load
-from backends.torch_nn.session import TorchSession
-from bench.core import Backend, Cell, Cost, ModelSpec, Session, Settings
+from weighbridge.backends.torch_nn.loading import load
+from weighbridge.backends.torch_nn.session import TorchSession
+from weighbridge.bench.core import Backend, Cell, Cost, ModelSpec, Session, Settings
 
 COMPILER = "torch._inductor.compile_fx"
 
@@ -76,7 +76,7 @@ class TorchCompile(Backend):
         """Compiles lazily: at the first step. The compiler is imported here: that is no part of compilation."""
         import torch
 
-        from backends.torch_nn import models as torch_models
+        from weighbridge.backends.torch_nn import models as torch_models
 
         import_module(COMPILER)
         module = load(model, weights, cell)
@@ -101,7 +101,7 @@ class CompiledSession(TorchSession):
     """Adds what dynamo counted."""
 
     def __init__(self, module: Any, cell: Cell, function: Any) -> None:
-        from backends.torch_nn.static_cache import StaticCaches
+        from weighbridge.backends.torch_nn.static_cache import StaticCaches
 
         super().__init__(module, cell, function)
         self.caches = StaticCaches(module)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backends.torch_compile import TorchCompile
+from weighbridge.backends.torch_compile import TorchCompile
 
 
 class TorchCompileDynamic(TorchCompile):

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from backends.torch_compile import CompiledSession, TorchCompile
-from bench.core import Cell, Settings
+from weighbridge.backends.torch_compile import CompiledSession, TorchCompile
+from weighbridge.bench.core import Cell, Settings
 
 FROZEN = "frozen by inductor"
 LAID = {"torch.ops.mkl.": "laid anew by MKL", "torch.ops.mkldnn.": "laid anew by oneDNN"}

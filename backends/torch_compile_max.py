@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from backends.torch_compile import TorchCompile
-from backends.torch_compile_freezing import TorchCompileFreezing
-from backends.torch_compile_reduce_overhead import TorchCompileReduceOverhead
-from backends.torch_nn import exporting
-from bench.core import Arrays, Backend, Cell, Cost, ModelSpec, Session, Settings
-from bench.core.arrays import content_hash
-from bench.core.settings import Pairs, words
+from weighbridge.backends.torch_compile import TorchCompile
+from weighbridge.backends.torch_compile_freezing import TorchCompileFreezing
+from weighbridge.backends.torch_compile_reduce_overhead import TorchCompileReduceOverhead
+from weighbridge.backends.torch_nn import exporting
+from weighbridge.bench.core import Arrays, Backend, Cell, Cost, ModelSpec, Session, Settings
+from weighbridge.bench.core.arrays import content_hash
+from weighbridge.bench.core.settings import Pairs, words
 
 FEWEST_STEPS = 3
 TRIED_S = 2.0

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from backends.torch_compile import CompiledSession, TorchCompile
-from bench.core import Cell, Settings
+from weighbridge.backends.torch_compile import CompiledSession, TorchCompile
+from weighbridge.bench.core import Cell, Settings
 
 
 class TorchCompileReduceOverhead(TorchCompile):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from backends.torch_nn.loading import load, set_precision, torch_dtype
-from backends.torch_nn.session import TorchSession, wait
-from bench.core import (
+from weighbridge.backends.torch_nn.loading import load, set_precision, torch_dtype
+from weighbridge.backends.torch_nn.session import TorchSession, wait
+from weighbridge.bench.core import (
     Arrays,
     Cell,
     Device,
@@ -41,7 +41,7 @@ CAMP = "torch"
 
 def imports(model: ModelSpec) -> tuple[str, ...]:
     """PyTorch, and the library of this model alone."""
-    from backends.torch_nn import models as torch_models
+    from weighbridge.backends.torch_nn import models as torch_models
 
     return ("torch", torch_models.library(model))
 
@@ -77,14 +77,14 @@ class TorchEager(Reference):
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Builds and loads the module, and moves it to the device."""
-        from backends.torch_nn import models as torch_models
+        from weighbridge.backends.torch_nn import models as torch_models
 
         return TorchSession(load(model, weights, cell), cell, torch_models.stepping(model, cell.scenario))
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Trained by the recipe, unpacked from a data package, or drawn from a seed."""
-        from backends.torch_nn import checkpoints
-        from backends.torch_nn.training import seeded, train
+        from weighbridge.backends.torch_nn import checkpoints
+        from weighbridge.backends.torch_nn.training import seeded, train
 
         match model.weights:
             case Packaged() as source:

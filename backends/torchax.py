@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from backends.flax_nnx.backend import Flax
-from backends.torch_nn import exporting
-from backends.torch_nn.exporting import Piece, Shape, Source
-from backends.torch_nn.runtime import LOGITS, PAST, TOKEN, Decoder, Graph, Runtime
-from bench.core import Arrays, Backend, Cell, ModelSpec, Session
+from weighbridge.backends.flax_nnx.backend import Flax
+from weighbridge.backends.torch_nn import exporting
+from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source
+from weighbridge.backends.torch_nn.runtime import LOGITS, PAST, TOKEN, Decoder, Graph, Runtime
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session
 
 
 class Torchax(Backend):
@@ -49,13 +49,13 @@ class Torchax(Backend):
 
     def imports(self, model: ModelSpec) -> tuple[str, ...]:
         """PyTorch and the model's own library stay: torchax runs their code."""
-        from backends.torch_nn import models
+        from weighbridge.backends.torch_nn import models
 
         return ("torchax", models.library(model))
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Traces lazily: at the first step."""
-        from backends.torch_nn import exported
+        from weighbridge.backends.torch_nn import exported
 
         return exported.session(Jitted(cell), Source(model, weights, cell))
 
@@ -124,7 +124,7 @@ class Traced:
 
     def facts(self, programs: list[Any]) -> dict[str, Any]:
         """As JAX and this process tell them."""
-        from backends.flax_nnx import effective
+        from weighbridge.backends.flax_nnx import effective
 
         cpu = self.runtime.device.platform == "cpu"
         return {
@@ -165,7 +165,7 @@ class Static(Decoder):
     """A cache of as much room as a request takes; a program for prompts, and one for tokens."""
 
     def __init__(self, runtime: Jitted, source: Source) -> None:
-        from backends.torch_nn import decoding, tracing
+        from weighbridge.backends.torch_nn import decoding, tracing
 
         config = source.module.config
         self.runtime, self.traced = runtime, Traced(runtime, tracing.DecodingInRoom(source.module))

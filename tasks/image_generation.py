@@ -24,8 +24,20 @@ speed, memory and parity, and its score says nothing. It sees 16 digits whose pi
 
 from __future__ import annotations
 
-from bench.core import Arrays, Examples, Files, Generated, ModelSpec, Preset, Seeded, Split, Target, Task, Trained
-from tasks import _digits as digits
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    Generated,
+    ModelSpec,
+    Preset,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    Trained,
+)
+from weighbridge.tasks import _digits as digits
 
 NAME, ROWS = "image-generation", 512
 

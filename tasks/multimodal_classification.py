@@ -20,9 +20,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained, metrics
-from tasks import _minilm
-from tasks import _openmoji as openmoji
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Preset,
+    Recipe,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    Trained,
+    metrics,
+)
+from weighbridge.tasks import _minilm
+from weighbridge.tasks import _openmoji as openmoji
 
 SIDE, LENGTH, COPIES, MOVED = 48, 10, 2, 3
 CATEGORIES = [

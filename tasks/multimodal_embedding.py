@@ -27,9 +27,22 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained, metrics
-from tasks import _minilm
-from tasks import _openmoji as openmoji
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Preset,
+    Recipe,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    Trained,
+    metrics,
+)
+from weighbridge.tasks import _minilm
+from weighbridge.tasks import _openmoji as openmoji
 
 SIDE, LENGTH, COPIES, MOVED = 64, 16, 8, 5
 STILL = {**_minilm.CONFIG, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}

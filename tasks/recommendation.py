@@ -34,7 +34,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Preset,
+    Recipe,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    Trained,
+)
 
 PACKAGE, DATABASE = "bokeh-sampledata", "bokeh_sampledata/_data/movies.db"
 FRAGMENTS = frozenset({"", "Jr.", "Sr.", "III"})

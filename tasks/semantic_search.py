@@ -39,7 +39,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core import (
+from weighbridge.bench.core import (
     Arrays,
     Examples,
     Files,
@@ -53,8 +53,8 @@ from bench.core import (
     WeighbridgeError,
     metrics,
 )
-from tasks import _minilm
-from tasks._minilm import MODEL, WEIGHTS, tokens
+from weighbridge.tasks import _minilm
+from weighbridge.tasks._minilm import MODEL, WEIGHTS, tokens
 
 LIST = Path(__file__).with_name("stdlib_pairs.txt")
 PAIRS, SPARE = 1000, 300

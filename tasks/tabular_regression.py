@@ -22,8 +22,21 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Preset, Recipe, Seeded, Split, Target, Task, Trained, metrics
-from bench.core import WeighbridgeError as Error
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Preset,
+    Recipe,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    Trained,
+    metrics,
+)
+from weighbridge.bench.core import WeighbridgeError as Error
 
 FEATURES, HELD_OUT = 10, 5
 

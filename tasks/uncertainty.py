@@ -33,7 +33,7 @@ from functools import cache
 
 import numpy as np
 
-from bench.core import (
+from weighbridge.bench.core import (
     Arrays,
     Examples,
     Files,

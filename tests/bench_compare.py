@@ -17,12 +17,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bench.core import Cell
-from bench.core.process import Process
-from bench.core.record import Noise, Parity, Provenance, Record
-from bench.measure import environment
-from bench.storage.coding import encoder
 from tests.conftest import ABOUT
+from weighbridge.bench.core import Cell
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Noise, Parity, Provenance, Record
+from weighbridge.bench.measure import environment
+from weighbridge.bench.storage.coding import encoder
 
 BLOCKS, STEPS = 6, 5
 CAMPS = {"torch": "torch", "torch-compile": "torch"}
@@ -77,8 +77,8 @@ def process(steps: list[float], index: int) -> Process:
 
 TELLING = """
 import resource, sys
-from bench.cli import entry
-from bench.measure import memory
+from weighbridge.bench.cli import entry
+from weighbridge.bench.measure import memory
 reader = lambda: resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 leave = entry.leave
 entry.leave = lambda code: (print(memory.host_peak_bytes() + reader(), file=sys.stderr), leave(code))

@@ -9,15 +9,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.analysis import summary
-from bench.analysis.summary import Run, Summary
-from bench.core import Cell, Target
-from bench.core.process import Process
-from bench.core.record import Noise, Parity, Provenance, Record
-from bench.measure import environment
-from bench.run.jobs import PATIENCE
-from bench.storage import coding
-from bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
+from weighbridge.bench.analysis import summary
+from weighbridge.bench.analysis.summary import Run, Summary
+from weighbridge.bench.core import Cell, Target
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Noise, Parity, Provenance, Record
+from weighbridge.bench.measure import environment
+from weighbridge.bench.run.jobs import PATIENCE
+from weighbridge.bench.storage import coding
+from weighbridge.bench.storage.migrations import CUT, OF_THE_FIRST, STEADY, processes_of
 
 with suppress(ImportError):  # what `pytest --benchmark-only` collects here needs none of what tests need
     from hypothesis import settings
@@ -118,7 +118,7 @@ def workers_of(parent: psutil.Process) -> list[psutil.Process]:
     found: list[psutil.Process] = []
     for each in parent.children(recursive=True):
         with suppress(psutil.NoSuchProcess):
-            if "bench.run.worker" in each.cmdline():
+            if "weighbridge.bench.run.worker" in each.cmdline():
                 found.append(each)
     return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from bench.core import Backend, Reference, Task
-from bench.run import registry
+from weighbridge.bench.core import Backend, Reference, Task
+from weighbridge.bench.run import registry
 
 APART = ("torchax",)
 """Backends whose import changes torch for the whole process: tests/contract/test_apart.py gives each one of its own."""

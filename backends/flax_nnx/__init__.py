@@ -1,5 +1,5 @@
 """Flax NNX: the backend, and the twins it runs. Importing this imports no framework."""
 
-from backends.flax_nnx.backend import Flax
+from weighbridge.backends.flax_nnx.backend import Flax
 
 __all__ = ["Flax"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bench.core import Backend, Cell, ModelSpec, Session
+from weighbridge.bench.core import Backend, Cell, ModelSpec, Session
 
 MATMUL = {"tf32": "tensorfloat32", "bf16": "default", "fp16": "default"}
 """JAX's name of the precision of matrix products; whatever is not listed is `highest`, that is IEEE float32."""
@@ -63,11 +63,11 @@ class Flax(Backend):
         import jax
         from safetensors.numpy import load_file
 
-        from backends.flax_nnx import bridge, models
-        from backends.flax_nnx.generation import GenerateSession
-        from backends.flax_nnx.placement import Parts, Placement, Policy
-        from backends.flax_nnx.session import InferSession, SampleSession
-        from backends.flax_nnx.twin import built, streams
+        from weighbridge.backends.flax_nnx import bridge, models
+        from weighbridge.backends.flax_nnx.generation import GenerateSession
+        from weighbridge.backends.flax_nnx.placement import Parts, Placement, Policy
+        from weighbridge.backends.flax_nnx.session import InferSession, SampleSession
+        from weighbridge.backends.flax_nnx.twin import built, streams
 
         twin = models.twin(model.architecture)
         module = built(lambda: twin.build(model.config, streams(0)))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from backends.flax_nnx.layers import Leaf, Leaves, Speaks, Stacked
-from backends.flax_nnx.layers.leaves import MATRIX, SCALED, STATISTICS
-from bench.core import Arrays, WeighbridgeError
+from weighbridge.backends.flax_nnx.layers import Leaf, Leaves, Speaks, Stacked
+from weighbridge.backends.flax_nnx.layers.leaves import MATRIX, SCALED, STATISTICS
+from weighbridge.bench.core import Arrays, WeighbridgeError
 
 FLAXS_OWN: dict[type[nnx.Module], Leaves] = {
     nnx.Linear: MATRIX,

@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backends.flax_nnx.placement import Parts
-from backends.flax_nnx.session import FlaxSession
-from backends.flax_nnx.twin import Twin
-from bench.core import Arrays, Cell
+from weighbridge.backends.flax_nnx.placement import Parts
+from weighbridge.backends.flax_nnx.session import FlaxSession
+from weighbridge.backends.flax_nnx.twin import Twin
+from weighbridge.bench.core import Arrays, Cell
 
 ROOM = 64
 """The lowest rung of the ladder of rooms; from 128 on there are two rungs an octave."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from bench.core import Cell
+from weighbridge.bench.core import Cell
 
 DTYPES = {"fp64": "float64", "bf16": "bfloat16", "fp16": "float16"}
 """Of weights and activations; whatever is not listed is float32."""

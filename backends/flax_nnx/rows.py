@@ -15,7 +15,7 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx import layers
 
 FEW_ROWS = 8
 """Up to here, reading a weight once a row beats XLA:CPU's matrix product, which repacks the weight first."""

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from backends.flax_nnx.placement import Parts
-from backends.flax_nnx.twin import Twin
-from bench.core import Arrays, Cell, Cost, Session
+from weighbridge.backends.flax_nnx.placement import Parts
+from weighbridge.backends.flax_nnx.twin import Twin
+from weighbridge.bench.core import Arrays, Cell, Cost, Session
 
 
 class Placed(NamedTuple):
@@ -28,7 +28,7 @@ class FlaxSession(Session):
     """What one timed step holds; every backend's says the same or gets no ratio."""
 
     def __init__(self, twin: Twin, parts: Parts, cell: Cell) -> None:
-        from backends.flax_nnx import compiling
+        from weighbridge.backends.flax_nnx import compiling
 
         self.twin, self.parts, self.cell = twin, parts, cell
         self.compiler_options = compiling.options(parts.placement.platform)  # asked here: a first step is timed
@@ -97,8 +97,8 @@ class FlaxSession(Session):
         """Effective footing, read back from JAX and from this process."""
         import jax
 
-        from backends.flax_nnx import effective
-        from backends.flax_nnx.layers import attending
+        from weighbridge.backends.flax_nnx import effective
+        from weighbridge.backends.flax_nnx.layers import attending
 
         platform, programs = self.parts.placement.platform, list(self.compiled.values())
         flags = os.environ.get("XLA_FLAGS", "")

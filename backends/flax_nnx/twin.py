@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 from flax import nnx
 
-from bench.core import Cell
+from weighbridge.bench.core import Cell
 
 WEIGHTS = (nnx.Param, nnx.BatchStat)
 """Types of variables whose values the bridge brings. Everything else a twin makes itself."""

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from backends.torch_nn import models
-from bench.core import Arrays, ModelSpec, Packaged
+from weighbridge.backends.torch_nn import models
+from weighbridge.bench.core import Arrays, ModelSpec, Packaged
 
 UNUSED_LEAVES = ("position_ids", "num_batches_tracked")
 UNUSED_BRANCHES = ("pooler.",)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from backends.torch_nn.decoding import kept_heads
-from bench.core import Cost
+from weighbridge.backends.torch_nn.decoding import kept_heads
+from weighbridge.bench.core import Cost
 
 COUNTER = "torch FlopCounter"
 Step = Callable[[dict[str, Any]], dict[str, Any]]

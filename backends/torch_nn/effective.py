@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from bench.core import Cell
+from weighbridge.bench.core import Cell
 
 
 def of_the_process(cell: Cell) -> dict[str, Any]:

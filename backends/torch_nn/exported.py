@@ -14,9 +14,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from backends.torch_nn.exporting import Piece, Shape, Source
-from backends.torch_nn.runtime import Decoder, Graph, Runtime
-from bench.core import Arrays, Session
+from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source
+from weighbridge.backends.torch_nn.runtime import Decoder, Graph, Runtime
+from weighbridge.bench.core import Arrays, Session
 
 
 def session(runtime: Runtime, source: Source) -> Session:
@@ -25,8 +25,8 @@ def session(runtime: Runtime, source: Source) -> Session:
         return InferSession(runtime, source)
     if runtime.has_decoder(source):  # nobody need import the architecture, and with it torch
         return GenerateSession(runtime, source)
-    from backends.torch_nn import models
-    from backends.torch_nn.sampled import SampleSession
+    from weighbridge.backends.torch_nn import models
+    from weighbridge.backends.torch_nn.sampled import SampleSession
 
     sample = models.stepping(source.model, source.cell.scenario)
     return GenerateSession(runtime, source) if sample is None else SampleSession(runtime, source, sample)
@@ -117,7 +117,7 @@ class InferSession(PassingSession):
 
     def module(self, names: list[str]) -> Any:
         """What is to be a graph."""
-        from backends.torch_nn import models, tracing
+        from weighbridge.backends.torch_nn import models, tracing
 
         return tracing.Passing(self.source.module, models.forward(self.source.model), names)
 

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from bench.core import Cell, ModelSpec
-from bench.core.arrays import Arrays, content_hash
+from weighbridge.bench.core import Cell, ModelSpec
+from weighbridge.bench.core.arrays import Arrays, content_hash
 
 FOLDER = "WEIGHBRIDGE_KEPT"
 """Variable of a worker: where it keeps what later processes of its cell find."""
@@ -100,7 +100,7 @@ class Source:
     @cached_property
     def module(self) -> Any:
         """The module with its weights, on the CPU."""
-        from backends.torch_nn.loading import load
+        from weighbridge.backends.torch_nn.loading import load
 
         return load(self.model, self.weights, self.cell)
 
@@ -141,7 +141,7 @@ def imports(model: ModelSpec, *exporters: str) -> tuple[str, ...]:
     """What a worker imports to export a model; nothing where a process of this run has done it."""
     if any(folder().glob("*")):
         return ()
-    from backends.torch_nn import models
+    from weighbridge.backends.torch_nn import models
 
     return ("torch", "torch.export", *exporters, models.library(model))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from bench.core import Cell, ModelSpec, Precision
+from weighbridge.bench.core import Cell, ModelSpec, Precision
 
 
 def torch_dtype(precision: str) -> Any:
@@ -36,8 +36,8 @@ def load(model: ModelSpec, weights: Path, cell: Cell) -> Any:
     import torch
     from safetensors.numpy import load_file
 
-    from backends.torch_nn import models as torch_models
-    from backends.torch_nn import tf32
+    from weighbridge.backends.torch_nn import models as torch_models
+    from weighbridge.backends.torch_nn import tf32
 
     set_precision(cell.precision)
     torch.backends.cudnn.benchmark = cell.device == "cuda"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from backends.torch_nn.architectures import load
-from bench.core import Arrays, ModelSpec, WeighbridgeError
+from weighbridge.backends.torch_nn.architectures import load
+from weighbridge.bench.core import Arrays, ModelSpec, WeighbridgeError
 
 Forward = Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]]
 

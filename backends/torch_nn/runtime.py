@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from backends.torch_nn.exporting import Piece, Shape, Source, place, written
-from bench.core import Arrays
+from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source, place, written
+from weighbridge.bench.core import Arrays
 
 IDS, TOKEN, LOGITS, PAST = "ids", "token", "logits", "past_"
 """Inputs and outputs of a graph that decodes; keys and values are numbered layer by layer."""
@@ -123,7 +123,7 @@ class FileRuntime(Runtime):
         """The folder of a piece, written where it was not yet."""
 
         def write(folder: Path) -> None:
-            from backends.torch_nn import tracing
+            from weighbridge.backends.torch_nn import tracing
 
             program, outputs = tracing.exported(piece.build(), piece)
             self.write(program, piece.names, [OUTPUT + name for name in outputs], folder)
@@ -134,7 +134,7 @@ class FileRuntime(Runtime):
         """Loaded from its file, written where it was not yet."""
 
         def write(folder: Path) -> None:
-            from backends.torch_nn import tracing
+            from weighbridge.backends.torch_nn import tracing
 
             program, inputs, outputs = tracing.decoding(source.module)
             self.write(program, inputs, [OUTPUT + name for name in outputs], folder)

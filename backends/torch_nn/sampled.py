@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from backends.torch_nn import models, tracing
-from backends.torch_nn.exported import PassingSession, narrow
-from backends.torch_nn.exporting import Source
-from backends.torch_nn.models import Forward
-from backends.torch_nn.runtime import Runtime
-from bench.core import Arrays
+from weighbridge.backends.torch_nn import models, tracing
+from weighbridge.backends.torch_nn.exported import PassingSession, narrow
+from weighbridge.backends.torch_nn.exporting import Source
+from weighbridge.backends.torch_nn.models import Forward
+from weighbridge.backends.torch_nn.runtime import Runtime
+from weighbridge.bench.core import Arrays
 
 
 class SampleSession(PassingSession):

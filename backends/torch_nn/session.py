@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from backends.torch_nn import counting, decoding, effective
-from backends.torch_nn.loading import torch_dtype
-from bench.core import Arrays, Cell, Cost, Device, Session
+from weighbridge.backends.torch_nn import counting, decoding, effective
+from weighbridge.backends.torch_nn.loading import torch_dtype
+from weighbridge.bench.core import Arrays, Cell, Cost, Device, Session
 
 SCOPES = {"infer": "model forward", "generate": "prefill and decode", "sample": "all steps of sampling"}
 """What one timed step holds; every backend's says the same or gets no ratio."""

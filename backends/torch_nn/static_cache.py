@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from backends.torch_nn.decoding import kept_heads
+from weighbridge.backends.torch_nn.decoding import kept_heads
 
 
 class StaticCaches:

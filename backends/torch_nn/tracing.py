@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram, export
 
-from backends.torch_nn.decoding import kept_heads
-from backends.torch_nn.exporting import Piece
-from backends.torch_nn.models import Forward
-from backends.torch_nn.runtime import IDS, LOGITS, PAST, TOKEN
+from weighbridge.backends.torch_nn.decoding import kept_heads
+from weighbridge.backends.torch_nn.exporting import Piece
+from weighbridge.backends.torch_nn.models import Forward
+from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, PAST, TOKEN
 
 Axes = Sequence[Sequence[int]]
 """Of each input, those that may have any size."""

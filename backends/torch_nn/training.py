@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from backends.torch_nn import models as torch_models
-from backends.torch_nn.losses import LOSSES
-from bench.core import Arrays, Examples, ModelSpec, Recipe, Training
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.backends.torch_nn.losses import LOSSES
+from weighbridge.bench.core import Arrays, Examples, ModelSpec, Recipe, Training
 
 RANDOM_SCALE = 0.02
 """Standard deviation of seeded weights, as BERT and GPT-2 initialise theirs."""

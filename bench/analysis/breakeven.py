@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from bench.measure.statistics import Interval, Verdict
+from weighbridge.bench.measure.statistics import Interval, Verdict
 
 
 class BreakEven(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from bench.analysis.row import Row
-from bench.core.settings import words
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.settings import words
 
 Value = float | str | bool | None
 

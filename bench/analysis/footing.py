@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bench.analysis.row import processor
-from bench.core.record import Record
-from bench.core.task import Target
-from bench.measure.sides import Side
+from weighbridge.bench.analysis.row import processor
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.core.task import Target
+from weighbridge.bench.measure.sides import Side
 
 GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")

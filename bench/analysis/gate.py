@@ -16,12 +16,12 @@ from typing import Literal
 
 import msgspec
 
-from bench.analysis import speed
-from bench.analysis.summary import Facts, Run, Summary
-from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
-from bench.core.record import DEFAULT_BETWEEN_RUNS
-from bench.measure import statistics
+from weighbridge.bench.analysis import speed
+from weighbridge.bench.analysis.summary import Facts, Run, Summary
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import DEFAULT_BETWEEN_RUNS
+from weighbridge.bench.measure import statistics
 
 Metric = Literal["status", "parity", "score", "speed", "host memory", "device memory"]
 Kind = Literal["REGRESSION", "MISSING", "INCOMPARABLE", "UNSURE", "NEW", "IMPROVED", "UNCHANGED"]

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis import summary
-from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
-from bench.core.record import DEFAULT_FLOOR
-from bench.measure import statistics
-from bench.storage import journals
+from weighbridge.bench.analysis import summary
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import DEFAULT_FLOOR
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.storage import journals
 
 FEWEST_RUNS = 4
 SHORTEST = 2

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bench.analysis.breakeven import BreakEven, break_even
-from bench.core.cell import Pairing
-from bench.core.record import DEFAULT_FLOOR, Noise, Record
-from bench.measure import statistics
-from bench.measure.sides import Side, Turns, in_turns, medians, turns
+from weighbridge.bench.analysis.breakeven import BreakEven, break_even
+from weighbridge.bench.core.cell import Pairing
+from weighbridge.bench.core.record import DEFAULT_FLOOR, Noise, Record
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.sides import Side, Turns, in_turns, medians, turns
 
 NO_NOISE = Noise()
 """Of a record that says nothing of it."""

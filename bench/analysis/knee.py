@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.cell import Cell, Status
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.cell import Cell, Status
 
 ENOUGH = 0.9
 """A knee has this share of the best throughput: past it, twice the memory and latency buy a tenth at most."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from bench.core.record import Record
-from bench.measure import statistics
-from bench.measure.sides import Side
-from bench.measure.speeds import Speeds
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.sides import Side
+from weighbridge.bench.measure.speeds import Speeds
 
 
 class Own(NamedTuple):

@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.analysis.footing import gate_passed, why_no_ratio
-from bench.analysis.judging import NO_BEST, NOT_COMPARED, OF_ITSELF, against, beside_best
-from bench.analysis.own import Own, own
-from bench.analysis.row import Row
-from bench.core.record import Record
-from bench.measure.roofline import Roofline, roofline
-from bench.measure.sides import Group, Side, side
-from bench.storage.journals import Place
+from weighbridge.bench.analysis.footing import gate_passed, why_no_ratio
+from weighbridge.bench.analysis.judging import NO_BEST, NOT_COMPARED, OF_ITSELF, against, beside_best
+from weighbridge.bench.analysis.own import Own, own
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure.roofline import Roofline, roofline
+from weighbridge.bench.measure.sides import Group, Side, side
+from weighbridge.bench.storage.journals import Place
 
 
 def rows(records: Iterable[Record], reference: str, run: str = "") -> list[Row]:

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from bench.analysis.breakeven import BreakEven
-from bench.core.cell import Pairing
-from bench.core.record import DEFAULT_FLOOR, Parity, Record
-from bench.measure import statistics
-from bench.measure.roofline import Roofline
-from bench.measure.speeds import Speeds
-from bench.storage.journals import Place
+from weighbridge.bench.analysis.breakeven import BreakEven
+from weighbridge.bench.core.cell import Pairing
+from weighbridge.bench.core.record import DEFAULT_FLOOR, Parity, Record
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.roofline import Roofline
+from weighbridge.bench.measure.speeds import Speeds
+from weighbridge.bench.storage.journals import Place
 
 
 class Nothing(NamedTuple):

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
-from bench.run import cards
-from bench.storage import journals, request
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.run import cards
+from weighbridge.bench.storage import journals, request
 
 FAILURES = ("oom", "timeout", "crashed", "parity_failed", "implausible")
 

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bench.analysis.summary import Summary
-from bench.core.record import DEFAULT_BETWEEN_RUNS
-from bench.measure import statistics
-from bench.measure.statistics import Interval, Verdict
+from weighbridge.bench.analysis.summary import Summary
+from weighbridge.bench.core.record import DEFAULT_BETWEEN_RUNS
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.statistics import Interval, Verdict
 
 WORDS = {1: "faster", -1: "slower"}
 WAY: dict[Verdict | None, int] = {"FASTER": 1, "SLOWER": -1}

@@ -15,18 +15,18 @@ from typing import Any
 
 import msgspec
 
-from bench.core.cell import Cell, Pairing, Status
-from bench.core.errors import WeighbridgeError
-from bench.core.process import Count, Seconds, Share, steady_peaks, until_the_last_timed
-from bench.core.record import DEFAULT_FLOOR, SCHEMA, Parity
-from bench.measure import statistics
-from bench.measure.sides import blocks_of
-from bench.run.alongside import WORTH_BYTES, alongside
-from bench.storage import journals, migrations
-from bench.storage.coding import UnreadableError
-from bench.storage.contradictions import contradiction
-from bench.storage.files import UNREADABLE
-from bench.storage.journals import Unreadable
+from weighbridge.bench.core.cell import Cell, Pairing, Status
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.process import Count, Seconds, Share, steady_peaks, until_the_last_timed
+from weighbridge.bench.core.record import DEFAULT_FLOOR, SCHEMA, Parity
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.sides import blocks_of
+from weighbridge.bench.run.alongside import WORTH_BYTES, alongside
+from weighbridge.bench.storage import journals, migrations
+from weighbridge.bench.storage.coding import UnreadableError
+from weighbridge.bench.storage.contradictions import contradiction
+from weighbridge.bench.storage.files import UNREADABLE
+from weighbridge.bench.storage.journals import Unreadable
 
 
 class Facts(msgspec.Struct, frozen=True, omit_defaults=True):

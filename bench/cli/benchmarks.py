@@ -15,17 +15,17 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
-from bench.core.cell import Cell
-from bench.core.effort import effort
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
-from bench.measure import statistics
-from bench.measure.statistics import Interval
-from bench.report import texts
-from bench.run import folders, jobs, runner
-from bench.run.plan import Filters
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.report import texts
+from weighbridge.bench.run import folders, jobs, runner
+from weighbridge.bench.run.plan import Filters
 
 DEFAULT_SUITE = "quick"
 WEIGHED = pytest.StashKey[dict[str, Row]]()

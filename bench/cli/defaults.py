@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 import typer
 
-from bench.cli.thresholds import SECTION, section
-from bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.cli.thresholds import SECTION, section
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
 
 COMMANDS = ("run", "sweep", "load", "churn", "calibrate")
 

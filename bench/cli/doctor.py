@@ -13,14 +13,14 @@ from typing import get_args
 
 import msgspec
 
-from bench.core import child
-from bench.core.card import BackendCard
-from bench.core.cell import Device
-from bench.measure import environment
-from bench.measure.noise import Calibration
-from bench.run import cards
-from bench.storage import packages
-from bench.storage.calibration import every
+from weighbridge.bench.core import child
+from weighbridge.bench.core.card import BackendCard
+from weighbridge.bench.core.cell import Device
+from weighbridge.bench.measure import environment
+from weighbridge.bench.measure.noise import Calibration
+from weighbridge.bench.run import cards
+from weighbridge.bench.storage import packages
+from weighbridge.bench.storage.calibration import every
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,7 +18,7 @@ def script() -> None:
     """Runs the command line in a process of its own, which it ends."""
     hear_interrupts()
     try:
-        from bench.cli.main import main
+        from weighbridge.bench.cli.main import main
 
         main()
     except SystemExit as ended:

@@ -9,11 +9,11 @@ import msgspec
 import typer
 from rich.text import Text
 
-from bench.cli import defaults
-from bench.cli.console import out
-from bench.core.errors import WeighbridgeError
-from bench.measure.environment import git_commit, version
-from bench.run import jobs
+from weighbridge.bench.cli import defaults
+from weighbridge.bench.cli.console import out
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.measure.environment import git_commit, version
+from weighbridge.bench.run import jobs
 
 ABOUT = """Proves that a PyTorch model computes the same on other backends, and weighs what moving it gains and costs.
 

@@ -7,11 +7,11 @@ from itertools import groupby
 
 from rich.text import Text
 
-from bench.cli.console import out, print_rows, print_table
-from bench.core.card import BackendCard, TaskCard
-from bench.core.settings import names
-from bench.run import cards, registry
-from bench.scenarios import catalog
+from weighbridge.bench.cli.console import out, print_rows, print_table
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.settings import names
+from weighbridge.bench.run import cards, registry
+from weighbridge.bench.scenarios import catalog
 
 Rows = Sequence[Mapping[str, object]]
 

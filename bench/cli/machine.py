@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from bench.cli import console
-from bench.cli.console import AllocatorName, Device, EffortName, Json, Many, err, out, print_json, words
-from bench.cli.progress import Display
-from bench.core.effort import effort
-from bench.measure import allocator, noise
-from bench.report.units import interval, scaled
-from bench.run import calibrate, jobs, registry
-from bench.run.peaks import measure_peaks
-from bench.storage import calibration, known_peaks, packages
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.console import AllocatorName, Device, EffortName, Json, Many, err, out, print_json, words
+from weighbridge.bench.cli.progress import Display
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.measure import allocator, noise
+from weighbridge.bench.report.units import interval, scaled
+from weighbridge.bench.run import calibrate, jobs, registry
+from weighbridge.bench.run.peaks import measure_peaks
+from weighbridge.bench.storage import calibration, known_peaks, packages
 
 
 def register(app: typer.Typer) -> None:

@@ -11,10 +11,22 @@ import msgspec
 import typer
 from rich.text import Text
 
-from bench.analysis.summary import no_collection
-from bench.cli import console, data, doctor, help, listing, machine, parity, serve, sweep, usage, varying_shapes
-from bench.cli.compare import register
-from bench.cli.console import (
+from weighbridge.bench.analysis.summary import no_collection
+from weighbridge.bench.cli import (
+    console,
+    data,
+    doctor,
+    help,
+    listing,
+    machine,
+    parity,
+    serve,
+    sweep,
+    usage,
+    varying_shapes,
+)
+from weighbridge.bench.cli.compare import register
+from weighbridge.bench.cli.console import (
     AllocatorName,
     Device,
     EffortName,
@@ -37,14 +49,14 @@ from bench.cli.console import (
     print_rows,
     print_table,
 )
-from bench.cli.run import print_overview, weigh_and_show
-from bench.core.effort import effort
-from bench.core.errors import WeighbridgeError
-from bench.measure import allocator
-from bench.report import write
-from bench.report.overview import Overview
-from bench.report.runs import rows_of
-from bench.run import cards, folders, jobs, serving
+from weighbridge.bench.cli.run import print_overview, weigh_and_show
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.measure import allocator
+from weighbridge.bench.report import write
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.runs import rows_of
+from weighbridge.bench.run import cards, folders, jobs, serving
 
 TRACEBACK = "WEIGHBRIDGE_TRACEBACK"
 """The variable by which a developer sees where a fault of this program is."""

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from bench.analysis import gate, ratios, summary
-from bench.analysis.runs import failed
-from bench.cli import console
-from bench.cli.compare import reference_of
-from bench.cli.run import weigh
-from bench.cli.thresholds import thresholds
-from bench.core.effort import effort as effort_called
-from bench.core.record import Record
-from bench.measure import allocator as allocators
-from bench.report import changes, html, terminal
-from bench.report.overview import Overview
-from bench.run import folders, jobs
-from bench.storage.journals import existing
-from bench.storage.request import Request
+from weighbridge.bench.analysis import gate, ratios, summary
+from weighbridge.bench.analysis.runs import failed
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.compare import reference_of
+from weighbridge.bench.cli.run import weigh
+from weighbridge.bench.cli.thresholds import thresholds
+from weighbridge.bench.core.effort import effort as effort_called
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import allocator as allocators
+from weighbridge.bench.report import changes, html, terminal
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.run import folders, jobs
+from weighbridge.bench.storage.journals import existing
+from weighbridge.bench.storage.request import Request
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -47,7 +47,7 @@ class Weighed:
 
     def frame(self, samples: bool = False) -> pd.DataFrame:
         """One row a cell, or one a timed step; columns as of `weighbridge.frame`."""
-        from bench.report import frame
+        from weighbridge.bench.report import frame
 
         return frame.samples(self._overview.rows) if samples else frame.frame(self._overview.rows)
 

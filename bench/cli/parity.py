@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import console
-from bench.cli.console import (
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.console import (
     Device,
     Json,
     Many,
@@ -23,8 +23,8 @@ from bench.cli.console import (
     TimeLimit,
     Weights,
 )
-from bench.cli.run import weigh_and_show
-from bench.run import folders, jobs
+from weighbridge.bench.cli.run import weigh_and_show
+from weighbridge.bench.run import folders, jobs
 
 
 def register(app: typer.Typer) -> None:

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from bench.core.cell import Cell
-from bench.core.record import Record
-from bench.report.units import seconds
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report.units import seconds
 
 WORTH_A_LINE_S = 2.0
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from bench.core.cell import Cell
-    from bench.core.record import Record
+    from weighbridge.bench.core.cell import Cell
+    from weighbridge.bench.core.record import Record
 
 CELL, MARKER = "weighbridge_cell", "weighbridge"
 SUITE = Path(__file__).with_name("suite_under_pytest.py")
@@ -61,7 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def _parameters(metafunc: pytest.Metafunc) -> list[Any]:
-    from bench.cli import benchmarks
+    from weighbridge.bench.cli import benchmarks
 
     return benchmarks.parameters(metafunc.config)
 
@@ -113,7 +113,7 @@ def weigh(
     """
 
     def weighed() -> Record:
-        from bench.cli import benchmarks
+        from weighbridge.bench.cli import benchmarks
 
         selected: set[Cell] = {_cell(item) for item in request.session.items}
         wanted = benchmarks.Wanted(weighbridge_cell, selected, _at_least(request))
@@ -126,7 +126,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Ratio and verdict of each cell, in the words of the report."""
     if not _only(config):
         return
-    from bench.cli import benchmarks
+    from weighbridge.bench.cli import benchmarks
 
     if lines := benchmarks.summary(config):
         terminalreporter.section("weighbridge: ratio to the reference, above 1 is faster")

@@ -10,17 +10,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from bench.analysis import ratios, runs
-from bench.cli import console
-from bench.cli.progress import Display
-from bench.core.errors import WeighbridgeError
-from bench.report import terminal, write
-from bench.report.overview import Overview
-from bench.run import planners
-from bench.run.folders import Done, Options, known, note, run_folder
-from bench.run.jobs import Planned
-from bench.run.runner import run
-from bench.storage import journals
+from weighbridge.bench.analysis import ratios, runs
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.progress import Display
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.report import terminal, write
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.run import planners
+from weighbridge.bench.run.folders import Done, Options, known, note, run_folder
+from weighbridge.bench.run.jobs import Planned
+from weighbridge.bench.run.runner import run
+from weighbridge.bench.storage import journals
 
 
 def weigh_and_show(planned: Planned, options: Options, json: bool, table: bool = True, quiet: bool = False) -> None:

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from bench.cli import console
-from bench.cli.console import (
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.console import (
     MOST_S,
     Device,
     EffortName,
@@ -27,12 +27,12 @@ from bench.cli.console import (
     TimeLimit,
     words,
 )
-from bench.cli.run import weigh_and_show
-from bench.core.effort import effort
-from bench.core.errors import unknown
-from bench.core.settings import Value
-from bench.report.sections.serve import SCENARIOS
-from bench.run import folders, jobs
+from weighbridge.bench.cli.run import weigh_and_show
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.core.errors import unknown
+from weighbridge.bench.core.settings import Value
+from weighbridge.bench.report.sections.serve import SCENARIOS
+from weighbridge.bench.run import folders, jobs
 
 
 def register(app: typer.Typer) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from bench.core.record import Record
+from weighbridge.bench.core.record import Record
 
 
 def test_cell(weigh: Callable[[], Record]) -> None:

@@ -12,10 +12,10 @@ import msgspec
 import typer
 from rich.text import Text
 
-from bench.analysis import knee, ratios
-from bench.analysis.knee import Curve
-from bench.cli import console
-from bench.cli.console import (
+from weighbridge.bench.analysis import knee, ratios
+from weighbridge.bench.analysis.knee import Curve
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.console import (
     Device,
     EffortName,
     Json,
@@ -32,18 +32,18 @@ from bench.cli.console import (
     print_json,
     print_table,
 )
-from bench.cli.progress import Display
-from bench.core.effort import effort
-from bench.core.errors import WeighbridgeError
-from bench.measure import environment
-from bench.report import write
-from bench.report.overview import Overview
-from bench.report.sections import sweep as section
-from bench.run import folders, jobs, planners, runner
-from bench.run.folders import Done, Options
-from bench.run.jobs import Planned
-from bench.storage.files import write_whole
-from bench.storage.journals import load, writing
+from weighbridge.bench.cli.progress import Display
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.measure import environment
+from weighbridge.bench.report import write
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.sections import sweep as section
+from weighbridge.bench.run import folders, jobs, planners, runner
+from weighbridge.bench.run.folders import Done, Options
+from weighbridge.bench.run.jobs import Planned
+from weighbridge.bench.storage.files import write_whole
+from weighbridge.bench.storage.journals import load, writing
 
 UNITS = {
     "": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.analysis.gate import Thresholds
-from bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.analysis.gate import Thresholds
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
 
 SECTION = "[tool.weighbridge]"
 SHARES = ("speed", "memory", "score")

@@ -9,12 +9,23 @@ from typing import Annotated
 
 import typer
 
-from bench.cli import console
-from bench.cli.console import Device, Json, Many, NoProgress, OutFolder, Preset, Resume, RetryFailed, TimeLimit, words
-from bench.cli.run import weigh_and_show
-from bench.core.errors import WeighbridgeError
-from bench.run import cards, folders, jobs
-from bench.run.registry import TASKS
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.console import (
+    Device,
+    Json,
+    Many,
+    NoProgress,
+    OutFolder,
+    Preset,
+    Resume,
+    RetryFailed,
+    TimeLimit,
+    words,
+)
+from weighbridge.bench.cli.run import weigh_and_show
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.run import cards, folders, jobs
+from weighbridge.bench.run.registry import TASKS
 
 SUITE = "varying-shapes"
 

@@ -15,10 +15,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from bench.core.arrays import Arrays, Facts, Files
-from bench.core.cell import Cell, Device, Precision, Way
-from bench.core.settings import Settings
-from bench.core.task import Examples, ModelSpec, Recipe
+from weighbridge.bench.core.arrays import Arrays, Facts, Files
+from weighbridge.bench.core.cell import Cell, Device, Precision, Way
+from weighbridge.bench.core.settings import Settings
+from weighbridge.bench.core.task import Examples, ModelSpec, Recipe
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):

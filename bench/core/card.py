@@ -8,8 +8,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bench.core.cell import Device, Precision, Preset, Way
-from bench.core.task import Family, ModelSpec, Recipe, Target
+from weighbridge.bench.core.cell import Device, Precision, Preset, Way
+from weighbridge.bench.core.task import Family, ModelSpec, Recipe, Target
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$")]
 """Of a task, a preset or a backend: names become names of files and words of a command line."""

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from bench.core.arrays import content_hash
-from bench.core.settings import Pairs, words
+from weighbridge.bench.core.arrays import content_hash
+from weighbridge.bench.core.settings import Pairs, words
 
 MOST_ROWS = 2**31 - 1
 """Of a batch: what frameworks count with 32 bits."""

@@ -12,8 +12,10 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds `bench`, `backends` and `tasks`: a clone, or the environment's site-packages."""
+PACKAGE = __name__.partition(".")[0]
+"""What every module of this program lies in: one name at the top of site-packages."""
+ROOT = Path(__file__).absolute().parents[3].resolve()
+"""The folder that holds `weighbridge`: `src/` of a clone, or site-packages."""
 
 
 def command(*words: str) -> list[str]:

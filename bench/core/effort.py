@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.errors import WeighbridgeError
 
 
 class Effort(msgspec.Struct, frozen=True, kw_only=True):

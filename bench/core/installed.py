@@ -6,7 +6,7 @@ import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.errors import WeighbridgeError
 
 
 def library_file(task: str, library: str, path: str, sha256: str) -> bytes:

@@ -10,12 +10,12 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bench.core.arrays import Facts
-from bench.core.backend import Cost
-from bench.core.card import TaskCard
-from bench.core.cell import Cell, Device, Pairing, Precision, Status, StoppedBy
-from bench.core.process import Count, Process, Seconds, Share, steady_peak, until_the_last_timed
-from bench.core.task import Target
+from weighbridge.bench.core.arrays import Facts
+from weighbridge.bench.core.backend import Cost
+from weighbridge.bench.core.card import TaskCard
+from weighbridge.bench.core.cell import Cell, Device, Pairing, Precision, Status, StoppedBy
+from weighbridge.bench.core.process import Count, Process, Seconds, Share, steady_peak, until_the_last_timed
+from weighbridge.bench.core.task import Target
 
 SCHEMA = 4
 """Version of `Record`. 1: first published form. 2: `blocks`, `pairing`, `stopped_by`, `noise`. 3: `queued_blocks`,

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
 
 Value = str | int | float | bool
 Pairs = tuple[tuple[str, Value], ...]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.errors import WeighbridgeError
 
 
 class Shelf(NamedTuple):

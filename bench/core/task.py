@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from bench.core.arrays import Arrays, Files
-from bench.core.cell import Preset, Way
+from weighbridge.bench.core.arrays import Arrays, Files
+from weighbridge.bench.core.cell import Preset, Way
 
 Family = Literal["classification", "regression", "generation", "embedding"]
 Split = Literal["train", "eval"]

@@ -14,7 +14,7 @@ import platform
 from pathlib import Path
 from typing import Literal, get_args
 
-from bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
 
 Allocator = Literal["keep", "stock", "huge", "jemalloc", "tcmalloc"]
 KEPT = {

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.core.backend import Session
-from bench.measure import memory
+from weighbridge.bench.core.backend import Session
+from weighbridge.bench.measure import memory
 
 CLOCK_READINGS = 200
 SHORTEST_STEP_IN_CLOCK_COSTS = 100

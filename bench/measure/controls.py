@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.arrays import Arrays
-from bench.core.backend import Session
-from bench.core.record import Controls
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Session
+from weighbridge.bench.core.record import Controls
 
 
 def controls(session: Session, xs: Sequence[Any], passes: Callable[[list[Arrays]], bool]) -> Controls | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench.core.cell import Device
+from weighbridge.bench.core.cell import Device
 
 POWERCAP = Path("/sys/class/powercap")
 COUNTED = ("package-", "dram")

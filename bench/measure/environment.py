@@ -18,8 +18,9 @@ from typing import Any
 
 import psutil
 
-from bench.core.arrays import Facts
-from bench.core.cell import Device
+from weighbridge.bench.core.arrays import Facts
+from weighbridge.bench.core.cell import Device
+from weighbridge.bench.core.child import PACKAGE
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 COMPUTING = (
@@ -126,6 +127,8 @@ def machine_name() -> str:
 def git_commit() -> str:
     """Short commit of the source tree, with `+` where it was changed; `nogit` outside a checkout."""
     here = Path(__file__).resolve().parents[2]
+    if not (here / ".git").exists():  # an environment may lie in a checkout of its user's
+        return "nogit"
     try:
         commit = _git(here, "rev-parse", "--short", "HEAD")
         changed = _git(here, "status", "--porcelain", "--untracked-files=no")
@@ -254,8 +257,9 @@ def _module_of(value: Any) -> str:
 
 
 def package_files(thing: Any) -> list[Path]:
-    """Return all source files of the package, at the top of the module path, that a function or class comes from."""
-    package = sys.modules[thing.__module__.partition(".")[0]]
+    """Return all source files of a function's or class's package: the outermost, of ours that below `PACKAGE`."""
+    first, *rest = thing.__module__.split(".")
+    package = sys.modules[f"{first}.{rest[0]}" if first == PACKAGE and rest else first]
     found = [path for folder in getattr(package, "__path__", ()) for path in Path(folder).rglob("*.py")]
     return sorted(found) or [module_file(thing)]
 

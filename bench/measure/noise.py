@@ -12,9 +12,9 @@ from typing import Protocol
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.record import DEFAULT_FLOOR, Noise
-from bench.measure import environment
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import DEFAULT_FLOOR, Noise
+from weighbridge.bench.measure import environment
 
 BUSIER_CPUS = 0.15
 """This many more processors at work for others than at calibration, and a run warns."""

@@ -15,7 +15,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from bench.measure import environment
+from weighbridge.bench.measure import environment
 
 PIECE, TRIES = 2000, 3
 """Additions in a piece, some 70 µs of an EPYC; the shortest of so many tries counts."""

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.core.arrays import Arrays
-from bench.core.cell import Precision
-from bench.core.record import Parity
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.cell import Precision
+from weighbridge.bench.core.record import Parity
 
 TOLERANCE: dict[Precision, float] = {"fp64": 1e-9, "fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2, "fp16": 1e-2, "int8": 5e-2}
 """Root mean square of the difference, relative to that of the output. Of fp32 a hundred times what batching changes on

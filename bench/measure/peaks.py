@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.core.backend import Work
-from bench.measure.clock import repeated
+from weighbridge.bench.core.backend import Work
+from weighbridge.bench.measure.clock import repeated
 
 SECONDS = 1.5
 """Each piece of work is repeated for as long."""

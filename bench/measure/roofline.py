@@ -11,9 +11,9 @@ import math
 
 import msgspec
 
-from bench.core.backend import Cost
-from bench.core.cell import Precision
-from bench.core.record import Peaks
+from weighbridge.bench.core.backend import Cost
+from weighbridge.bench.core.cell import Precision
+from weighbridge.bench.core.record import Peaks
 
 
 class Roofline(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.process import Process
-from bench.core.record import Record
-from bench.measure import statistics
-from bench.measure.speeds import HasTimes, Speeds, covering, speeds
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.speeds import HasTimes, Speeds, covering, speeds
 
 
 def turns(this: Turns, that: Turns) -> tuple[statistics.Interval, int, bool]:

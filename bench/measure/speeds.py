@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from bench.measure import statistics
+from weighbridge.bench.measure import statistics
 
 TENTH = 0.1
 FEWEST_STEPS = 20

@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.arrays import Arrays
-from bench.core.backend import Session
-from bench.core.cell import Device, Precision
-from bench.measure.parity import EXACT_DECISIONS, TOLERANCE, error
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Session
+from weighbridge.bench.core.cell import Device, Precision
+from weighbridge.bench.measure.parity import EXACT_DECISIONS, TOLERANCE, error
 
 FASTEST_REPEAT = 1.10
 """MLPerf's limit of TEST04."""

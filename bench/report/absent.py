@@ -8,8 +8,8 @@ from itertools import chain
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.measure import sides
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.measure import sides
 
 MOST_CHARACTERS = 160
 

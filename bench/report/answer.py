@@ -11,12 +11,12 @@ from itertools import islice
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.settings import words
-from bench.measure import sides
-from bench.report.moving import Move, moves
-from bench.report.texts import host_peak, rate, ratio, score, verdict
-from bench.report.units import seconds, size, times, word
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.settings import words
+from weighbridge.bench.measure import sides
+from weighbridge.bench.report.moving import Move, moves
+from weighbridge.bench.report.texts import host_peak, rate, ratio, score, verdict
+from weighbridge.bench.report.units import seconds, size, times, word
 
 MOST_NAMED = 5
 """Cells named for one reason; the table has them all."""

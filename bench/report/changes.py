@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench.analysis.gate import Change, Kind, Metric, Outcome
-from bench.analysis.summary import Summary
-from bench.measure import statistics
-from bench.report.markup import escape, grid
-from bench.report.units import percent, seconds, size, times
+from weighbridge.bench.analysis.gate import Change, Kind, Metric, Outcome
+from weighbridge.bench.analysis.summary import Summary
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.report.markup import escape, grid
+from weighbridge.bench.report.units import percent, seconds, size, times
 
 QUIET: tuple[Kind, ...] = ("UNCHANGED",)
 """Kinds that are counted and not shown."""

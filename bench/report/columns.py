@@ -6,11 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from bench.analysis.breakeven import BreakEven
-from bench.analysis.figures import FIGURES, Figure, reader
-from bench.analysis.row import Row
-from bench.measure.roofline import Roofline
-from bench.report.texts import (
+from weighbridge.bench.analysis.breakeven import BreakEven
+from weighbridge.bench.analysis.figures import FIGURES, Figure, reader
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.measure.roofline import Roofline
+from weighbridge.bench.report.texts import (
     best,
     brief_parity,
     brief_score,
@@ -32,7 +32,7 @@ from bench.report.texts import (
     task,
     verdict,
 )
-from bench.report.units import calls, number, seconds, size
+from weighbridge.bench.report.units import calls, number, seconds, size
 
 NOTHING = ("–", "n/a", "")
 """Texts that say nothing."""

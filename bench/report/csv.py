@@ -10,9 +10,9 @@ from itertools import repeat
 
 import msgspec
 
-from bench.analysis.figures import FIGURES, reader
-from bench.analysis.row import Row
-from bench.report.visible import visible
+from weighbridge.bench.analysis.figures import FIGURES, reader
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.visible import visible
 
 FIELDS = tuple(figure.name for figure in FIGURES)
 TEXTS = tuple(figure.name for figure in FIGURES if figure.is_text)

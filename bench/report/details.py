@@ -9,16 +9,16 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis.footing import FOOTING
-from bench.analysis.row import Row
-from bench.core.settings import words
-from bench.measure import statistics
-from bench.report.columns import NOTHING, Column
-from bench.report.plots.bars import MEMORY
-from bench.report.plots.plot import Plot, Series, unit_of
-from bench.report.sampling import evenly
-from bench.report.texts import difference, parity
-from bench.report.units import number, percent, seconds, size
+from weighbridge.bench.analysis.footing import FOOTING
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.settings import words
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.report.columns import NOTHING, Column
+from weighbridge.bench.report.plots.bars import MEMORY
+from weighbridge.bench.report.plots.plot import Plot, Series, unit_of
+from weighbridge.bench.report.sampling import evenly
+from weighbridge.bench.report.texts import difference, parity
+from weighbridge.bench.report.units import number, percent, seconds, size
 
 ENDED = {"converged": "converged", "time cap": "time cap: not settled"}
 BESIDE = {"interleaved": "in turns", "sequential": "one after the other"}

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.row import Row
-from bench.report import csv
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report import csv
 
 WORDS = ("run", "machine", "task", "preset", "backend", "scenario", "precision", "device", "status")
 """Columns with few different texts: kept as pandas categories."""

@@ -19,16 +19,16 @@ import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from bench.analysis.row import Row
-from bench.measure.environment import git_commit, version
-from bench.report import details
-from bench.report.columns import Column, used
-from bench.report.markdown import environment, sources
-from bench.report.notes import floors, remarks
-from bench.report.overview import Overview
-from bench.report.plots import bars, chapters
-from bench.report.texts import task
-from bench.report.visible import json_for_page, visible
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.measure.environment import git_commit, version
+from weighbridge.bench.report import details
+from weighbridge.bench.report.columns import Column, used
+from weighbridge.bench.report.markdown import environment, sources
+from weighbridge.bench.report.notes import floors, remarks
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.plots import bars, chapters
+from weighbridge.bench.report.texts import task
+from weighbridge.bench.report.visible import json_for_page, visible
 
 ASSETS = Path(__file__).parent / "assets"
 PLOT_LIBRARY = "uPlot 1.6.32, © 2022 Leon Sorokin (MIT)"

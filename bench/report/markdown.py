@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.arrays import Facts
-from bench.core.process import Count
-from bench.core.record import Record
-from bench.report.columns import Column, used
-from bench.report.markup import escape, grid
-from bench.report.notes import floors, notes
-from bench.report.overview import Overview
-from bench.report.processors import Processors
-from bench.report.sections.section import Section
-from bench.report.units import number
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.arrays import Facts
+from weighbridge.bench.core.process import Count
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report.columns import Column, used
+from weighbridge.bench.report.markup import escape, grid
+from weighbridge.bench.report.notes import floors, notes
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.processors import Processors
+from weighbridge.bench.report.sections.section import Section
+from weighbridge.bench.report.units import number
 
 MOST_ROWS = 200
 MOST_NOTES = 60

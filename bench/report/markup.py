@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bench.report.visible import visible
+from weighbridge.bench.report.visible import visible
 
 SPECIAL = str.maketrans({sign: f"\\{sign}" for sign in "\\|`*_[]<>#~"})
 

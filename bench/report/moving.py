@@ -9,11 +9,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.record import Record
-from bench.core.settings import words
-from bench.report.texts import score, task
-from bench.report.units import number, seconds, size, times, word
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.core.settings import words
+from weighbridge.bench.report.texts import score, task
+from weighbridge.bench.report.units import number, seconds, size, times, word
 
 ALIKE = 0.1
 """A tenth more memory or less is not worth a decision."""

@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 from operator import add
 
-from bench.analysis.judging import SEQUENTIAL_FLOOR
-from bench.analysis.row import Row
-from bench.measure import statistics
-from bench.measure.noise import BUSIER_CPUS
-from bench.measure.pace import MOST_BY_CHANCE, SHARED
-from bench.report.texts import score, task, under_target
-from bench.report.units import number, percent, seconds
-from bench.scenarios.steps.measure import MOVED_ASIDE
+from weighbridge.bench.analysis.judging import SEQUENTIAL_FLOOR
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.noise import BUSIER_CPUS
+from weighbridge.bench.measure.pace import MOST_BY_CHANCE, SHARED
+from weighbridge.bench.report.texts import score, task, under_target
+from weighbridge.bench.report.units import number, percent, seconds
+from weighbridge.bench.scenarios.steps.measure import MOVED_ASIDE
 
 DECIMAL = re.compile(r"(?<![\d.])(\d+\.\d+)(?![\d.])")
 

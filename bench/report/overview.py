@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 
-from bench.analysis.row import Row
-from bench.report import two_readers
-from bench.report.absent import absent
-from bench.report.answer import Answers, Gap, answers, gaps
-from bench.report.moving import lead
-from bench.report.processors import Processors, processors
-from bench.report.sampling import Shown, sampled
-from bench.report.sections import sections
-from bench.report.sections.section import Section
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report import two_readers
+from weighbridge.bench.report.absent import absent
+from weighbridge.bench.report.answer import Answers, Gap, answers, gaps
+from weighbridge.bench.report.moving import lead
+from weighbridge.bench.report.processors import Processors, processors
+from weighbridge.bench.report.sampling import Shown, sampled
+from weighbridge.bench.report.sections import sections
+from weighbridge.bench.report.sections.section import Section
 
 MOST_ANSWERS = 60
 MOST_NAMED = 5

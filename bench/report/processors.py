@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.report.texts import driven, task
-from bench.report.units import times, word
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.texts import driven, task
+from weighbridge.bench.report.units import times, word
 
 TITLE = "Does it depend on the processor?"
 MOST_NAMED = 5

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
-from bench.analysis.runs import reference_of
-from bench.core.errors import WeighbridgeError
-from bench.report import two_readers
-from bench.storage import journals, studies
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.analysis.runs import reference_of
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.report import two_readers
+from weighbridge.bench.storage import journals, studies
 
 
 class Reported(msgspec.Struct, frozen=True, kw_only=True):

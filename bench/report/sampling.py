@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.measure import sides
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.measure import sides
 
 T = TypeVar("T")
 MOST_ROWS = 500

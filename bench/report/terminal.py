@@ -8,13 +8,13 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from bench.analysis.row import Row
-from bench.core.settings import words
-from bench.report.columns import Column, used
-from bench.report.notes import floors, notes
-from bench.report.overview import Overview
-from bench.report.processors import Processors
-from bench.report.visible import on_one_line
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.settings import words
+from weighbridge.bench.report.columns import Column, used
+from weighbridge.bench.report.notes import floors, notes
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.processors import Processors
+from weighbridge.bench.report.visible import on_one_line
 
 COLOURS = {"ok": "", "skipped": "yellow"}
 GAP = 2

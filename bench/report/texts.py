@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.analysis.row import Row
-from bench.core.settings import words
-from bench.measure import statistics
-from bench.report.units import bounds, number, scaled, size, times, word
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.settings import words
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.report.units import bounds, number, scaled, size, times, word
 
 
 def ratio(row: Row) -> str:

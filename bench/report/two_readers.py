@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
-from bench.core.record import Record
-from bench.measure import sides
-from bench.report import csv
-from bench.run.alongside import WORTH_BYTES, alongside
-from bench.storage import coding, journals
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import sides
+from weighbridge.bench.report import csv
+from weighbridge.bench.run.alongside import WORTH_BYTES, alongside
+from weighbridge.bench.storage import coding, journals
 
 BRIEF = "brief"
 OURS = 0.54

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from bench.analysis.breakeven import BreakEven
-from bench.measure.statistics import Interval, Lean, Verdict
+from weighbridge.bench.analysis.breakeven import BreakEven
+from weighbridge.bench.measure.statistics import Interval, Lean, Verdict
 
 
 def number(value: float | None, unit: str = "", digits: int = 3) -> str:

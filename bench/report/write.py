@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.analysis import ratios
-from bench.report import csv, html, markdown
-from bench.report.overview import Overview
-from bench.storage import journals
-from bench.storage.files import write_whole
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.report import csv, html, markdown
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.storage import journals
+from weighbridge.bench.storage.files import write_whole
 
 
 def write_run(folder: Path, reference: str) -> None:

@@ -19,8 +19,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bench.core import child
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.core import child
+from weighbridge.bench.core.errors import WeighbridgeError
 
 T = TypeVar("T")
 OURS = f"{WeighbridgeError.__module__}.{WeighbridgeError.__qualname__}: "
@@ -41,7 +41,7 @@ def alongside(
         words = [function.__module__, function.__name__, str(result), *arguments]
         environment = {**os.environ, **child.path_variables(), **(variables or {})}
         process = subprocess.Popen(
-            child.command("-m", "bench.run.alongside", *words), env=environment, stdout=subprocess.DEVNULL,
+            child.command("-m", "weighbridge.bench.run.alongside", *words), env=environment, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

@@ -19,22 +19,22 @@ from tempfile import TemporaryDirectory
 import msgspec
 import numpy as np
 
-from bench.core.cell import Cell
-from bench.core.effort import Effort
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Noise
-from bench.measure import noise, sides, statistics
-from bench.measure.noise import Kind
-from bench.measure.sides import Side
-from bench.measure.statistics import Interval, Verdict
-from bench.run import jobs
-from bench.run.group import Group
-from bench.run.jobs import NOTHING_MORE, Planned
-from bench.run.member import Member
-from bench.run.process import WorkerFailed
-from bench.run.runner import Run
-from bench.run.watcher import Watcher
-from bench.storage import calibration, packages
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Noise
+from weighbridge.bench.measure import noise, sides, statistics
+from weighbridge.bench.measure.noise import Kind
+from weighbridge.bench.measure.sides import Side
+from weighbridge.bench.measure.statistics import Interval, Verdict
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.group import Group
+from weighbridge.bench.run.jobs import NOTHING_MORE, Planned
+from weighbridge.bench.run.member import Member
+from weighbridge.bench.run.process import WorkerFailed
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.run.watcher import Watcher
+from weighbridge.bench.storage import calibration, packages
 
 LOWEST_FLOOR = 0.005
 """No machine is called quieter than this: twenty pairs cannot show that it is."""

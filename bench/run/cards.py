@@ -15,17 +15,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError, unknown
-from bench.core.settings import Pairs, Value
-from bench.measure import environment
-from bench.run import registry
-from bench.run.describe import Describe, Parse, Told, Variables, WhyNot
-from bench.run.process import Worker, WorkerFailed, living
-from bench.run.registry import BACKENDS, TASKS, Folder
-from bench.scenarios.base import A, Request
-from bench.scenarios.catalog import as_opened
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.core.settings import Pairs, Value
+from weighbridge.bench.measure import environment
+from weighbridge.bench.run import registry
+from weighbridge.bench.run.describe import Describe, Parse, Told, Variables, WhyNot
+from weighbridge.bench.run.process import Worker, WorkerFailed, living
+from weighbridge.bench.run.registry import BACKENDS, TASKS, Folder
+from weighbridge.bench.scenarios.base import A, Request
+from weighbridge.bench.scenarios.catalog import as_opened
 
 LIMIT_S = 10.0
 """For one module to be read, or one question to be answered: all of ours take half a second together."""
@@ -55,7 +55,7 @@ class Describer:
     def _start(self) -> Worker:
         folder = Path(self.life.enter_context(tempfile.TemporaryDirectory(prefix="weighbridge-")))
         log = folder / "describe.log"
-        self.worker = self.life.enter_context(living(Worker({}, log, LIMIT_S, module="bench.run.describe")))
+        self.worker = self.life.enter_context(living(Worker({}, log, LIMIT_S, module="weighbridge.bench.run.describe")))
         return self.worker
 
     def close(self) -> None:

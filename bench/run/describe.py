@@ -1,4 +1,4 @@
-"""`python -m bench.run.describe PARENT DESCRIPTOR`: reads tasks and backends and tells of them in plain values.
+"""Reads tasks and backends and tells of them in plain values: `bench.run.describe PARENT DESCRIPTOR`, a child process.
 
 Their modules are other people's code, which may print, hang, or end its process at import. So a child reads them, and
 a parent that plans and records knows their cards alone (`bench.run.cards`).
@@ -13,18 +13,18 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.core import settings
-from bench.core.backend import Backend, Reference
-from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
-from bench.core.settings import Pairs
-from bench.core.task import Task
-from bench.measure.environment import module_files, package_files
-from bench.run import registry, serving
-from bench.run.protocol import Answer, answered, path_from
-from bench.run.registry import BACKENDS, Folder
-from bench.scenarios.base import Request
+from weighbridge.bench.core import settings
+from weighbridge.bench.core.backend import Backend, Reference
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.settings import Pairs
+from weighbridge.bench.core.task import Task
+from weighbridge.bench.measure.environment import module_files, package_files
+from weighbridge.bench.run import registry, serving
+from weighbridge.bench.run.protocol import Answer, answered, path_from
+from weighbridge.bench.run.registry import BACKENDS, Folder
+from weighbridge.bench.scenarios.base import Request
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,15 +9,15 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from bench.core.cell import Cell
-from bench.core.effort import QUICK, Effort
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
-from bench.measure import environment
-from bench.measure.allocator import Allocator
-from bench.run.planners import Planner
-from bench.storage import journals
-from bench.storage.request import Request, resumed
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import QUICK, Effort
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import environment
+from weighbridge.bench.measure.allocator import Allocator
+from weighbridge.bench.run.planners import Planner
+from weighbridge.bench.storage import journals
+from weighbridge.bench.storage.request import Request, resumed
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,20 +12,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.core.backend import Cost
-from bench.core.cell import Cell, Pairing
-from bench.core.record import Record
-from bench.measure import memory, noise, statistics
-from bench.measure.noise import Sampler
-from bench.measure.pace import of_this_machine
-from bench.measure.roofline import beyond
-from bench.run.jobs import NOTHING_MORE, Job
-from bench.run.member import Member
-from bench.run.process import Worker, WorkerFailed, living
-from bench.run.turns import take_turns
-from bench.run.watcher import Watcher
-from bench.scenarios import catalog
-from bench.storage.prepared import Prepared, compile_cache
+from weighbridge.bench.core.backend import Cost
+from weighbridge.bench.core.cell import Cell, Pairing
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import memory, noise, statistics
+from weighbridge.bench.measure.noise import Sampler
+from weighbridge.bench.measure.pace import of_this_machine
+from weighbridge.bench.measure.roofline import beyond
+from weighbridge.bench.run.jobs import NOTHING_MORE, Job
+from weighbridge.bench.run.member import Member
+from weighbridge.bench.run.process import Worker, WorkerFailed, living
+from weighbridge.bench.run.turns import take_turns
+from weighbridge.bench.run.watcher import Watcher
+from weighbridge.bench.scenarios import catalog
+from weighbridge.bench.storage.prepared import Prepared, compile_cache
 
 FRAMEWORK_BYTES = 1 << 30
 """What a process with a framework and its programs takes beside its weights: 0.4 to 0.9 GiB for the suite's."""

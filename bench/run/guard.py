@@ -1,4 +1,4 @@
-"""`python -m bench.run.guard`: ends the process groups of workers whose parent is gone.
+"""`python -m weighbridge.bench.run.guard`: ends the process groups of workers whose parent is gone.
 
 A worker is stopped with all that it started, so that nothing of it runs while others are timed. Where the parent is
 killed, the kernel ends the worker, but what the worker had started would stand still for ever. This process reads from
@@ -23,11 +23,11 @@ class Guard:
 
     def add(self, group: int) -> None:
         """A group that must not outlive this process."""
-        from bench.core import child  # not of the process that is started: with numpy it would take 36 MB
+        from weighbridge.bench.core import child  # not of the process that is started: with numpy it would take 36 MB
 
         if self.process is None or self.process.poll() is not None:
             self.process = subprocess.Popen(
-                child.command("-m", "bench.run.guard"),
+                child.command("-m", "weighbridge.bench.run.guard"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -10,21 +10,21 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell, Device
-from bench.core.effort import QUICK, Effort
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Peaks
-from bench.measure import allocator, environment
-from bench.measure.allocator import Allocator
-from bench.measure.noise import Calibration
-from bench.run import cards, registry
-from bench.run.plan import Filters, Suite, plan
-from bench.run.process import thread_variables
-from bench.run.protocol import Open
-from bench.run.registry import BACKENDS, TASKS
-from bench.storage import calibration, known_peaks, packages
-from bench.storage.prepared import GIVEN, Prepared, file_hash
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.cell import Cell, Device
+from weighbridge.bench.core.effort import QUICK, Effort
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Peaks
+from weighbridge.bench.measure import allocator, environment
+from weighbridge.bench.measure.allocator import Allocator
+from weighbridge.bench.measure.noise import Calibration
+from weighbridge.bench.run import cards, registry
+from weighbridge.bench.run.plan import Filters, Suite, plan
+from weighbridge.bench.run.process import thread_variables
+from weighbridge.bench.run.protocol import Open
+from weighbridge.bench.run.registry import BACKENDS, TASKS
+from weighbridge.bench.storage import calibration, known_peaks, packages
+from weighbridge.bench.storage.prepared import GIVEN, Prepared, file_hash
 
 HUB_FILE = "model.safetensors"
 PATIENCE = "WEIGHBRIDGE_PATIENCE_S"

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from bench.core.cell import Cell, Status
-from bench.core.record import Record
-from bench.measure.noise import Sampler
-from bench.measure.pace import SHARED, Pace
-from bench.run.jobs import NOTHING_MORE, Job
-from bench.run.process import Worker, WorkerFailed
-from bench.run.protocol import Open
-from bench.run.watcher import Watcher
-from bench.scenarios import catalog
-from bench.scenarios.base import ImplausibleError, ParityError
+from weighbridge.bench.core.cell import Cell, Status
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure.noise import Sampler
+from weighbridge.bench.measure.pace import SHARED, Pace
+from weighbridge.bench.run.jobs import NOTHING_MORE, Job
+from weighbridge.bench.run.process import Worker, WorkerFailed
+from weighbridge.bench.run.protocol import Open
+from weighbridge.bench.run.watcher import Watcher
+from weighbridge.bench.scenarios import catalog
+from weighbridge.bench.scenarios.base import ImplausibleError, ParityError
 
 
 class Member:

@@ -13,17 +13,17 @@ from typing import get_args
 
 import msgspec
 
-from bench.core import errors
-from bench.core.card import BackendCard
-from bench.core.cell import Cell, Device, Precision
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Peaks
-from bench.measure import allocator, environment
-from bench.measure.peaks import best
-from bench.run import cards, peaks, registry
-from bench.run.alongside import alongside
-from bench.run.process import thread_variables
-from bench.storage import known_peaks, packages
+from weighbridge.bench.core import errors
+from weighbridge.bench.core.card import BackendCard
+from weighbridge.bench.core.cell import Cell, Device, Precision
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Peaks
+from weighbridge.bench.measure import allocator, environment
+from weighbridge.bench.measure.peaks import best
+from weighbridge.bench.run import cards, peaks, registry
+from weighbridge.bench.run.alongside import alongside
+from weighbridge.bench.run.process import thread_variables
+from weighbridge.bench.storage import known_peaks, packages
 
 
 def measure_peaks(reference: str, device: str, precisions: Sequence[str]) -> Peaks:

@@ -28,11 +28,11 @@ from typing import get_args
 
 import msgspec
 
-from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell, Device, Precision
-from bench.core.errors import WeighbridgeError, unknown
-from bench.core.settings import Pairs, Value, names
-from bench.scenarios import catalog
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.cell import Cell, Device, Precision
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.core.settings import Pairs, Value, names
+from weighbridge.bench.scenarios import catalog
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.record import Record
-from bench.run.plan import grouped
-from bench.scenarios import catalog
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.run.plan import grouped
+from weighbridge.bench.scenarios import catalog
 
 Planner = Callable[[Mapping[Cell, Record]], Sequence[Cell]]
 """From the records so far to the cells of a plan that can be weighed by now, those that have a record among them."""

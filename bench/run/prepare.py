@@ -9,14 +9,14 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file
 
-from bench.core.arrays import Arrays, Files, arrays_hash, content_hash
-from bench.core.backend import Reference, Session, Training
-from bench.core.cell import Cell
-from bench.core.task import Examples, ModelSpec, Packaged, Task, Trained
-from bench.scenarios.catalog import as_opened, scenario
-from bench.scenarios.steps.batches import BATCHES
-from bench.storage import sealed
-from bench.storage.prepared import GIVEN, Prepared, file_hash, save_whole
+from weighbridge.bench.core.arrays import Arrays, Files, arrays_hash, content_hash
+from weighbridge.bench.core.backend import Reference, Session, Training
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.task import Examples, ModelSpec, Packaged, Task, Trained
+from weighbridge.bench.scenarios.catalog import as_opened, scenario
+from weighbridge.bench.scenarios.steps.batches import BATCHES
+from weighbridge.bench.storage import sealed
+from weighbridge.bench.storage.prepared import GIVEN, Prepared, file_hash, save_whole
 
 
 def rows(examples: Mapping[str, np.ndarray], size: int, seed: int) -> Arrays:

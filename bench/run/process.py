@@ -20,14 +20,14 @@ from typing import Any
 
 import msgspec
 
-from bench.core import child
-from bench.core.cell import Status
-from bench.measure import environment, memory
-from bench.measure.environment import THREAD_VARIABLES
-from bench.run.guard import Guard
-from bench.run.protocol import Answer, encoder, path_from
-from bench.scenarios.base import A, Request, answer_type
-from bench.storage.files import UNREADABLE, not_followed
+from weighbridge.bench.core import child
+from weighbridge.bench.core.cell import Status
+from weighbridge.bench.measure import environment, memory
+from weighbridge.bench.measure.environment import THREAD_VARIABLES
+from weighbridge.bench.run.guard import Guard
+from weighbridge.bench.run.protocol import Answer, encoder, path_from
+from weighbridge.bench.scenarios.base import A, Request, answer_type
+from weighbridge.bench.storage.files import UNREADABLE, not_followed
 
 
 @contextmanager
@@ -79,7 +79,7 @@ class Worker:
         log: Path,
         left_s: float,
         progress: Callable[[float], None] = lambda fraction: None,
-        module: str = "bench.run.worker",
+        module: str = "weighbridge.bench.run.worker",
     ) -> None:
         self.log, self.left_s, self.progress = log, left_s, progress
         self.kept = False

@@ -7,12 +7,12 @@ from typing import Any
 
 import msgspec
 
-from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell
-from bench.scenarios import catalog
-from bench.scenarios.base import Request
-from bench.scenarios.steps.requests import Opened
-from bench.storage.prepared import Prepared
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.scenarios import catalog
+from weighbridge.bench.scenarios.base import Request
+from weighbridge.bench.scenarios.steps.requests import Opened
+from weighbridge.bench.storage.prepared import Prepared
 
 
 class Prepare(Request[Prepared], frozen=True, tag="prepare"):

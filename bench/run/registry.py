@@ -18,9 +18,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from bench.core.backend import Backend, Reference
-from bench.core.errors import WeighbridgeError, unknown
-from bench.core.task import Task
+from weighbridge.bench.core.backend import Backend, Reference
+from weighbridge.bench.core.child import PACKAGE
+from weighbridge.bench.core.errors import WeighbridgeError, unknown
+from weighbridge.bench.core.task import Task
 
 Folder = Literal["backends", "tasks"]
 BACKENDS: Folder = "backends"
@@ -29,8 +30,9 @@ TASKS: Folder = "tasks"
 
 def own_modules(folder: Folder) -> dict[str, str]:
     """Name -> import path, of one of the two folders. What begins with an underscore is a part of others."""
-    names = [info.name for info in pkgutil.iter_modules(importlib.import_module(folder).__path__)]
-    return {_name(name): f"{folder}.{name}" for name in names if not name.startswith("_")}
+    package = importlib.import_module(f"{PACKAGE}.{folder}")
+    names = [info.name for info in pkgutil.iter_modules(package.__path__)]
+    return {_name(name): f"{package.__name__}.{name}" for name in names if not name.startswith("_")}
 
 
 def plugged_modules(folder: Folder) -> list[tuple[str, str]]:
@@ -95,13 +97,13 @@ def task(module: str, name: str) -> Task:
 
 def suite_names() -> list[str]:
     """The suites that can be asked for: files in `tasks/suites/`."""
-    folder = files(TASKS) / "suites"
+    folder = files(f"{PACKAGE}.{TASKS}") / "suites"
     return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
 
 
 def suite(name: str) -> dict[str, object]:
     """The suite called `name`, or in the file of that name, as its TOML says; `bench.run.plan` has what it may hold."""
-    own = files(TASKS) / "suites" / f"{name}.toml"
+    own = files(f"{PACKAGE}.{TASKS}") / "suites" / f"{name}.toml"
     if not name.endswith(".toml") and name not in suite_names():
         raise unknown("suite", name, suite_names())
     try:

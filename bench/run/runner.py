@@ -13,22 +13,22 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record, provenance
-from bench.measure import memory
-from bench.run import cards, planners
-from bench.run.folders import Options
-from bench.run.group import Group
-from bench.run.jobs import Job, Planned, job
-from bench.run.plan import grouped
-from bench.run.planners import Planner
-from bench.run.process import Worker, WorkerFailed, living
-from bench.run.protocol import Prepare
-from bench.run.watcher import Watcher
-from bench.storage import prepared
-from bench.storage.journals import append
-from bench.storage.prepared import GIVEN, Prepared
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Record, provenance
+from weighbridge.bench.measure import memory
+from weighbridge.bench.run import cards, planners
+from weighbridge.bench.run.folders import Options
+from weighbridge.bench.run.group import Group
+from weighbridge.bench.run.jobs import Job, Planned, job
+from weighbridge.bench.run.plan import grouped
+from weighbridge.bench.run.planners import Planner
+from weighbridge.bench.run.process import Worker, WorkerFailed, living
+from weighbridge.bench.run.protocol import Prepare
+from weighbridge.bench.run.watcher import Watcher
+from weighbridge.bench.storage import prepared
+from weighbridge.bench.storage.journals import append
+from weighbridge.bench.storage.prepared import GIVEN, Prepared
 
 NOTHING: Mapping[Cell, Record] = {}
 

@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from typing import TextIO
 
-from bench.run.protocol import Answer, encoder
+from weighbridge.bench.run.protocol import Answer, encoder
 
 PR_SET_PDEATHSIG = 1
 

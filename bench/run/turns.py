@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from bench.core.cell import StoppedBy
-from bench.core.effort import Effort
-from bench.measure import statistics
+from weighbridge.bench.core.cell import StoppedBy
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.measure import statistics
 
 
 class Participant(Protocol):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from bench.core.cell import Cell
-from bench.core.record import Record
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import Record
 
 
 class Watcher(Protocol):

@@ -1,4 +1,4 @@
-"""`python -m bench.run.worker PARENT DESCRIPTOR`: answers requests for one cell, in JSON lines over a pipe of its own.
+"""Answers requests for one cell, in JSON lines over a pipe of its own: `bench.run.worker PARENT DESCRIPTOR`.
 
 The protocol is a pipe and not a pool so that the parent can hold several workers of one group open and let
 them take turns, and so that a worker may die of anything without taking the run along. Answers go through a file
@@ -14,18 +14,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from bench.core.arrays import Arrays
-from bench.core.backend import Backend, Session
-from bench.core.cell import Cell
-from bench.core.task import Examples, Task
-from bench.measure import memory
-from bench.run import prepare, registry, serving
-from bench.run.protocol import Answer, Open, Prepare, answered, request_decoder
-from bench.scenarios.catalog import as_opened, scenario
-from bench.scenarios.steps.answer import Measured, StepsAnswers
-from bench.scenarios.steps.requests import Close, Opened, Scored
-from bench.storage import prepared, score_cache
-from bench.storage.prepared import Prepared
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Backend, Session
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.task import Examples, Task
+from weighbridge.bench.measure import memory
+from weighbridge.bench.run import prepare, registry, serving
+from weighbridge.bench.run.protocol import Answer, Open, Prepare, answered, request_decoder
+from weighbridge.bench.scenarios.catalog import as_opened, scenario
+from weighbridge.bench.scenarios.steps.answer import Measured, StepsAnswers
+from weighbridge.bench.scenarios.steps.requests import Close, Opened, Scored
+from weighbridge.bench.storage import prepared, score_cache
+from weighbridge.bench.storage.prepared import Prepared
 
 
 class Worker:

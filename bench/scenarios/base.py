@@ -7,8 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar, get_args
 
 import msgspec
 
-from bench.core.process import Process
-from bench.core.record import Parity
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Parity
 
 A = TypeVar("A")
 VERSION = 1

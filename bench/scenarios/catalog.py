@@ -11,10 +11,10 @@ from typing import Any
 
 import msgspec
 
-from bench import scenarios as folder
-from bench.core.cell import Cell
-from bench.core.errors import unknown
-from bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench import scenarios as folder
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import unknown
+from weighbridge.bench.scenarios.steps.scenario import Scenario
 
 
 @cache

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.effort import Effort
-from bench.measure import clock, memory
-from bench.scenarios.base import Request
-from bench.scenarios.steps.answer import StepsAnswers
-from bench.scenarios.steps.batches import turned
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import Close, StepsRequest
-from bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.measure import clock, memory
+from weighbridge.bench.scenarios.base import Request
+from weighbridge.bench.scenarios.steps.answer import StepsAnswers
+from weighbridge.bench.scenarios.steps.batches import turned
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import Close, StepsRequest
+from weighbridge.bench.scenarios.steps.scenario import Scenario
 
 MORE = (2, 4)
 """After the cell's batch size, so many times that."""

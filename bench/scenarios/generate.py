@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.arrays import Arrays, Files
-from bench.core.cell import Cell
-from bench.core.record import Controls
-from bench.core.task import Task, whole_outputs
-from bench.measure import parity
-from bench.scenarios.steps.answer import Host, StepsAnswers
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import Block
-from bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench.core.arrays import Arrays, Files
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import Controls
+from weighbridge.bench.core.task import Task, whole_outputs
+from weighbridge.bench.measure import parity
+from weighbridge.bench.scenarios.steps.answer import Host, StepsAnswers
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import Block
+from weighbridge.bench.scenarios.steps.scenario import Scenario
 
 FIRST_TOKEN = "first_token"
 """The mode of a block of generations that end at their first token."""

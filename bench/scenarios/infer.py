@@ -8,15 +8,15 @@ from typing import Annotated
 import numpy as np
 from msgspec import Meta
 
-from bench.core.arrays import Arrays, Files
-from bench.core.card import TaskCard
-from bench.core.cell import Cell
-from bench.core.errors import WeighbridgeError
-from bench.core.settings import Pairs, Settings, Value, of, pairs, parse
-from bench.core.task import Task
-from bench.scenarios.steps.answer import StepsAnswers
-from bench.scenarios.steps.requests import Score, Scored, StepsRequest
-from bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench.core.arrays import Arrays, Files
+from weighbridge.bench.core.card import TaskCard
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.settings import Pairs, Settings, Value, of, pairs, parse
+from weighbridge.bench.core.task import Task
+from weighbridge.bench.scenarios.steps.answer import StepsAnswers
+from weighbridge.bench.scenarios.steps.requests import Score, Scored, StepsRequest
+from weighbridge.bench.scenarios.steps.scenario import Scenario
 
 MOST = 2**20
 

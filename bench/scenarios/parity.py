@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.effort import Effort
-from bench.scenarios.base import Phase
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import Close
-from bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.scenarios.base import Phase
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import Close
+from weighbridge.bench.scenarios.steps.scenario import Scenario
 
 
 class Proving(Weighing):

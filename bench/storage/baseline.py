@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
-from bench.measure import environment
-from bench.storage import coding, journals, lines
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import environment
+from weighbridge.bench.storage import coding, journals, lines
 
 HOME = Path("results/baselines")
 

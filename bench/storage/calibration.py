@@ -7,9 +7,9 @@ from pathlib import Path
 
 import msgspec
 
-from bench.measure import environment
-from bench.measure.noise import ALLOCATOR, Calibration, Kind, identity
-from bench.storage.files import UNREADABLE, write_whole
+from weighbridge.bench.measure import environment
+from weighbridge.bench.measure.noise import ALLOCATOR, Calibration, Kind, identity
+from weighbridge.bench.storage.files import UNREADABLE, write_whole
 
 
 def path(root: Path, tier: str, allocator: str = ALLOCATOR) -> Path:

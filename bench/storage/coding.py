@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.record import SCHEMA, Noise, Provenance, Record
-from bench.storage.contradictions import contradiction
-from bench.storage.files import UNREADABLE
-from bench.storage.migrations import migrated
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import SCHEMA, Noise, Provenance, Record
+from weighbridge.bench.storage.contradictions import contradiction
+from weighbridge.bench.storage.files import UNREADABLE
+from weighbridge.bench.storage.migrations import migrated
 
 encoder = msgspec.json.Encoder(order="deterministic")
 SHARED: dict[str, Any] = {

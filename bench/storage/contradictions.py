@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from bench.measure.noise import LOADED_FLOOR
+from weighbridge.bench.measure.noise import LOADED_FLOOR
 
 
 class Proof(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.errors import WeighbridgeError
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What decoding a file from outside can raise: no JSON, other types, no text, or nested too deep to follow."""

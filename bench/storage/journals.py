@@ -16,12 +16,12 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.errors import RecordLostError, WeighbridgeError
-from bench.core.record import Record
-from bench.storage import lines, studies
-from bench.storage.coding import UnreadableError, cell_of, encoder, parse, record_of
-from bench.storage.files import not_followed
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.errors import RecordLostError, WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.storage import lines, studies
+from weighbridge.bench.storage.coding import UnreadableError, cell_of, encoder, parse, record_of
+from weighbridge.bench.storage.files import not_followed
 
 T = TypeVar("T")
 JOURNAL = "records.jsonl"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.cell import Device
-from bench.core.record import Peaks
-from bench.measure import environment
-from bench.storage.files import UNREADABLE, write_whole
+from weighbridge.bench.core.cell import Device
+from weighbridge.bench.core.record import Peaks
+from weighbridge.bench.measure import environment
+from weighbridge.bench.storage.files import UNREADABLE, write_whole
 
 
 def path(root: Path, device: Device) -> Path:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator, Iterable
 from pathlib import Path
 
-from bench.storage.files import not_followed
+from weighbridge.bench.storage.files import not_followed
 
 BUFFER_BYTES = 2**18
 """Python's own reads three records at a time, which takes three times as long as a hundred at a time."""

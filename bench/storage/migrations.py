@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from bench.core.record import SCHEMA
+from weighbridge.bench.core.record import SCHEMA
 
 Fields = dict[str, Any]
 """A record as decoded JSON, of a schema that no class describes any more."""

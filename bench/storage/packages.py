@@ -33,10 +33,10 @@ import msgspec
 import platformdirs
 from msgspec import Meta
 
-from bench.core import child
-from bench.core.arrays import Files
-from bench.core.card import Name
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.core import child
+from weighbridge.bench.core.arrays import Files
+from weighbridge.bench.core.card import Name
+from weighbridge.bench.core.errors import WeighbridgeError
 
 TASKS = "tasks"
 PINS = "data.toml"
@@ -101,7 +101,7 @@ class Pins(msgspec.Struct, frozen=True):
 @cache
 def pins() -> Pins:
     """Our pins, then those of distributions that plug in (entry points `weighbridge.data`), whose code is not run."""
-    found = Pins(_pins(resources(TASKS) / PINS), [])
+    found = Pins(_pins(resources(f"{child.PACKAGE}.{TASKS}") / PINS), [])
     for entry in entry_points(group="weighbridge.data"):
         try:
             more = _pins(folder_of(entry.value) / PINS)

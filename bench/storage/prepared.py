@@ -19,12 +19,12 @@ import msgspec
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from bench.core.arrays import Arrays, Files, content_hash
-from bench.core.card import BackendCard, TaskCard
-from bench.core.cell import Cell
-from bench.measure import environment
-from bench.storage import sealed
-from bench.storage.files import UNREADABLE
+from weighbridge.bench.core.arrays import Arrays, Files, content_hash
+from weighbridge.bench.core.card import BackendCard, TaskCard
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.measure import environment
+from weighbridge.bench.storage import sealed
+from weighbridge.bench.storage.files import UNREADABLE
 
 GIVEN = "--weights"
 """Among the folders of data packages: the file whose weights stand in for a task's own."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from bench.core.errors import WeighbridgeError
-from bench.storage.files import UNREADABLE, write_whole
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.storage.files import UNREADABLE, write_whole
 
 RENAMED = {"tier": "effort"}
 """What options were called in requests of before."""

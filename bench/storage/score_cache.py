@@ -12,13 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.arrays import content_hash
-from bench.core.backend import Backend
-from bench.core.cell import Cell
-from bench.core.task import Task
-from bench.measure import environment
-from bench.scenarios.steps.requests import Scored
-from bench.storage import sealed
+from weighbridge.bench.core.arrays import content_hash
+from weighbridge.bench.core.backend import Backend
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.task import Task
+from weighbridge.bench.measure import environment
+from weighbridge.bench.scenarios.steps.requests import Scored
+from weighbridge.bench.storage import sealed
 
 
 def remembered(

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
-from bench.storage import files
+from weighbridge.bench.storage import files
 
 SEAL, ASIDE = ".sha256", ".damaged"
 

@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from bench.core.errors import WeighbridgeError
-from bench.core.record import Record
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.settings import ServerSettings
-from bench.scenarios.varying_shapes.settings import ShapesSettings
-from bench.storage.migrations import Fields
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.settings import ServerSettings
+from weighbridge.bench.scenarios.varying_shapes.settings import ShapesSettings
+from weighbridge.bench.storage.migrations import Fields
 
 SHARED = ("status", "reason", "parity", "facts", "environment", "about", "started", "wall_s")
 KINDS = ("single_stream", "multi_stream", "offline", "server")

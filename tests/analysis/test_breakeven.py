@@ -3,11 +3,11 @@
 import msgspec
 import pytest
 
-from bench.analysis import ratios
-from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven, break_even
-from bench.analysis.row import Row
-from bench.measure.statistics import Interval
 from tests.conftest import make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven, break_even
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.measure.statistics import Interval
 
 
 def ratio_of(ours_s: float = 0.01, **changes: object) -> Row:

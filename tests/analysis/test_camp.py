@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.analysis import ratios
-from bench.core.record import Parity, Record
 from tests.conftest import make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core.record import Parity, Record
 
 
 def of_camp(backend: str, step_s: float | list[float], camp: str = "torch", **changes: object) -> Record:

@@ -17,17 +17,17 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from bench.analysis import gate, ratios, summary
-from bench.analysis.row import Row
-from bench.cli.main import app
-from bench.core import child
-from bench.report import csv
-from bench.report.runs import rows_of
-from bench.report.sections import serve, varying_shapes
-from bench.report.write import REPORTS
-from bench.scenarios.varying_shapes.result import outcome
-from bench.storage import journals, studies
+from tests import CLONE
 from weighbridge import frame
+from weighbridge.bench.analysis import gate, ratios, summary
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.cli.main import app
+from weighbridge.bench.report import csv
+from weighbridge.bench.report.runs import rows_of
+from weighbridge.bench.report.sections import serve, varying_shapes
+from weighbridge.bench.report.write import REPORTS
+from weighbridge.bench.scenarios.varying_shapes.result import outcome
+from weighbridge.bench.storage import journals, studies
 
 BEFORE = json.loads((Path(__file__).parents[1] / "golden" / "journals.json").read_text(encoding="utf-8"))
 PASSES = 20
@@ -55,14 +55,14 @@ def change(found: gate.Change) -> list[str]:
 
 @pytest.mark.parametrize("path", BEFORE["figures"])
 def test_figures_and_verdicts_are_those_of_before(path: str) -> None:
-    found = ratios.rows(journals.load(child.ROOT / path), "torch")
+    found = ratios.rows(journals.load(CLONE / path), "torch")
     assert [figures(row) for row in found] == BEFORE["figures"][path]
 
 
 @pytest.mark.parametrize("pair", BEFORE["gates"])
 def test_the_gate_says_what_it_said(pair: str) -> None:
     folder, _, next_run = pair.partition(" ")
-    before = child.ROOT / folder / journals.JOURNAL
+    before = CLONE / folder / journals.JOURNAL
     after = before.parents[1] / next_run / journals.JOURNAL
     outcome = gate.judge(*summary.read_both(before, after), gate.Thresholds(), "torch")
     assert [change(each) for each in outcome.changes] == BEFORE["gates"][pair]
@@ -70,22 +70,22 @@ def test_the_gate_says_what_it_said(pair: str) -> None:
 
 def test_studies_tell_what_they_told() -> None:
     """As rows of the scenarios that they are now: the same texts in the same order."""
-    load, churn = (child.ROOT / path for path in BEFORE["studies"])
+    load, churn = (CLONE / path for path in BEFORE["studies"])
     told = serve.section(rows_of([load], "torch").rows)
     assert told is not None
-    assert told.grids[0].lines == BEFORE["studies"][str(load.relative_to(child.ROOT))]
+    assert told.grids[0].lines == BEFORE["studies"][str(load.relative_to(CLONE))]
     records = studies.load(churn)
     cells = dict.fromkeys(msgspec.structs.replace(record.cell, settings=()) for record in records)
     several = [[outcome(each) for each in records if msgspec.structs.replace(each.cell, settings=()) == cell]
                for cell in cells]  # fmt: skip
     found = [varying_shapes.grid(alike, PASSES) for alike in several]
     texts = [[each.title.replace(" varying_shapes", ""), each.sentence, each.lines] for each in found]
-    assert texts == BEFORE["studies"][str(churn.relative_to(child.ROOT))]
+    assert texts == BEFORE["studies"][str(churn.relative_to(CLONE))]
 
 
 @pytest.mark.parametrize("path", BEFORE["studies"])
 def test_folders_of_studies_are_reported(path: str, tmp_path: Path) -> None:
-    ended = CliRunner().invoke(app, ["report", str((child.ROOT / path).parent), "--out", str(tmp_path)])
+    ended = CliRunner().invoke(app, ["report", str((CLONE / path).parent), "--out", str(tmp_path)])
     assert ended.exit_code == 0, ended.output
     assert {name.name for name in tmp_path.iterdir()} == set(REPORTS)
-    assert len(frame((child.ROOT / path).parent)) > 8
+    assert len(frame((CLONE / path).parent)) > 8

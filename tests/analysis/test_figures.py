@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis import ratios
-from bench.analysis.figures import FIGURES, reader
-from bench.analysis.row import Row
-from bench.report import csv, frame, markdown
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.figures import FIGURES, reader
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report import csv, frame, markdown
 
 
 def a_row(**changes: object) -> Row:

@@ -8,16 +8,16 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.analysis import gate
-from bench.analysis.gate import Change, Thresholds
-from bench.core import WeighbridgeError
-from bench.core.record import Noise, Parity, Record
-from bench.measure import statistics
-from bench.report import changes
-from bench.run import calibrate
 from tests.conftest import ABOUT, brief, make_cell, run_of
 from tests.conftest import make_record as as_it_comes
 from tests.conftest import make_thrice as make_record
+from weighbridge.bench.analysis import gate
+from weighbridge.bench.analysis.gate import Change, Thresholds
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.record import Noise, Parity, Record
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.report import changes
+from weighbridge.bench.run import calibrate
 
 LOST = Parity(ratio=9.0, limit=2.0, passed=False)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.analysis import history
-from bench.core import WeighbridgeError
-from bench.storage import journals
 from tests.conftest import make_record
+from weighbridge.bench.analysis import history
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.storage import journals
 
 
 def series(levels: list[float], spread: float, seed: int) -> list[float]:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import knee, ratios
-from bench.core.cell import Status
-from bench.core.record import Record
-from bench.run import planners
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.analysis import knee, ratios
+from weighbridge.bench.core.cell import Status
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.run import planners
 
 RATES = st.dictionaries(st.integers(0, 12).map(lambda power: 1 << power), st.floats(1e-3, 1e9), min_size=1)
 

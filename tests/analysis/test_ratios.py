@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import footing, ratios
-from bench.analysis.own import own
-from bench.analysis.row import Row
-from bench.core.record import Noise, Parity, Provenance
-from bench.measure import sides
 from tests.conftest import ABOUT, TARGET, make_cell, make_record
+from weighbridge.bench.analysis import footing, ratios
+from weighbridge.bench.analysis.own import own
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Noise, Parity, Provenance
+from weighbridge.bench.measure import sides
 
 
 def ratio_of(reference_s: float = 0.02, ours_s: float | list[float] = 0.01, **changes: object) -> Row:

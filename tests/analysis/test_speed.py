@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis import gate
-from bench.analysis.gate import Change, Thresholds
-from bench.core.record import Noise
-from bench.report import changes
 from tests.conftest import make_thrice as make_record
 from tests.conftest import run_of
+from weighbridge.bench.analysis import gate
+from weighbridge.bench.analysis.gate import Change, Thresholds
+from weighbridge.bench.core.record import Noise
+from weighbridge.bench.report import changes
 
 
 def pair_of_runs(reference: float, other: float, **changes_: object) -> list[Change]:

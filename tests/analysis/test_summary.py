@@ -4,14 +4,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis import summary
-from bench.core import WeighbridgeError
-from bench.core.record import Noise
-from bench.measure import sides
-from bench.storage import coding, journals
-from bench.storage.coding import UnreadableError
 from tests.conftest import ABOUT, make_record
 from tests.storage.test_journals import OLD, old_line
+from weighbridge.bench.analysis import summary
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.record import Noise
+from weighbridge.bench.measure import sides
+from weighbridge.bench.storage import coding, journals
+from weighbridge.bench.storage.coding import UnreadableError
 
 
 def test_a_summary_says_what_the_record_says() -> None:

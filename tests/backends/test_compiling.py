@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from backends.flax_nnx import compiling
+from weighbridge.backends.flax_nnx import compiling
 
 
 @pytest.fixture(autouse=True)

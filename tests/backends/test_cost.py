@@ -7,11 +7,11 @@ import pytest
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from backends.torch_nn import models as torch_models
-from bench.core import Cell, Cost, Session
 from tests import nouns
 from tests.conftest import make_cell
 from tests.nouns import backend
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import Cell, Cost, Session
 
 
 def opened(task: str, preset: str, cell: Cell, folder: Path) -> Session:

@@ -10,12 +10,12 @@ import pytest
 from safetensors.numpy import save_file
 from transformers import GPT2Config, LlamaConfig
 
-from backends.torch_compile import CompiledSession
-from backends.torch_eager import TorchEager
-from backends.torch_nn.decoding import kept_heads
-from backends.torch_nn.loading import load
-from bench.core import ModelSpec, Seeded
 from tests.conftest import make_cell
+from weighbridge.backends.torch_compile import CompiledSession
+from weighbridge.backends.torch_eager import TorchEager
+from weighbridge.backends.torch_nn.decoding import kept_heads
+from weighbridge.backends.torch_nn.loading import load
+from weighbridge.bench.core import ModelSpec, Seeded
 
 GPT2 = ModelSpec(
     architecture="gpt2", config={"vocab_size": 31, "n_positions": 32, "n_embd": 24, "n_layer": 2, "n_head": 3},

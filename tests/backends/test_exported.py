@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench.core import Arrays, Backend, ModelSpec, Seeded, Session
-from bench.measure import parity
 from tests import nouns
 from tests.conftest import make_cell
 from tests.contract.test_backends import LLAMA
 from tests.parity.cases.unet import LABELLED
+from weighbridge.bench.core import Arrays, Backend, ModelSpec, Seeded, Session
+from weighbridge.bench.measure import parity
 
 NAMES = [name for name in ("onnxruntime", "openvino", "torchax") if name in nouns.backends()]
 UNET = ModelSpec(

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from backends.torch_nn import exporting
-from backends.torch_nn.exporting import Shape, Source, written
-from bench.core import Arrays, ModelSpec, Seeded
 from tests.conftest import make_cell
+from weighbridge.backends.torch_nn import exporting
+from weighbridge.backends.torch_nn.exporting import Shape, Source, written
+from weighbridge.bench.core import Arrays, ModelSpec, Seeded
 
 SIZES = st.lists(st.integers(1, 4), min_size=2, max_size=3)
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backends.flax_nnx import Flax, effective
-from backends.flax_nnx.generation import ROOM, room_for, stretches
-from backends.flax_nnx.layers import attending
-from backends.flax_nnx.session import FlaxSession
-from backends.torch_nn.training import seeded
-from bench.core import Arrays, Cell, Device, ModelSpec, Precision, Seeded, Way
 from tests.conftest import make_cell
+from weighbridge.backends.flax_nnx import Flax, effective
+from weighbridge.backends.flax_nnx.generation import ROOM, room_for, stretches
+from weighbridge.backends.flax_nnx.layers import attending
+from weighbridge.backends.flax_nnx.session import FlaxSession
+from weighbridge.backends.torch_nn.training import seeded
+from weighbridge.bench.core import Arrays, Cell, Device, ModelSpec, Precision, Seeded, Way
 
 MLP = ModelSpec(
     architecture="mlp", config={"in_features": 5, "hidden": [7, 6], "out_features": 1}, weights=Seeded(seed=0)
@@ -247,7 +247,10 @@ def test_threads_are_counted_and_not_supposed(tmp_path: Path) -> None:
 
 
 def test_a_process_on_one_cpu_says_one_thread(tmp_path: Path) -> None:
-    code = "import jax; jax.devices(); from backends.flax_nnx import effective; print(effective.threads('cpu'))"
+    code = (
+        "import jax; jax.devices()\n"
+        "from weighbridge.backends.flax_nnx import effective; print(effective.threads('cpu'))"
+    )
     one = str(min(os.sched_getaffinity(0)))
     said = subprocess.run(
         ["taskset", "-c", one, sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backends import openvino
+from weighbridge.backends import openvino
 
 
 @given(st.data())

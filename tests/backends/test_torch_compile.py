@@ -15,13 +15,13 @@ import torch
 from safetensors.numpy import save_file
 from torch._inductor import config
 
-from backends.torch_compile import TorchCompile
-from backends.torch_compile_freezing import FROZEN, TorchCompileFreezing
-from backends.torch_eager import TorchEager
-from bench.core import Arrays, Backend, ModelSpec, Seeded
-from bench.core.settings import Pairs
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.backends.torch_compile import TorchCompile
+from weighbridge.backends.torch_compile_freezing import FROZEN, TorchCompileFreezing
+from weighbridge.backends.torch_eager import TorchEager
+from weighbridge.bench.core import Arrays, Backend, ModelSpec, Seeded
+from weighbridge.bench.core.settings import Pairs
 
 MLP = ModelSpec(
     architecture="mlp", config={"in_features": 4, "hidden": [16], "out_features": 1}, weights=Seeded(seed=1)
@@ -70,7 +70,7 @@ def test_a_batch_without_a_known_size_has_its_weights_laid_by_onednn(weights: Pa
 COLD = """
 import json, os, sys, time
 from pathlib import Path
-from backends.torch_compile import TorchCompile
+from weighbridge.backends.torch_compile import TorchCompile
 from tests.conftest import make_cell
 from tests.backends.test_torch_compile import FEATURES, MLP
 session = TorchCompile().open(MLP, Path(sys.argv[1]), make_cell("torch-compile"))

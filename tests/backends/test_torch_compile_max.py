@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from backends.torch_compile import TorchCompile
-from backends.torch_compile_freezing import TorchCompileFreezing
-from backends.torch_compile_max import WAYS, Choice, TunedSession, Way
-from backends.torch_nn import exporting
-from bench.core import Arrays, Session
 from tests import nouns
+from weighbridge.backends.torch_compile import TorchCompile
+from weighbridge.backends.torch_compile_freezing import TorchCompileFreezing
+from weighbridge.backends.torch_compile_max import WAYS, Choice, TunedSession, Way
+from weighbridge.backends.torch_nn import exporting
+from weighbridge.bench.core import Arrays, Session
 
 PLAIN, FROZEN, FROZEN_ANY = (
     Way(TorchCompile),

@@ -18,19 +18,19 @@ from torch._dynamo.utils import counters
 from torch._inductor import cudagraph_trees
 from transformers import CompileConfig
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.backend import Flax
-from backends.flax_nnx.layers import attending
-from backends.torch_compile import CompiledSession, TorchCompile, cuda_graphs
-from backends.torch_compile_reduce_overhead import ReplayedSession, TorchCompileReduceOverhead
-from backends.torch_eager import TorchEager
-from backends.torch_nn.effective import layout, libraries
-from backends.torch_nn.loading import load
-from backends.torch_nn.session import TorchSession
-from backends.torch_nn.tf32 import round_tf32
-from bench.core import Arrays, Backend, ModelSpec, Seeded, Session
-from bench.run.worker import failure_kind
 from tests.conftest import make_cell
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.backend import Flax
+from weighbridge.backends.flax_nnx.layers import attending
+from weighbridge.backends.torch_compile import CompiledSession, TorchCompile, cuda_graphs
+from weighbridge.backends.torch_compile_reduce_overhead import ReplayedSession, TorchCompileReduceOverhead
+from weighbridge.backends.torch_eager import TorchEager
+from weighbridge.backends.torch_nn.effective import layout, libraries
+from weighbridge.backends.torch_nn.loading import load
+from weighbridge.backends.torch_nn.session import TorchSession
+from weighbridge.backends.torch_nn.tf32 import round_tf32
+from weighbridge.bench.core import Arrays, Backend, ModelSpec, Seeded, Session
+from weighbridge.bench.run.worker import failure_kind
 
 MLP = ModelSpec(
     architecture="mlp", config={"in_features": 10, "hidden": [64, 64], "out_features": 1}, weights=Seeded(seed=1)

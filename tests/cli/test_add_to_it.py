@@ -50,8 +50,8 @@ def source(what: str) -> str:
 def clone(folder: Path) -> Path:
     """Our packages and tests, with four files more."""
     left_out = shutil.ignore_patterns("__pycache__")
-    for name in ("bench", "backends", "tasks", "tests"):
-        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
+    for name in ("src", "bench", "backends", "tasks", "tests"):
+        shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=left_out)
     shutil.copy(ROOT / "pyproject.toml", folder)
     for what, path in CLONED.items():
         (folder / path).write_text(source(what))
@@ -74,7 +74,7 @@ def package(folder: Path) -> Path:
 
 def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """Words after `python` of an environment that finds this folder's packages first."""
-    paths = [str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
+    paths = [str(folder / "src"), str(folder), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "WEIGHBRIDGE_DATA": str(folder / "data")}
     command = [sys.executable, *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment, cwd=folder)
@@ -96,7 +96,7 @@ def test_what_was_added_is_weighed_beside_the_rest(
     folder = make(tmp_path)
     backends = f"torch,flax,{BACKEND}"
     ended = typed(
-        folder, "-P", "-m", "bench.cli", "run", "--tasks", TASK, "--backends", backends, "--batch-sizes", "4",
+        folder, "-P", "-m", "weighbridge", "run", "--tasks", TASK, "--backends", backends, "--batch-sizes", "4",
         "--scenarios", scenario, "--json",
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr

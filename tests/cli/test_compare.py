@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench.cli import console, main
-from bench.core import WeighbridgeError
-from bench.core.record import Record
-from bench.storage import baseline, journals
 from tests.conftest import make_cell
 from tests.conftest import make_thrice as make_record
 from tests.storage.test_journals import OLD, old_line
+from weighbridge.bench.cli import console, main
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.storage import baseline, journals
 
 HOSTILE = "<b>[red]|`x`\n../../etc"
 

@@ -32,7 +32,7 @@ def configure(home: Path, text: str) -> None:
 
 
 def typed(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-P", "-m", "bench.cli", *words]
+    command = [sys.executable, "-P", "-m", "weighbridge", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, cwd=home)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from bench.cli import console, doctor, main
-from bench.measure.noise import Kind
-from bench.storage import calibration, packages
 from tests.conftest import make_cell
+from weighbridge.bench.cli import console, doctor, main
+from weighbridge.bench.measure.noise import Kind
+from weighbridge.bench.storage import calibration, packages
 
 SOUND = Kind(
     cell=make_cell(), measured="2026-11-24T00:00:00+00:00", floor=0.012, false_verdicts=0.05, between_runs=0.03

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import entry
-from bench.core import child
+from weighbridge.bench.cli import entry
+from weighbridge.bench.core import child
 
 Ended = subprocess.CompletedProcess[str]
 INTERRUPTED_AT = """
@@ -28,7 +28,7 @@ class Finder:
             sys.setprofile(interrupt)
 sys.meta_path.insert(0, Finder)
 sys.argv = ["weighbridge", "--version"]
-from bench.cli import entry
+from weighbridge.bench.cli import entry
 entry.script()
 """
 EVENTS = range(1, 2_500, 60)
@@ -65,7 +65,7 @@ def test_an_interrupt_that_a_shell_had_ignored_stays_ignored() -> None:
 
 LATER = """
 import msgspec, sys
-from bench.cli import entry
+from weighbridge.bench.cli import entry
 entry.hear_interrupts()
 try:
     {0}

@@ -12,8 +12,8 @@ import pytest
 import typer
 
 import weighbridge
-from bench.cli.help import EXAMPLES, filled
-from bench.cli.main import app
+from weighbridge.bench.cli.help import EXAMPLES, filled
+from weighbridge.bench.cli.main import app
 
 
 def typed(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:

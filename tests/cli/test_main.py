@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from bench.storage import journals
 from tests.conftest import make_record
+from weighbridge.bench.storage import journals
 
 
 def weighbridge(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "bench.cli", *words], capture_output=True, text=True, check=False, cwd=cwd
+        [sys.executable, "-m", "weighbridge", *words], capture_output=True, text=True, check=False, cwd=cwd
     )
 
 
@@ -92,7 +92,7 @@ def test_a_plan_weighs_nothing(tmp_path: Path) -> None:
 
 def test_an_interrupt_leaves_a_journal_that_resume_completes(tmp_path: Path) -> None:
     words = ["run", "--suite", "fake", "--out", str(tmp_path)]
-    process = subprocess.Popen([sys.executable, "-m", "bench.cli", *words], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "weighbridge", *words], stderr=subprocess.PIPE, text=True)
     while process.poll() is None and not journals.read(journals.journal(tmp_path))[0]:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
@@ -129,8 +129,8 @@ def test_the_doctor_names_every_backend_and_what_is_installed() -> None:
 
 
 def test_the_doctor_knows_the_torchvision_that_does_not_match(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.cli import doctor
-    from bench.run import cards
+    from weighbridge.bench.cli import doctor
+    from weighbridge.bench.run import cards
 
     failed = subprocess.CompletedProcess([], 1, "", "RuntimeError: operator torchvision::nms does not exist")
     monkeypatch.setattr(doctor.subprocess, "run", lambda *words, **options: failed)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import weighbridge
-from bench.cli.notebook import Weighed
-from bench.core.errors import WeighbridgeError
+from weighbridge.bench.cli.notebook import Weighed
+from weighbridge.bench.core.errors import WeighbridgeError
 
 
 def weighed(out: Path) -> Weighed:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from bench.cli.progress import Display
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.cli.progress import Display
 
 HOSTILE = ["[red]x[/red]", "[/]", "[link=file:///etc]y", ":smile:", "{cell}", "%s", "naïve-机器"]
 QUIET_S = 0.6

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis import ratios
-from bench.cli.run import print_overview
-from bench.report.overview import Overview
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.cli.run import print_overview
+from weighbridge.bench.report.overview import Overview
 
 
 def test_commands_that_print_no_table_begin_with_the_answer_too(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis.gate import Thresholds
-from bench.cli.thresholds import share, thresholds
-from bench.core import WeighbridgeError
+from weighbridge.bench.analysis.gate import Thresholds
+from weighbridge.bench.cli.thresholds import share, thresholds
+from weighbridge.bench.core import WeighbridgeError
 
 
 def file(tmp_path: Path, text: str) -> Path:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
-from bench.measure import parity
-from bench.run import cards
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Seeded, Session
+from weighbridge.bench.measure import parity
+from weighbridge.bench.run import cards
 
 BACKENDS = list(nouns.backends().values())
 NAMES = [backend.name for backend in BACKENDS]

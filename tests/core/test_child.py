@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import child
-from bench.run.process import Worker
-from bench.scenarios.steps.requests import Close
-from bench.storage import journals
+from weighbridge.bench.core import child
+from weighbridge.bench.run.process import Worker
+from weighbridge.bench.scenarios.steps.requests import Close
+from weighbridge.bench.storage import journals
 
 HOSTILE = {
     "random.py": "raise SystemExit('not Python\\'s own')",

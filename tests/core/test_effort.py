@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from bench.core import WeighbridgeError
-from bench.core.effort import EFFORTS, QUICK, STANDARD, STRICT, effort
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.effort import EFFORTS, QUICK, STANDARD, STRICT, effort
 
 
 def test_a_higher_tier_takes_more_processes_and_is_surer() -> None:

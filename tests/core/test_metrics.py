@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as known
 
-from bench.core import metrics
+from weighbridge.bench.core import metrics
 
 seeds = st.integers(0, 2**32 - 1)
 quickly = settings(max_examples=40, deadline=None)

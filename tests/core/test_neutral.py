@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-import bench
 from tests import nouns
+from weighbridge import bench
 
 ROOT = Path(str(bench.__file__)).parent
 FRAMEWORKS = {"torch", "torchvision", "jax", "jaxlib", "flax", "optax", "timm", "transformers", "triton", "onnxruntime"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.core.process import Process
 from tests.conftest import make_record
+from weighbridge.bench.core.process import Process
 
 
 def test_imports_and_peak_are_of_the_same_processes() -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core import Settings, WeighbridgeError, settings
 from tests.conftest import make_cell
+from weighbridge.bench.core import Settings, WeighbridgeError, settings
 
 
 class Toy(Settings, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import Shelf, WeighbridgeError
+from weighbridge.bench.core import Shelf, WeighbridgeError
 
 
 @pytest.fixture

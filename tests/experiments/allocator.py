@@ -13,16 +13,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from bench.cli.benchmarks import Quiet
-from bench.core import WeighbridgeError
-from bench.core.effort import effort
-from bench.measure import statistics
-from bench.measure.statistics import Interval
-from bench.report.units import interval, number, seconds
-from bench.run import calibrate, jobs
-from bench.run.calibrate import Pair
-from bench.run.plan import Filters
 from tests.experiments.tables import markdown
+from weighbridge.bench.cli.benchmarks import Quiet
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.report.units import interval, number, seconds
+from weighbridge.bench.run import calibrate, jobs
+from weighbridge.bench.run.calibrate import Pair
+from weighbridge.bench.run.plan import Filters
 
 
 def headings(against: str) -> list[str]:
@@ -48,7 +48,7 @@ def row(pairs: Sequence[Pair]) -> list[str]:
 
 def measured(given: argparse.Namespace) -> list[Pair]:
     """Stock pages first, the other allocator second, pair by pair."""
-    from bench.measure import allocator
+    from weighbridge.bench.measure import allocator
 
     tasks = [name for name in given.tasks.split(",") if name]
     planned = calibrate.of_the_reference(jobs.prepare("quick", Filters(tasks=tasks)))

@@ -22,7 +22,7 @@ def errors(shape: tuple[int, ...], causal: bool) -> dict[str, float]:
     import torch
     from torch.nn import functional
 
-    from backends.flax_nnx import layers
+    from weighbridge.backends.flax_nnx import layers
 
     drawn = [rounded(shape, seed) for seed in range(3)]
     tensors = [torch.from_numpy(array).transpose(1, 2) for array in drawn]

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.core.effort import Effort
-from bench.core.record import Record
-from bench.measure.statistics import median
-from bench.run.jobs import job, prepare
-from bench.run.plan import Filters
-from bench.run.runner import Run
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure.statistics import median
+from weighbridge.bench.run.jobs import job, prepare
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.runner import Run
 
 LOOK = Effort(name="look", processes=1, bound=1.0, warm_cap_s=0.5, cap_s=0.5, fewest_turns=2, patience_s=0.0)
 

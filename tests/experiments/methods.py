@@ -21,21 +21,21 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis.runs import reference_of
-from bench.cli.benchmarks import Quiet
-from bench.core import Cell, WeighbridgeError
-from bench.core.effort import QUICK
-from bench.run import jobs
-from bench.run.plan import Filters
-from bench.run.process import WorkerFailed
-from bench.run.protocol import path_from
-from bench.run.runner import Run
-from bench.scenarios.steps.batches import turned
-from bench.storage import journals, lines
-from bench.storage.prepared import Prepared
 from tests import nouns
 from tests.experiments import others, repeat
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, read_as_verdict, row
+from weighbridge.bench.analysis.runs import reference_of
+from weighbridge.bench.cli.benchmarks import Quiet
+from weighbridge.bench.core import Cell, WeighbridgeError
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.process import WorkerFailed
+from weighbridge.bench.run.protocol import path_from
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.scenarios.steps.batches import turned
+from weighbridge.bench.storage import journals, lines
+from weighbridge.bench.storage.prepared import Prepared
 
 WAYS: dict[str, others.Way] = {
     "pytest-benchmark": others.pytest_benchmark,

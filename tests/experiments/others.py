@@ -13,9 +13,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench.measure import statistics
-from bench.measure.statistics import Interval
-from bench.run.process import thread_variables
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.run.process import thread_variables
 
 LOOP = """
 for _ in range({warm}):

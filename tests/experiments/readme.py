@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.analysis.row import Row
-from bench.report.markup import escape, grid
-from bench.report.runs import rows_of
-from bench.report.texts import task
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.markup import escape, grid
+from weighbridge.bench.report.runs import rows_of
+from weighbridge.bench.report.texts import task
 
 FEWEST_RUNS = 3
 Group = dict[str, list[Row]]

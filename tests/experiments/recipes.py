@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.core import Trained
-from bench.run import cards
-from bench.storage import packages
+from weighbridge.bench.core import Trained
+from weighbridge.bench.run import cards
+from weighbridge.bench.storage import packages
 
 MOST_S = 180.0
 """On two cores with nothing beside it."""

@@ -24,17 +24,17 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis import gate, summary
-from bench.analysis.ratios import rows
-from bench.analysis.runs import reference_of
-from bench.core import Cell, WeighbridgeError
-from bench.core.effort import effort
-from bench.measure import environment, noise, statistics
-from bench.run import calibrate
-from bench.storage import journals
-from bench.storage.files import write_whole
 from tests.experiments.load import competing_load
 from tests.experiments.tables import HEADINGS, NOTE, Seen, markdown, repeated, row
+from weighbridge.bench.analysis import gate, summary
+from weighbridge.bench.analysis.ratios import rows
+from weighbridge.bench.analysis.runs import reference_of
+from weighbridge.bench.core import Cell, WeighbridgeError
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.measure import environment, noise, statistics
+from weighbridge.bench.run import calibrate
+from weighbridge.bench.storage import journals
+from weighbridge.bench.storage.files import write_whole
 
 REQUEST, FINISHED = "request.json", "finished"
 
@@ -56,7 +56,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         given = [(name, getattr(self, name)) for name in names]
         given += [("allocator", self.allocator)] if self.allocator != noise.ALLOCATOR else []
         options = [word for name, value in given if value for word in (f"--{name}", value)]
-        return [sys.executable, "-m", "bench.cli", "run", *options, "--out", str(out)]
+        return [sys.executable, "-m", "weighbridge", "run", *options, "--out", str(out)]
 
 
 def agreed(home: Path, request: Request) -> None:

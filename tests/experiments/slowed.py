@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.analysis import gate, summary
-from bench.analysis.runs import reference_of
-from bench.analysis.summary import Run
 from tests.experiments.repeat import run_journals
+from weighbridge.bench.analysis import gate, summary
+from weighbridge.bench.analysis.runs import reference_of
+from weighbridge.bench.analysis.summary import Run
 
 
 def slowed(run: Run, backend: str, factor: float) -> Run:

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from bench.measure.statistics import Interval, Verdict
-from bench.report.units import interval
+from weighbridge.bench.measure.statistics import Interval, Verdict
+from weighbridge.bench.report.units import interval
 
 HEADINGS = (
     "pair", "runs", "FASTER", "SLOWER", "SAME", "UNSURE", "opposed", "SAME beside another", "intervals that hold",

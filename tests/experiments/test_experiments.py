@@ -7,17 +7,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.cli.benchmarks import Quiet
-from bench.core.effort import QUICK
-from bench.measure.statistics import Interval
-from bench.run import jobs
-from bench.run.calibrate import Pair
-from bench.run.process import WorkerFailed
-from bench.run.runner import Run
-from bench.storage import journals
 from tests.conftest import make_cell
 from tests.experiments import allocator, look, methods, others
 from tests.experiments.methods import Timed
+from weighbridge.bench.cli.benchmarks import Quiet
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.calibrate import Pair
+from weighbridge.bench.run.process import WorkerFailed
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.storage import journals
 
 SLEEP = "import time\ndef step():\n    time.sleep(0.01)\n"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.analysis import ratios
 from tests.conftest import make_record
 from tests.experiments.readme import Group, table
+from weighbridge.bench.analysis import ratios
 
 
 def of_runs(*steps_s: float) -> list[Group]:

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import WeighbridgeError
-from bench.core.record import Noise
-from bench.measure import environment, noise
-from bench.measure.statistics import Interval, Verdict
-from bench.storage import journals, packages
-from bench.storage.calibration import load
 from tests.conftest import make_cell, make_thrice
 from tests.experiments import repeat
 from tests.experiments.repeat import Request
 from tests.experiments.tables import HEADINGS, Seen, markdown, read_as_verdict, repeated, row
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.record import Noise
+from weighbridge.bench.measure import environment, noise
+from weighbridge.bench.measure.statistics import Interval, Verdict
+from weighbridge.bench.storage import journals, packages
+from weighbridge.bench.storage.calibration import load
 
 FACTS = {
     "threads": 2, "affinity": [0, 1], "precision": "float32", "scope": "forward", "weights_hash": "w",

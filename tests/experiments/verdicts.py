@@ -19,19 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
-from backends.work import MORE_VARIABLE
-from bench.cli.benchmarks import Quiet
-from bench.core import Cell
-from bench.core.effort import effort
-from bench.measure.statistics import Interval
-from bench.report.units import interval
-from bench.run import calibrate, jobs
-from bench.run.calibrate import Pair
-from bench.run.jobs import Planned
-from bench.run.plan import Filters
 from tests.experiments import others
 from tests.experiments.load import competing_load
 from tests.experiments.others import Way
+from weighbridge.backends.work import MORE_VARIABLE
+from weighbridge.bench.cli.benchmarks import Quiet
+from weighbridge.bench.core import Cell
+from weighbridge.bench.core.effort import effort
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.report.units import interval
+from weighbridge.bench.run import calibrate, jobs
+from weighbridge.bench.run.calibrate import Pair
+from weighbridge.bench.run.jobs import Planned
+from weighbridge.bench.run.plan import Filters
 
 WORK = Cell(
     task="tabular-regression",
@@ -103,7 +103,7 @@ def slowdowns(options: argparse.Namespace) -> None:
 CODE = """
 import sys
 sys.path.insert(0, {root!r})
-from backends.work import WorkSession
+from weighbridge.backends.work import WorkSession
 session = WorkSession(None, {units})
 def step():
     session.step(None)
@@ -123,7 +123,7 @@ def ours(name: str, more: float) -> Interval:
 
 def methods(options: argparse.Namespace) -> None:
     """Width and honesty of each method's interval: how often it holds the ratio that is known."""
-    from backends.work import UNITS
+    from weighbridge.backends.work import UNITS
 
     known = (UNITS, round(UNITS * 1.05))
     ways: dict[str, Callable[[], Interval]] = {

@@ -12,8 +12,8 @@ import pkgutil
 import sys
 
 import tests.hostile as room
-from bench.run.jobs import PATIENCE
 from tests.hostile.attack import ATTACKS, attempt, launch, table
+from weighbridge.bench.run.jobs import PATIENCE
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import bench.cli.main as _warm  # noqa: F401 -- what every child needs, imported once
-import bench.report.frame as _warm_frame  # noqa: F401
-from bench.cli import entry
-from bench.run import cards
+import weighbridge.bench.cli.main as _warm  # noqa: F401 -- what every child needs, imported once
+import weighbridge.bench.report.frame as _warm_frame  # noqa: F401
+from weighbridge.bench.cli import entry
+from weighbridge.bench.run import cards
 
 cards.backends(), cards.tasks()  # read once, by a child that no copy of this process must talk to
 cards.describer.close()

@@ -7,9 +7,9 @@ import resource
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.storage import journals
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.plug_ins import faults, run
+from weighbridge.bench.storage import journals
 
 OUT = ["run", "--suite", "fake", "--batch-sizes", "1,2", "--out"]
 Case = Callable[[random.Random, Path], list[str]]

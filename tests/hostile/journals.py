@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import weighbridge as notebook
-from bench.core import child
-from bench.storage import coding, journals, lines
+from tests import CLONE
 from tests.conftest import make_cell, make_record, make_thrice
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import CONTROLS, Ended, forked, weighbridge
 from tests.hostile.values import damaged, mutated
 from tests.storage.test_journals import flat
+from weighbridge.bench.storage import coding, journals, lines
 
 GOOD = [coding.encoder.encode(record) for record in (make_thrice("torch"), make_thrice("flax", 0.005))]
 OLDER = [json.dumps(flat(make_record(cell=make_cell(batch_size=99)))).encode()]
 BASES = [coding.encoder.encode(make_thrice(cell=make_cell(batch_size=99))), *OLDER]
-REAL = sorted((child.ROOT / "results").glob("*/*/records.jsonl"))
+REAL = sorted((CLONE / "results").glob("*/*/records.jsonl"))
 KNOWN = (
     b'{"a":' * 3000 + b"1" + b"}" * 3000,
     BASES[0].replace(b'"blocks":[1,1,1]', b'"blocks":[300000000]'),

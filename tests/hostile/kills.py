@@ -12,12 +12,12 @@ from pathlib import Path
 
 import psutil
 
-from bench.core import child
-from bench.storage import coding, journals
-from bench.storage.packages import cache_folder
 from tests.conftest import workers_of
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import SIGNS
+from weighbridge.bench.core import child
+from weighbridge.bench.storage import coding, journals
+from weighbridge.bench.storage.packages import cache_folder
 
 SIZES = [1, 2, 3, 4]
 LONGEST_S, GONE_WITHIN_S, END_S = 2.0, 15.0, 120.0
@@ -36,7 +36,7 @@ def start(folder: Path, mark: str) -> subprocess.Popen[bytes]:
     with suppress(FileExistsError):
         (folder / "cache" / "packages").symlink_to(cache_folder() / "packages")
     return subprocess.Popen(
-        child.command("-m", "bench.cli", *words), env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        child.command("-m", "weighbridge", *words), env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         cwd=folder, start_new_session=True, preexec_fn=_hears_interrupts,
     )  # fmt: skip
 

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from bench.core import child
-from bench.storage import journals
-from bench.storage.packages import cache_folder
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import CONTROLS, SIGNS
+from weighbridge.bench.core import child
+from weighbridge.bench.storage import journals
+from weighbridge.bench.storage.packages import cache_folder
 
 LIMIT_S = 300.0
 BACKEND = """
@@ -26,7 +26,7 @@ def _open(n):
         return False
 
 {top}
-from backends.fake import Fake, FakeSession
+from weighbridge.backends.fake import Fake, FakeSession
 
 class Session(FakeSession):
 {session}
@@ -126,7 +126,7 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[bytes]:
     with suppress(FileExistsError):
         packages.symlink_to(cache_folder() / "packages")
     return subprocess.run(
-        child.command("-m", "bench.cli", *words),
+        child.command("-m", "weighbridge", *words),
         cwd=folder,
         env=variables,
         capture_output=True,

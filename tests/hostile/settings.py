@@ -11,14 +11,14 @@ from typing import Any
 
 import msgspec
 
-from bench.measure import environment
-from bench.measure.noise import Calibration, Kind
-from bench.run import registry
-from bench.storage import calibration, coding, journals, known_peaks
 from tests.conftest import make_cell, make_thrice
 from tests.hostile.attack import ATTACKS, Attack, Outcome
 from tests.hostile.command import weighbridge
 from tests.hostile.values import damaged, mutated
+from weighbridge.bench.measure import environment
+from weighbridge.bench.measure.noise import Calibration, Kind
+from weighbridge.bench.run import registry
+from weighbridge.bench.storage import calibration, coding, journals, known_peaks
 
 LINES = b"\n".join(coding.encoder.encode(each) for each in (make_thrice("torch"), make_thrice("flax", 0.005)))
 PYPROJECT = b'[tool.weighbridge]\nspeed = "5%"\nmemory = 0.1\nrequire-all = false\n'

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import child
+from tests import CLONE
 
 ROOM = Path(__file__).parent
 NAMES = ("journals", "command lines", "settings", "plug-ins", "disks", "kills", "signals")
@@ -17,7 +17,7 @@ NAMES = ("journals", "command lines", "settings", "plug-ins", "disks", "kills", 
 def attack(*words: str) -> subprocess.CompletedProcess[str]:
     """Run the program; its own process, since it forks."""
     return subprocess.run(
-        [sys.executable, "-m", "tests.hostile", *words], cwd=child.ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "tests.hostile", *words], cwd=CLONE, capture_output=True, text=True, check=False
     )
 
 
@@ -30,11 +30,12 @@ def test_nothing_that_was_promised_fails(name: str) -> None:
 
 def test_what_does_not_hold_is_found_and_named(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import bench.storage.contradictions as room\nroom.CHECKS = ()\n"  # a contradiction is believed again
+        # a contradiction is believed again
+        "import weighbridge.bench.storage.contradictions as room\nroom.CHECKS = ()\n"
     )
     broken = subprocess.run(
         [sys.executable, "-m", "tests.hostile", "journals", "--only", "4"],
-        cwd=child.ROOT, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(tmp_path)},
+        cwd=CLONE, capture_output=True, text=True, check=False, env={"PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert broken.returncode == 1, broken.stdout + broken.stderr
     assert "is believed" in broken.stdout

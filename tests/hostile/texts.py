@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.core import Target
-from bench.core.record import Noise, Parity, Provenance, Record
 from tests.conftest import FACTS, make_cell, make_record
+from weighbridge.bench.core import Target
+from weighbridge.bench.core.record import Noise, Parity, Provenance, Record
 
 SCRIPT = "<script>alert(1)</script>"
 PATH = "../../etc/passwd"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import WeighbridgeError
-from bench.measure import allocator
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.measure import allocator
 
-TELL = "from bench.measure import allocator; print(allocator.effective())"
+TELL = "from weighbridge.bench.measure import allocator; print(allocator.effective())"
 
 
 def told_by_a_process(variables: dict[str, str]) -> str:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core import Arrays, Session
-from bench.measure import clock
+from weighbridge.bench.core import Arrays, Session
+from weighbridge.bench.measure import clock
 
 
 class Scripted(Session):

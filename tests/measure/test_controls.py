@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from backends.fake import FakeSession
-from bench.core.arrays import Arrays
-from bench.core.backend import Session
-from bench.measure.controls import controls
+from weighbridge.backends.fake import FakeSession
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Session
+from weighbridge.bench.measure.controls import controls
 
 RNG = np.random.default_rng(0)
 WEIGHTS = {

@@ -11,24 +11,24 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backends import fake
-from backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
-from bench.analysis import knee, ratios
-from bench.cli import sweep
-from bench.core import ModelSpec, Seeded
-from bench.core.effort import QUICK
-from bench.core.record import Record
-from bench.measure import clock, environment, suspicion
-from bench.run import jobs
-from bench.run.folders import Options
-from bench.run.jobs import Planned
-from bench.run.plan import Filters
-from bench.run.runner import Run
-from bench.scenarios.steps.answer import StepsAnswers
-from bench.scenarios.steps.batches import BATCHES
-from bench.scenarios.steps.requests import Suspect
-from bench.storage import journals
 from tests.conftest import Silent, make_cell
+from weighbridge.backends import fake
+from weighbridge.backends.fake import CAPACITY_VARIABLE, DISPATCH_S, STEP_S, DeviceSession, Fake
+from weighbridge.bench.analysis import knee, ratios
+from weighbridge.bench.cli import sweep
+from weighbridge.bench.core import ModelSpec, Seeded
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import clock, environment, suspicion
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.folders import Options
+from weighbridge.bench.run.jobs import Planned
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.scenarios.steps.answer import StepsAnswers
+from weighbridge.bench.scenarios.steps.batches import BATCHES
+from weighbridge.bench.scenarios.steps.requests import Suspect
+from weighbridge.bench.storage import journals
 
 CONFIG = {"in_features": 10, "hidden": [64, 64], "out_features": 1}
 MODEL = ModelSpec(architecture="mlp", config=CONFIG, weights=Seeded(seed=0))

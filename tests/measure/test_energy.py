@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from backends.fake import Fake
-from bench.analysis import ratios
-from bench.core import Cell
-from bench.measure import energy
-from bench.measure.energy import Counter
-from bench.report import csv
-from bench.run.worker import Worker
-from bench.scenarios.base import Request
-from bench.scenarios.steps.answer import StepsAnswers
-from bench.scenarios.steps.requests import Energy
 from tests.conftest import make_cell, make_record
 from tests.measure.test_device import MODEL
 from tests.scenarios.test_steps_measure import OPENED, Script, go_through, new
+from weighbridge.backends.fake import Fake
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core import Cell
+from weighbridge.bench.measure import energy
+from weighbridge.bench.measure.energy import Counter
+from weighbridge.bench.report import csv
+from weighbridge.bench.run.worker import Worker
+from weighbridge.bench.scenarios.base import Request
+from weighbridge.bench.scenarios.steps.answer import StepsAnswers
+from weighbridge.bench.scenarios.steps.requests import Energy
 
 
 def zone(root: Path, name: str, label: str, energy_uj: int | None, largest_uj: int = 10**9) -> Path:

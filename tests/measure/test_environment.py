@@ -15,8 +15,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench.measure import environment
-from tasks import text_classification
+from weighbridge.bench.measure import environment
+from weighbridge.tasks import text_classification
 
 SAFE = re.compile(r"[a-z0-9][a-z0-9-]{0,59}")
 KEYS = {"machine", "cpu", "cpus", "cpu_mhz", "memory_bytes", "load_1min", "gpus", "system", "python", "versions"}

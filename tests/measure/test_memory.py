@@ -4,11 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bench.measure import allocator, memory
+from weighbridge.bench.measure import allocator, memory
 
 ALLOCATE = """
 import numpy as np
-from bench.measure import memory
+from weighbridge.bench.measure import memory
 assert memory.reset_host_peak()
 before = memory.host_peak_bytes()
 block = np.ones(64 * 2**20, np.uint8)
@@ -40,7 +40,7 @@ def test_faults_are_counted_as_pages_are_touched() -> None:
 
 KEPT = """
 import numpy as np
-from bench.measure import memory
+from weighbridge.bench.measure import memory
 blocks = [np.ones(2**20, np.uint8) for _ in range(64)]
 del blocks
 kept = memory.resident_bytes()
@@ -63,7 +63,7 @@ def test_what_cannot_be_known_is_none_and_not_zero(tmp_path: Path) -> None:
 
 
 def test_no_device_is_none() -> None:
-    from bench.measure import environment
+    from weighbridge.bench.measure import environment
 
     if not environment.gpu_names():
         assert memory.device_process_bytes() is None

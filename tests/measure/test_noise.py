@@ -8,12 +8,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.core import Cell
-from bench.core.record import DEFAULT_FLOOR, Noise
-from bench.measure import environment, noise
-from bench.measure.noise import LOADED_FLOOR, Calibration, Kind, Sampler
-from bench.storage.calibration import every, keep, load, save, so_far
 from tests.conftest import make_cell
+from weighbridge.bench.core import Cell
+from weighbridge.bench.core.record import DEFAULT_FLOOR, Noise
+from weighbridge.bench.measure import environment, noise
+from weighbridge.bench.measure.noise import LOADED_FLOOR, Calibration, Kind, Sampler
+from weighbridge.bench.storage.calibration import every, keep, load, save, so_far
 
 IDENTITY = {"machine": "m", "cpu": "c", "cpus": 2, "memory_bytes": 2**30, "system": "s"}
 CELL = make_cell()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.measure import environment, pace
-from bench.measure.pace import SHARED, Pace
+from weighbridge.bench.measure import environment, pace
+from weighbridge.bench.measure.pace import SHARED, Pace
 
 IS_GUEST = environment.is_guest
 """As it is; `nobody_outside` stands in for it."""

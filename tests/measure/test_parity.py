@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core import Arrays, record
-from bench.measure import parity
+from weighbridge.bench.core import Arrays, record
+from weighbridge.bench.measure import parity
 
 RNG = np.random.default_rng(0)
 ORACLE: Arrays = {"logits": RNG.normal(size=(16, 10))}

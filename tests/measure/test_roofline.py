@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import ratios
-from bench.core import Cost, WeighbridgeError, Work
-from bench.core.record import Peaks
-from bench.measure import peaks
-from bench.measure.roofline import beyond, roofline
-from bench.report import texts
-from bench.report.plots import rooflines
-from bench.run.peaks import measure_peaks
-from bench.storage import known_peaks, packages
 from tests.conftest import make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core import Cost, WeighbridgeError, Work
+from weighbridge.bench.core.record import Peaks
+from weighbridge.bench.measure import peaks
+from weighbridge.bench.measure.roofline import beyond, roofline
+from weighbridge.bench.report import texts
+from weighbridge.bench.report.plots import rooflines
+from weighbridge.bench.run.peaks import measure_peaks
+from weighbridge.bench.storage import known_peaks, packages
 
 PEAKS = Peaks(
     machine="m", device="cpu", bytes_per_s=100e9, flops_per_s={"fp32": 1e12}, measured="2026-11-23", by="torch"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core.process import Process
-from bench.measure.speeds import APART, Speeds, covering, speeds
-from bench.measure.statistics import Interval
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.measure.speeds import APART, Speeds, covering, speeds
+from weighbridge.bench.measure.statistics import Interval
 
 
 def process(steps: list[float], blocks: list[int]) -> Process:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.measure import statistics
-from bench.measure.statistics import Interval
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.measure.statistics import Interval
 
 positive = st.floats(1e-6, 1e3)
 processes = st.lists(st.lists(positive, min_size=1, max_size=12), min_size=1, max_size=4)

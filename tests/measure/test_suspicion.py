@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends import fake
-from backends.fake import STEP_S, FakeSession
-from bench.core import Arrays, Session
-from bench.measure import clock, suspicion
+from weighbridge.backends import fake
+from weighbridge.backends.fake import STEP_S, FakeSession
+from weighbridge.bench.core import Arrays, Session
+from weighbridge.bench.measure import clock, suspicion
 
 ROWS: Arrays = {"features": np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)}
 

@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from flax import nnx
 
-from backends.flax_nnx import bridge, models
-from backends.flax_nnx.placement import Parts, Placement, Policy
-from backends.flax_nnx.session import InferSession
-from backends.flax_nnx.twin import built, streams
-from backends.torch_nn import models as torch_models
-from bench.core import Arrays, ModelSpec, Precision, Seeded
-from bench.core.record import Parity
-from bench.measure import parity
 from tests.conftest import make_cell
+from weighbridge.backends.flax_nnx import bridge, models
+from weighbridge.backends.flax_nnx.placement import Parts, Placement, Policy
+from weighbridge.backends.flax_nnx.session import InferSession
+from weighbridge.backends.flax_nnx.twin import built, streams
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import Arrays, ModelSpec, Precision, Seeded
+from weighbridge.bench.core.record import Parity
+from weighbridge.bench.measure import parity
 
 Draw = Callable[[np.random.Generator], Arrays]
 Mutate = Callable[[Any], None]

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backends.flax_nnx import bridge
-from backends.torch_nn import models as torch_models
-from bench.core import Arrays, WeighbridgeError
+from weighbridge.backends.flax_nnx import bridge
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import Arrays, WeighbridgeError
 
 
 def test_there_and_back_bit_for_bit(case: Any) -> None:
@@ -58,7 +58,7 @@ def test_what_does_not_fit_is_refused(name: str, spoil: Any, cases: dict[str, An
 
 
 def test_tied_weights_are_held_once() -> None:
-    from bench.core import ModelSpec, Seeded
+    from weighbridge.bench.core import ModelSpec, Seeded
 
     sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
     heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": True}

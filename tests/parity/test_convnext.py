@@ -12,11 +12,11 @@ import pytest
 import timm
 from flax import nnx
 
-from backends.flax_nnx import bridge
-from backends.flax_nnx.models import convnext
-from backends.flax_nnx.models._convnext_config import NAMES
-from backends.flax_nnx.twin import built, streams
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import bridge
+from weighbridge.backends.flax_nnx.models import convnext
+from weighbridge.backends.flax_nnx.models._convnext_config import NAMES
+from weighbridge.backends.flax_nnx.twin import built, streams
+from weighbridge.bench.core import WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

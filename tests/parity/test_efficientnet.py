@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import timm
 
-from backends.flax_nnx import bridge, models
-from backends.flax_nnx.models import efficientnet
-from backends.flax_nnx.twin import built, streams
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import bridge, models
+from weighbridge.backends.flax_nnx.models import efficientnet
+from weighbridge.backends.flax_nnx.twin import built, streams
+from weighbridge.bench.core import WeighbridgeError
 
 NAMES = {
     "efficientnet": ["efficientnet_b2", "tf_efficientnet_lite1", "tf_efficientnetv2_b1", "mobilenetv2_110d"],

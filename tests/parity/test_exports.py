@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from backends.torch_nn import models, tracing
-from backends.torch_nn.exporting import Piece, Shape
-from bench.core import Arrays
 from tests.parity.case import Case
 from tests.parity.cases import CASES
+from weighbridge.backends.torch_nn import models, tracing
+from weighbridge.backends.torch_nn.exporting import Piece, Shape
+from weighbridge.bench.core import Arrays
 
 FIRST: dict[str, Case] = {}
 for case in CASES.values():

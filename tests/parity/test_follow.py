@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from bench.core import Arrays, Backend, ModelSpec, Precision, Seeded, Session
-from bench.measure import parity
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.bench.core import Arrays, Backend, ModelSpec, Precision, Seeded, Session
+from weighbridge.bench.measure import parity
 
 LLAMA = ModelSpec(
     architecture="llama",

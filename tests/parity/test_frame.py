@@ -14,12 +14,12 @@ import pytest
 import torch
 from flax import nnx
 
-from backends.flax_nnx import bridge, layers
-from backends.flax_nnx.placement import Parts, Placement, Policy
-from backends.flax_nnx.session import InferSession
-from backends.flax_nnx.twin import Twin, built, streams
-from bench.core import WeighbridgeError
 from tests.conftest import make_cell
+from weighbridge.backends.flax_nnx import bridge, layers
+from weighbridge.backends.flax_nnx.placement import Parts, Placement, Policy
+from weighbridge.backends.flax_nnx.session import InferSession
+from weighbridge.backends.flax_nnx.twin import Twin, built, streams
+from weighbridge.bench.core import WeighbridgeError
 
 
 class Motley(nnx.Module):
@@ -141,7 +141,7 @@ def test_a_stack_is_a_list_of_modules_to_pytorch() -> None:
 
 
 def test_a_file_says_what_its_twin_offers() -> None:
-    from backends.flax_nnx import models
+    from weighbridge.backends.flax_nnx import models
 
     assert models.twin("mlp").prepare(None, make_cell("flax")) == []
     assert models.twin("mlp").generation is None

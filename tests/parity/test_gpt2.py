@@ -13,14 +13,14 @@ import torch
 from flax import nnx
 from transformers.activations import ACT2FN
 
-from backends.flax_nnx import bridge, models
-from backends.flax_nnx.generation import GenerateSession
-from backends.flax_nnx.models import gpt2
-from backends.flax_nnx.placement import Parts, Placement, Policy
-from backends.flax_nnx.twin import built, streams
-from backends.torch_nn import models as torch_models
-from bench.core import Arrays, ModelSpec, Precision, Seeded, WeighbridgeError
 from tests.conftest import make_cell
+from weighbridge.backends.flax_nnx import bridge, models
+from weighbridge.backends.flax_nnx.generation import GenerateSession
+from weighbridge.backends.flax_nnx.models import gpt2
+from weighbridge.backends.flax_nnx.placement import Parts, Placement, Policy
+from weighbridge.backends.flax_nnx.twin import built, streams
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import Arrays, ModelSpec, Precision, Seeded, WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

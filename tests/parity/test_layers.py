@@ -12,10 +12,10 @@ import torch
 from flax import nnx
 from torch.nn import functional
 
-from backends.flax_nnx import bridge, layers
-from backends.flax_nnx.layers.convolve import Window, convolve
-from bench.core import WeighbridgeError
 from tests.experiments import attention
+from weighbridge.backends.flax_nnx import bridge, layers
+from weighbridge.backends.flax_nnx.layers.convolve import Window, convolve
+from weighbridge.bench.core import WeighbridgeError
 
 RNG = np.random.default_rng(3)
 

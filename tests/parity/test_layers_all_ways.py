@@ -14,8 +14,8 @@ from flax import nnx
 from hypothesis import assume, given, settings
 from hypothesis import strategies as some
 
-from backends.flax_nnx import bridge, layers
-from bench.core import Arrays
+from weighbridge.backends.flax_nnx import bridge, layers
+from weighbridge.bench.core import Arrays
 
 RNG = np.random.default_rng(5)
 

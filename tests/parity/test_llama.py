@@ -11,10 +11,10 @@ import pytest
 import torch
 from flax import nnx
 
-from backends.flax_nnx import bridge, models
-from backends.torch_nn import models as torch_models
-from bench.core import Arrays, ModelSpec, Seeded, WeighbridgeError
 from tests.conftest import make_cell
+from weighbridge.backends.flax_nnx import bridge, models
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import Arrays, ModelSpec, Seeded, WeighbridgeError
 
 BASE: dict[str, Any] = {
     "vocab_size": 101,

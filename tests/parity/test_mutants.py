@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import jax
 import pytest
 
-from backends.flax_nnx import models
 from tests.parity.cases import case_for
+from weighbridge.backends.flax_nnx import models
 
 MUTANTS = [(twin, mutant) for twin in models.names() for mutant in models.twin(twin).mutants]
 WITHOUT: frozenset[str] = frozenset()

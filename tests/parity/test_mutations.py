@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import pytest
 from jax import Array, lax
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.layers import convolutions
-from backends.flax_nnx.layers.convolve import Window
-from backends.flax_nnx.models import vit
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.layers import convolutions
+from weighbridge.backends.flax_nnx.layers.convolve import Window
+from weighbridge.backends.flax_nnx.models import vit
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

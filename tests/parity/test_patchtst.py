@@ -10,11 +10,11 @@ import pytest
 import torch
 from flax import nnx
 
-from backends.flax_nnx import models
-from backends.torch_nn.architectures import patchtst as reference
-from bench.core import WeighbridgeError
 from tests.parity.case import Case
 from tests.parity.cases.patchtst import APART, SMALL
+from weighbridge.backends.flax_nnx import models
+from weighbridge.backends.torch_nn.architectures import patchtst as reference
+from weighbridge.bench.core import WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

@@ -9,11 +9,11 @@ import pytest
 import timm
 from flax import nnx
 
-from backends.flax_nnx import bridge, models
-from backends.flax_nnx.models import resnet
-from backends.flax_nnx.models._resnet_config import NAMES
-from backends.flax_nnx.twin import streams
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import bridge, models
+from weighbridge.backends.flax_nnx.models import resnet
+from weighbridge.backends.flax_nnx.models._resnet_config import NAMES
+from weighbridge.backends.flax_nnx.twin import streams
+from weighbridge.bench.core import WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

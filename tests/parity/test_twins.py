@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from backends.flax_nnx import models
-from backends.torch_nn import models as torch_models
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import models
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from backends.flax_nnx.models import two_towers
-from backends.flax_nnx.twin import built, streams
-from backends.torch_nn import models as torch_models
-from bench.core import ModelSpec, Seeded, WeighbridgeError
 from tests.parity.case import Case
+from weighbridge.backends.flax_nnx.models import two_towers
+from weighbridge.backends.flax_nnx.twin import built, streams
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import ModelSpec, Seeded, WeighbridgeError
 
 SMALL: dict[str, Any] = {"ids": 9, "width": 4}
 

@@ -10,17 +10,17 @@ import pytest
 import torch
 from flax import nnx
 
-from backends.flax_nnx import models
-from backends.flax_nnx.models import _unet_schedule as schedule
-from backends.flax_nnx.models import unet as twin
-from backends.flax_nnx.models._unet_schedule import Scheduler
-from backends.torch_nn import models as torch_models
-from backends.torch_nn.architectures import unet as reference
-from bench.core import Arrays, ModelSpec, Seeded, WeighbridgeError
-from bench.measure import parity
-from tasks import _digits
 from tests.parity.case import Case
 from tests.parity.cases.unet import LABELLED, SMALL
+from weighbridge.backends.flax_nnx import models
+from weighbridge.backends.flax_nnx.models import _unet_schedule as schedule
+from weighbridge.backends.flax_nnx.models import unet as twin
+from weighbridge.backends.flax_nnx.models._unet_schedule import Scheduler
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.backends.torch_nn.architectures import unet as reference
+from weighbridge.bench.core import Arrays, ModelSpec, Seeded, WeighbridgeError
+from weighbridge.bench.measure import parity
+from weighbridge.tasks import _digits
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from backends.flax_nnx import models
 from tests.parity.case import Case, Draw, case_of, features, image, sentences
 from tests.parity.cases import gpt2, llama, two_towers, unet
 from tests.parity.cases.dual_encoder import both, tower
 from tests.parity.cases.efficientnet import calibrated
 from tests.parity.cases.patchtst import windows
+from weighbridge.backends.flax_nnx import models
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

@@ -9,11 +9,11 @@ import pytest
 import timm
 from flax import nnx
 
-from backends.flax_nnx import bridge, models
-from backends.flax_nnx.models import vit
-from backends.flax_nnx.models._vit_config import NAMES, Config
-from backends.flax_nnx.twin import streams
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import bridge, models
+from weighbridge.backends.flax_nnx.models import vit
+from weighbridge.backends.flax_nnx.models._vit_config import NAMES, Config
+from weighbridge.backends.flax_nnx.twin import streams
+from weighbridge.bench.core import WeighbridgeError
 
 pytestmark = pytest.mark.usefixtures("strict_jax")
 

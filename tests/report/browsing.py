@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from bench.analysis import ratios
-from bench.core import WeighbridgeError
-from bench.core.record import Record
-from bench.report import html
-from bench.report.overview import Overview
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report import html
+from weighbridge.bench.report.overview import Overview
 
 SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
 

@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bench.analysis import ratios
-from bench.core.record import Parity, Provenance, Record
-from bench.report import html, markdown, terminal
-from bench.report.absent import MOST_CHARACTERS, absent
-from bench.report.answer import Answer, answers, fastest, gaps
-from bench.report.overview import Overview, day, named
 from tests.conftest import ABOUT, FACTS, make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core.record import Parity, Provenance, Record
+from weighbridge.bench.report import html, markdown, terminal
+from weighbridge.bench.report.absent import MOST_CHARACTERS, absent
+from weighbridge.bench.report.answer import Answer, answers, fastest, gaps
+from weighbridge.bench.report.overview import Overview, day, named
 
 
 def answer(*records: Record) -> Answer:

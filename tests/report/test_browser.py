@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.record import Record
-from bench.storage import journals
 from tests.conftest import make_cell, make_record
 from tests.hostile import texts as hostile
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.storage import journals
 
 pytest.importorskip("playwright.sync_api")
 from axe_playwright_python.sync_playwright import Axe

@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 import weighbridge
-from bench.core import WeighbridgeError
-from bench.storage import journals
 from tests.conftest import make_record
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.storage import journals
 
 
 @pytest.fixture

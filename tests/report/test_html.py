@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import ratios
-from bench.core.record import Record
-from bench.report import html, sampling
-from bench.report.overview import Overview
-from bench.report.two_readers import whole
-from bench.report.visible import visible
 from tests.conftest import make_cell, make_record
 from tests.hostile import texts as hostile
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report import html, sampling
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.two_readers import whole
+from weighbridge.bench.report.visible import visible
 
 ALLOWED = {
     "html", "head", "meta", "title", "link", "style", "body", "a", "header", "div", "p", "button", "h1", "strong",
@@ -139,7 +139,7 @@ def test_options_of_one_backend_are_rows_with_colours_and_points_of_their_own() 
 
 def test_a_small_run_is_small() -> None:
     real = Path("results/amd-epyc-2-core/20261123-031925-93ec213")
-    from bench.storage import journals
+    from weighbridge.bench.storage import journals
 
     assert len(page(journals.load(real)).encode()) < 2 * 2**20
 

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from bench.analysis import ratios
-from bench.core.record import Parity, Record
-from bench.report import html, markdown, terminal
-from bench.report.moving import Move, lead
-from bench.report.overview import Overview
 from tests.conftest import FACTS, make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core.record import Parity, Record
+from weighbridge.bench.report import html, markdown, terminal
+from weighbridge.bench.report.moving import Move, lead
+from weighbridge.bench.report.overview import Overview
 
 TORCH, FLAX = {**FACTS, "camp": "torch"}, {**FACTS, "camp": "flax"}
 MIB = 2**20

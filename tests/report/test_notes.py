@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.notes import ranged
+from weighbridge.bench.report.notes import ranged
 
 BUSY = "other processes used {} processors while timing: verdicts go by a floor of {}%"
 

@@ -5,11 +5,11 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
-from bench.core.record import Record
-from bench.report.plots import bars, timing, trade
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report.plots import bars, timing, trade
 
 
 def rows(*records: Record) -> list[Row]:

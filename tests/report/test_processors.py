@@ -4,14 +4,14 @@ import io
 
 from rich.console import Console
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
-from bench.core.record import Record
-from bench.report import html, markdown, terminal
-from bench.report.overview import Overview
-from bench.report.plots import trade
-from bench.report.processors import TITLE, processors
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report import html, markdown, terminal
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.plots import trade
+from weighbridge.bench.report.processors import TITLE, processors
 
 OLD = {"cpu": "AMD EPYC", "machine": "amd"}
 AMD = {**OLD, "instruction_set": "AVX2"}

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from bench.storage import journals
+from weighbridge.bench.storage import journals
 
 pytest.importorskip("playwright.sync_api")
 from playwright.sync_api import Browser, Locator, expect

@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bench.analysis import ratios
-from bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
-from bench.analysis.row import Row
-from bench.core.record import Noise, Parity, Record
-from bench.measure.statistics import Interval
-from bench.report import columns, csv, markdown, notes, terminal, texts, units
-from bench.report.overview import Overview
-from bench.report.visible import visible
 from tests.conftest import ABOUT, FACTS, make_cell, make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.breakeven import AT_ONCE, NEVER, UNKNOWN, BreakEven
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Noise, Parity, Record
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.report import columns, csv, markdown, notes, terminal, texts, units
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.visible import visible
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report.md"
 ENVIRONMENT = {

@@ -5,17 +5,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis import ratios, summary
-from bench.core import WeighbridgeError
-from bench.core.process import Process
-from bench.core.record import Noise, Record
-from bench.report import csv, two_readers
-from bench.run import alongside
-from bench.storage.coding import encoder
-from bench.storage.journals import load
-from bench.storage.lines import read as lines
 from tests import bench_compare
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.analysis import ratios, summary
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Noise, Record
+from weighbridge.bench.report import csv, two_readers
+from weighbridge.bench.run import alongside
+from weighbridge.bench.storage.coding import encoder
+from weighbridge.bench.storage.journals import load
+from weighbridge.bench.storage.lines import read as lines
 
 NOISE = Noise(floor=0.01)
 MACHINE = {"machine": "m", "versions": {"torch": "2"}}

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from rich.table import Table
 from rich.text import Text
 
-from bench.cli.console import PlainConsole
-from bench.report.markup import escape
-from bench.report.visible import json_for_page, json_for_terminal, on_one_line, visible
+from weighbridge.bench.cli.console import PlainConsole
+from weighbridge.bench.report.markup import escape
+from weighbridge.bench.report.visible import json_for_page, json_for_terminal, on_one_line, visible
 
 CONTROLS = "\x1b\x9b\x07\x7f\u202e\u2066"
 

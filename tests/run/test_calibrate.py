@@ -9,20 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from backends.work import MORE_VARIABLE
-from bench.cli import main
-from bench.cli.benchmarks import Quiet
-from bench.cli.machine import calibrated
-from bench.core import WeighbridgeError
-from bench.core.effort import QUICK
-from bench.measure import noise
-from bench.measure.statistics import Interval
-from bench.run import calibrate, jobs
-from bench.run.calibrate import LOWEST_FLOOR, Pair
-from bench.run.jobs import NOTHING_MORE, Planned
-from bench.run.plan import Filters
-from bench.storage import calibration, packages
 from tests.conftest import make_cell
+from weighbridge.backends.work import MORE_VARIABLE
+from weighbridge.bench.cli import main
+from weighbridge.bench.cli.benchmarks import Quiet
+from weighbridge.bench.cli.machine import calibrated
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.measure import noise
+from weighbridge.bench.measure.statistics import Interval
+from weighbridge.bench.run import calibrate, jobs
+from weighbridge.bench.run.calibrate import LOWEST_FLOOR, Pair
+from weighbridge.bench.run.jobs import NOTHING_MORE, Planned
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.storage import calibration, packages
 
 
 def pair(low: float, high: float, backend: str = "fake", **changes: object) -> Pair:

@@ -11,19 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-from bench.cli.main import app
-from bench.core import WeighbridgeError, child
-from bench.run import cards, describe, registry
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.bench.cli.main import app
+from weighbridge.bench.core import WeighbridgeError, child
+from weighbridge.bench.run import cards, describe, registry
 
 PLUGGED_TASK = """
 from dataclasses import replace
-from tasks import tabular_regression
+from weighbridge.tasks import tabular_regression
 TASK = replace(tabular_regression.TASK, name="plugged-task")
 """
 PLUGGED_BACKEND = """
-from backends.fake import Fake
+from weighbridge.backends.fake import Fake
 class Plugged(Fake):
     name = {name!r}
     hidden = False
@@ -185,9 +185,9 @@ def test_a_bad_task_and_a_bad_backend_are_named_and_the_rest_answers_as_before(
 @pytest.mark.parametrize(("entry", "name"), [("fake", "other"), ("other", "fake")])
 def test_a_backend_does_not_take_the_place_of_another(plug: Plug, entry: str, name: str) -> None:
     plug("backends", entry, PLUGGED_BACKEND.format(name=name))
-    assert cards.backend("fake").module == "backends.fake"
+    assert cards.backend("fake").module == "weighbridge.backends.fake"
     if name == "fake":
-        assert "takes the name 'fake' of backends.fake" in cards.backend("other").problem
+        assert "takes the name 'fake' of weighbridge.backends.fake" in cards.backend("other").problem
     else:
         assert cards.backend("other").module == "weighbridge_plugged_fake"
 
@@ -210,7 +210,7 @@ def test_a_file_is_named_by_its_path(tmp_path: Path) -> None:
         (None, "there is no file"),
         ("x = 1", "defines no backend"),
         ("def (", "SyntaxError"),
-        (PLUGGED_BACKEND.format(name="torch"), "takes the name 'torch' of backends.torch_eager"),
+        (PLUGGED_BACKEND.format(name="torch"), "takes the name 'torch' of weighbridge.backends.torch_eager"),
     ],
 )
 def test_a_file_that_is_no_backend_is_one_line(tmp_path: Path, source: str | None, why: str) -> None:

@@ -13,24 +13,24 @@ import msgspec
 import psutil
 import pytest
 
-from backends.fake import STEP_S
-from bench.analysis import ratios
-from bench.core import Cell
-from bench.core.cell import Status
-from bench.core.effort import QUICK, STANDARD, STRICT, Effort
-from bench.core.record import Peaks, Record
-from bench.measure import noise
-from bench.measure.allocator import KEPT
-from bench.measure.pace import Pace
-from bench.run import cards, group, jobs
-from bench.run.group import COPIES, FRAMEWORK_BYTES, Group
-from bench.run.jobs import Job, Planned
-from bench.run.member import Member
-from bench.run.plan import Filters
-from bench.run.process import Worker
-from bench.run.runner import Run
-from bench.storage.prepared import Prepared
 from tests.conftest import make_cell, workers_of
+from weighbridge.backends.fake import STEP_S
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core import Cell
+from weighbridge.bench.core.cell import Status
+from weighbridge.bench.core.effort import QUICK, STANDARD, STRICT, Effort
+from weighbridge.bench.core.record import Peaks, Record
+from weighbridge.bench.measure import noise
+from weighbridge.bench.measure.allocator import KEPT
+from weighbridge.bench.measure.pace import Pace
+from weighbridge.bench.run import cards, group, jobs
+from weighbridge.bench.run.group import COPIES, FRAMEWORK_BYTES, Group
+from weighbridge.bench.run.jobs import Job, Planned
+from weighbridge.bench.run.member import Member
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.process import Worker
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.storage.prepared import Prepared
 
 
 def brief(effort: Effort) -> Effort:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench.core.effort import QUICK
-from bench.core.errors import WeighbridgeError
-from bench.run import jobs
-from bench.run.plan import Filters
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.plan import Filters
 
 
 @pytest.mark.parametrize(("told", "seconds"), [(None, QUICK.patience_s), ("0", 0.0), ("2.5", 2.5)])

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from bench.cli.benchmarks import Quiet
-from bench.core import arrays_hash
-from bench.core.record import Record
-from bench.measure import allocator, statistics
-from bench.run import folders, jobs, runner
-from bench.run.plan import Filters
-from bench.storage import packages
+from weighbridge.bench.cli.benchmarks import Quiet
+from weighbridge.bench.core import arrays_hash
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import allocator, statistics
+from weighbridge.bench.run import folders, jobs, runner
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.storage import packages
 
 STEP_S = 0.001
 ROOT = Path(__file__).parents[2]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core import Cell, WeighbridgeError
-from bench.run import cards
-from bench.run.plan import Filters, Suite, Table, plan
+from weighbridge.bench.core import Cell, WeighbridgeError
+from weighbridge.bench.run import cards
+from weighbridge.bench.run.plan import Filters, Suite, Table, plan
 
 SUITE = Suite(
     about="two products",

@@ -11,22 +11,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.analysis import knee, ratios
-from bench.cli import sweep
-from bench.cli.progress import Display
-from bench.cli.sweep import job_of, limit_bytes, weigh
-from bench.core import Cell, WeighbridgeError
-from bench.core.record import Record
-from bench.measure import environment
-from bench.report.sections.sweep import sentence
-from bench.run import jobs, planners
-from bench.run.folders import Options
-from bench.run.jobs import Planned
-from bench.run.plan import Filters
-from bench.run.runner import Run
-from bench.storage import journals
 from tests.cli.test_main import weighbridge
 from tests.conftest import Silent, make_cell, make_record
+from weighbridge.bench.analysis import knee, ratios
+from weighbridge.bench.cli import sweep
+from weighbridge.bench.cli.progress import Display
+from weighbridge.bench.cli.sweep import job_of, limit_bytes, weigh
+from weighbridge.bench.core import Cell, WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.measure import environment
+from weighbridge.bench.report.sections.sweep import sentence
+from weighbridge.bench.run import jobs, planners
+from weighbridge.bench.run.folders import Options
+from weighbridge.bench.run.jobs import Planned
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.storage import journals
 
 MIB = 2**20
 
@@ -189,7 +189,7 @@ def test_a_plan_of_ready_cells_is_asked_for_once_and_in_its_order() -> None:
 
 
 BOUNDED = """
-from bench.measure import memory
+from weighbridge.bench.measure import memory
 memory.bound_host()
 import numpy as np
 small = np.ones(10 * 2**20 // 8)

@@ -17,10 +17,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from bench.measure import environment
-from bench.measure.environment import THREAD_VARIABLES
-from bench.run.process import Worker, WorkerFailed, thread_variables
-from bench.scenarios.steps.requests import Close
+from weighbridge.bench.measure import environment
+from weighbridge.bench.measure.environment import THREAD_VARIABLES
+from weighbridge.bench.run.process import Worker, WorkerFailed, thread_variables
+from weighbridge.bench.scenarios.steps.requests import Close
 
 KILLS, AT_ONCE = 50, 6
 GONE_WITHIN_S = 15.0
@@ -147,7 +147,7 @@ def test_what_a_worker_started_stands_still_with_it_and_ends_with_it(
 HOLDS_A_HELPER = """
 import sys, time
 from pathlib import Path
-from bench.run import process
+from weighbridge.bench.run import process
 process.guard.add(10**7)  # no such group: the guard must be Python's
 sys.executable = {stand_in!r}
 worker = process.Worker({{}}, Path({log!r}), 20.0)
@@ -172,7 +172,9 @@ def test_what_stands_still_ends_with_a_killed_parent(stand_in: Path, tmp_path: P
 
 @pytest.mark.alone
 def test_the_process_that_watches_imports_nothing_that_it_does_not_need() -> None:
-    code = "import sys, bench.run.guard; print([name for name in sys.modules if name in ('numpy', 'msgspec')])"
+    code = (
+        "import sys, weighbridge.bench.run.guard; print([name for name in sys.modules if name in ('numpy', 'msgspec')])"
+    )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ended.stdout.strip() == "[]"
 
@@ -240,7 +242,7 @@ def marked(mark: str) -> list[psutil.Process]:
 def kill_a_parent(out: Path, seed: int) -> list[str]:
     """`kill -9` of a run a random while after one of its workers stands still; what is then left of it."""
     rng, mark = random.Random(seed), uuid.uuid4().hex
-    command = [sys.executable, "-m", "bench.cli", "run", "--suite", "fake", "--backends", "fake,null"]
+    command = [sys.executable, "-m", "weighbridge", "run", "--suite", "fake", "--backends", "fake,null"]
     command += ["--tier", "standard", "--batch-sizes", "1,2,3,4,5,6,7,8", "--out", str(out)]
     quiet = subprocess.DEVNULL
     variables = {**os.environ, MARK: mark, "WEIGHBRIDGE_DATA": str(out.parent / "data")}

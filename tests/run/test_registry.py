@@ -8,21 +8,23 @@ from typing import get_args
 import msgspec
 import pytest
 
-from bench.core import Cell, Family, WeighbridgeError
-from bench.run import cards, registry
-from bench.run.plan import Filters, Suite, plan
+from weighbridge.bench.core import Cell, Family, WeighbridgeError
+from weighbridge.bench.run import cards, registry
+from weighbridge.bench.run.plan import Filters, Suite, plan
 
 
 def test_names_are_those_of_files() -> None:
-    assert registry.own_modules("tasks")["image-classification"] == "tasks.image_classification"
-    assert registry.own_modules("backends")["torch-compile"] == "backends.torch_compile"
+    assert registry.own_modules("tasks")["image-classification"] == "weighbridge.tasks.image_classification"
+    assert registry.own_modules("backends")["torch-compile"] == "weighbridge.backends.torch_compile"
 
 
 def test_a_module_gives_what_it_defines_and_not_what_it_imports() -> None:
-    assert [each.name for each in registry.backends_of("backends.torch_compile_dynamic")] == ["torch-compile-dynamic"]
-    assert registry.backend("backends.flax_nnx", "flax").name == "flax"
-    assert registry.reference("backends.torch_eager", "torch").name == "torch"
-    assert registry.task("tasks.tabular_regression", "tabular-regression").family == "regression"
+    assert [each.name for each in registry.backends_of("weighbridge.backends.torch_compile_dynamic")] == [
+        "torch-compile-dynamic"
+    ]
+    assert registry.backend("weighbridge.backends.flax_nnx", "flax").name == "flax"
+    assert registry.reference("weighbridge.backends.torch_eager", "torch").name == "torch"
+    assert registry.task("weighbridge.tasks.tabular_regression", "tabular-regression").family == "regression"
 
 
 def test_a_file_is_imported_once_and_finds_its_neighbours_last(tmp_path: Path) -> None:

@@ -14,17 +14,17 @@ import psutil
 import pytest
 from rich.console import Console
 
-from bench.analysis import runs
-from bench.cli import run
-from bench.core import WeighbridgeError
-from bench.core.card import BackendCard
-from bench.core.record import Record
-from bench.run import cards, jobs
-from bench.run.folders import Options
-from bench.run.jobs import Planned
-from bench.run.plan import Filters
-from bench.storage import coding, journals, packages
 from tests.conftest import make_cell, workers_of
+from weighbridge.bench.analysis import runs
+from weighbridge.bench.cli import run
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.card import BackendCard
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.run import cards, jobs
+from weighbridge.bench.run.folders import Options
+from weighbridge.bench.run.jobs import Planned
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.storage import coding, journals, packages
 
 QUIET = Console(file=io.StringIO())
 
@@ -138,7 +138,7 @@ def test_data_that_cannot_be_had_skips_its_tasks_only(
 
 def test_an_address_space_limit_is_an_oom_record(planned: Planned, tmp_path: Path) -> None:
     """A real limit on a real framework: torch cannot even be loaded in one GiB of address space."""
-    command = f"ulimit -v 1200000; exec {sys.executable} -m bench.cli run --suite quick --tasks tabular-regression "
+    command = f"ulimit -v 1200000; exec {sys.executable} -m weighbridge run --suite quick --tasks tabular-regression "
     ended = subprocess.run(
         ["bash", "-c", command + f"--backends torch --out {tmp_path}"], capture_output=True, text=True, check=False
     )
@@ -154,7 +154,7 @@ def test_two_runs_do_not_share_a_folder(planned: Planned, tmp_path: Path) -> Non
 
 def test_a_killed_parent_takes_its_worker_along(tmp_path: Path) -> None:
     variables = {**os.environ, "WEIGHBRIDGE_FAKE_FAULT": "hang"}
-    command = [sys.executable, "-m", "bench.cli", "run", "--suite", "fake", "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "weighbridge", "run", "--suite", "fake", "--out", str(tmp_path)]
     parent = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     children = wait_for_children(parent.pid)
     parent.kill()
@@ -174,11 +174,11 @@ def wait_for_children(pid: int) -> list[psutil.Process]:
 
 def test_the_parent_imports_no_framework_no_backend_and_no_task(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from bench.cli import console, doctor, listing, main, run; "
-        "from bench.run import folders, jobs; from bench.run.plan import Filters; "
+        "import sys; from pathlib import Path; from weighbridge.bench.cli import console, doctor, listing, main, run; "
+        "from weighbridge.bench.run import folders, jobs; from weighbridge.bench.run.plan import Filters; "
         "listing.listing(); doctor.examine(); planned = jobs.prepare('fake', Filters()); "
         f"run.weigh(planned, folders.Options(out=Path({str(tmp_path)!r})), console.err); "
-        "print([name for name in sys.modules if name.startswith(('backends.', 'tasks.')) "
+        "print([name for name in sys.modules if name.startswith(('weighbridge.backends.', 'weighbridge.tasks.')) "
         "or name in ('torch', 'jax', 'flax', 'transformers', 'timm')])"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

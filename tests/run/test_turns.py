@@ -10,9 +10,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from bench.core.effort import QUICK
-from bench.measure import statistics
-from bench.run import turns
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.run import turns
 
 EFFORT = msgspec.structs.replace(QUICK, bound=0.01, cap_s=1e9, fewest_turns=6, most_turns=40)
 FAST, SLOW = 0.01, 0.02

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from backends.fake import Fake
-from bench.core import Arrays, WeighbridgeError
-from bench.core.record import Record
-from bench.run import jobs
-from bench.run.plan import Filters
-from bench.run.runner import Run
-from tasks.tabular_regression import TASK
 from tests.conftest import Silent
+from weighbridge.backends.fake import Fake
+from weighbridge.bench.core import Arrays, WeighbridgeError
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.runner import Run
+from weighbridge.tasks.tabular_regression import TASK
 
 
 def planned(weights: Path, **filters: list[str]) -> jobs.Planned:

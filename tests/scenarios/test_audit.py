@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from bench.core import Arrays
-from bench.measure.parity import error
-from bench.scenarios.serve.audit import MOST_LOGGED, MOST_LOGGED_BYTES, AuditResult, Log, Repeats, audited, rows
+from weighbridge.bench.core import Arrays
+from weighbridge.bench.measure.parity import error
+from weighbridge.bench.scenarios.serve.audit import (
+    MOST_LOGGED,
+    MOST_LOGGED_BYTES,
+    AuditResult,
+    Log,
+    Repeats,
+    audited,
+    rows,
+)
 
 RNG = np.random.default_rng(0)
 SAMPLES = list(range(6))

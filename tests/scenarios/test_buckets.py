@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.scenarios.varying_shapes.buckets import Shape, best, bucket, fitted, powers_of_two, total_s, waste
+from weighbridge.bench.scenarios.varying_shapes.buckets import (
+    Shape,
+    best,
+    bucket,
+    fitted,
+    powers_of_two,
+    total_s,
+    waste,
+)
 
 SHAPES = st.lists(st.builds(Shape, st.integers(1, 4), st.integers(1, 9)), min_size=1, max_size=12)
 

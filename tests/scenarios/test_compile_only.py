@@ -7,14 +7,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.analysis import ratios
-from bench.core.effort import QUICK
-from bench.core.record import Record
-from bench.run import jobs
-from bench.run.plan import Filters
-from bench.run.runner import Run
-from bench.scenarios.compile_only import CompileOnly
 from tests.conftest import Silent
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.runner import Run
+from weighbridge.bench.scenarios.compile_only import CompileOnly
 
 
 def weighed(folder: Path, suite: str, **filters: list[str]) -> dict[str, Record]:

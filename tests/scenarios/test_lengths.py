@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from bench.core import WeighbridgeError
-from bench.run import cards
-from bench.scenarios.infer import Infer, cut, length_of
 from tests.conftest import make_cell
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.run import cards
+from weighbridge.bench.scenarios.infer import Infer, cut, length_of
 
 TEXTS = cards.task("semantic-search")
 
@@ -53,6 +53,6 @@ def test_rows_are_cut_and_never_filled_up() -> None:
 
 def test_the_option_is_an_axis_of_the_plan() -> None:
     words = ["run", "--tasks", "semantic-search", "--backends", "torch,flax", "--lengths", "32,128", "--plan", "--json"]
-    ended = subprocess.run([sys.executable, "-m", "bench.cli", *words], capture_output=True, text=True, check=False)
+    ended = subprocess.run([sys.executable, "-m", "weighbridge", *words], capture_output=True, text=True, check=False)
     cells = [(cell["backend"], dict(cell["settings"])) for cell in json.loads(ended.stdout)]
     assert cells == [(backend, {"length": length}) for length in (32, 128) for backend in ("torch", "flax")]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.analysis import ratios
-from bench.core.effort import QUICK, STANDARD
-from bench.core.record import Controls, Record
-from bench.report.sections import parity
-from bench.run import jobs
-from bench.run.plan import Filters
-from bench.run.runner import Run
 from tests.conftest import Silent
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.core.effort import QUICK, STANDARD
+from weighbridge.bench.core.record import Controls, Record
+from weighbridge.bench.report.sections import parity
+from weighbridge.bench.run import jobs
+from weighbridge.bench.run.plan import Filters
+from weighbridge.bench.run.runner import Run
 
 EXPECTED = [["bias of the head lost"], ["last bits"], ["nothing"], ["head of another width"]]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.scenarios.serve.rate import MOST_CONFIRMATIONS, RESOLUTION, Probe, highest
+from weighbridge.bench.scenarios.serve.rate import MOST_CONFIRMATIONS, RESOLUTION, Probe, highest
 
 
 def probe(rate: float, passed: bool, confirms: bool) -> Probe:

@@ -8,27 +8,30 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench.analysis import footing, ratios
-from bench.analysis.row import Row
-from bench.cli.main import app
-from bench.core import Arrays, Examples, Session, WeighbridgeError
-from bench.core.effort import QUICK
-from bench.core.process import Process
-from bench.core.record import Record
-from bench.report import markdown
-from bench.report.overview import Overview
-from bench.report.sections import serve as words
-from bench.report.texts import rate
-from bench.scenarios.base import A, ImplausibleError, Request, answer_type
-from bench.scenarios.serve import measure, pipe, settings, stopping
-from bench.scenarios.serve.answer import Service
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.measure import Batching, Searching, Serving, Streaming
-from bench.scenarios.serve.rate import Probe, Search
-from bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
-from bench.scenarios.serve.result import OfflineResult, ServerResult, StreamResult, read, written
-from bench.scenarios.serve.server import Policy
-from bench.scenarios.steps.requests import (
+from tests import nouns
+from tests.conftest import make_cell, make_record
+from tests.nouns import task
+from weighbridge.bench.analysis import footing, ratios
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.cli.main import app
+from weighbridge.bench.core import Arrays, Examples, Session, WeighbridgeError
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report import markdown
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.sections import serve as words
+from weighbridge.bench.report.texts import rate
+from weighbridge.bench.scenarios.base import A, ImplausibleError, Request, answer_type
+from weighbridge.bench.scenarios.serve import measure, pipe, settings, stopping
+from weighbridge.bench.scenarios.serve.answer import Service
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.measure import Batching, Searching, Serving, Streaming
+from weighbridge.bench.scenarios.serve.rate import Probe, Search
+from weighbridge.bench.scenarios.serve.requests import Audit, Offline, Serve, Stage, Stream
+from weighbridge.bench.scenarios.serve.result import OfflineResult, ServerResult, StreamResult, read, written
+from weighbridge.bench.scenarios.serve.server import Policy
+from weighbridge.bench.scenarios.steps.requests import (
     Check,
     Checked,
     First,
@@ -39,10 +42,7 @@ from bench.scenarios.steps.requests import (
     Settle,
     Settled,
 )
-from bench.storage import journals
-from tests import nouns
-from tests.conftest import make_cell, make_record
-from tests.nouns import task
+from weighbridge.bench.storage import journals
 
 Told = StreamResult | OfflineResult | ServerResult
 RUN = ["load", "--suite", "fake", "--batch-sizes", "8"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.scenarios.base import padded, sizes
-from bench.scenarios.serve import stopping
-from bench.scenarios.serve.arrivals import MOMENT, issue, schedule
-from bench.scenarios.serve.server import Policy, Server, ServerRun
+from weighbridge.bench.scenarios.base import padded, sizes
+from weighbridge.bench.scenarios.serve import stopping
+from weighbridge.bench.scenarios.serve.arrivals import MOMENT, issue, schedule
+from weighbridge.bench.scenarios.serve.server import Policy, Server, ServerRun
 
 STEP_S, STALL_S = 0.0005, 0.2
 

@@ -8,12 +8,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.core import Cell
-from bench.core.effort import QUICK
-from bench.scenarios import catalog
-from bench.scenarios.base import A, ImplausibleError, ParityError, Request, answer_type
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import (
+from tests.conftest import make_cell
+from weighbridge.bench.core import Cell
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.scenarios import catalog
+from weighbridge.bench.scenarios.base import A, ImplausibleError, ParityError, Request, answer_type
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import (
     Block,
     Check,
     Close,
@@ -24,7 +25,6 @@ from bench.scenarios.steps.requests import (
     Settle,
     Suspect,
 )
-from tests.conftest import make_cell
 
 PASSED = {"ratio": 1.0, "limit": 2.0, "passed": True}
 WRONG = {"ratio": 9.0, "limit": 2.0, "passed": False, "output": "logits"}

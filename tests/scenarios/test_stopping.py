@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom
 
-from bench.scenarios.serve.stopping import estimate, fewest_queries, most_over, plain, shown
+from weighbridge.bench.scenarios.serve.stopping import estimate, fewest_queries, most_over, plain, shown
 
 PERCENTILES = st.sampled_from([0.5, 0.9, 0.95, 0.99])
 

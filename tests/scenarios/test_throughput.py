@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.analysis import ratios
-from bench.analysis.row import Row
 from tests.conftest import make_record
+from weighbridge.bench.analysis import ratios
+from weighbridge.bench.analysis.row import Row
 
 IN_TURNS = {"blocks": [[1] * 4] * 3, "queued_blocks": [4] * 3}
 

@@ -10,33 +10,33 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from bench.analysis import ratios, runs
-from bench.cli import console
-from bench.cli.main import app
-from bench.core import Arrays, Cell, Session, WeighbridgeError
-from bench.core.effort import QUICK
-from bench.core.process import Process
-from bench.core.record import Parity, Record
-from bench.measure import parity
-from bench.report import markdown
-from bench.report.overview import Overview
-from bench.report.sections import varying_shapes as told
-from bench.report.texts import rate
-from bench.run import cards, planners
-from bench.scenarios.base import A, ImplausibleError, Request, answer_type
-from bench.scenarios.steps.requests import Check, Checked, Memory, MemoryPeaks, Opened
-from bench.scenarios.varying_shapes import padding, result
-from bench.scenarios.varying_shapes.answer import ShapesAnswers, VaryingSteps, filled, length_of
-from bench.scenarios.varying_shapes.buckets import Shape
-from bench.scenarios.varying_shapes.measure import Varying
-from bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
-from bench.scenarios.varying_shapes.result import Outcome, cost, total_s
-from bench.scenarios.varying_shapes.scenario import STRATEGIES, VaryingShapes
-from bench.scenarios.varying_shapes.settings import of as settings_of
-from bench.scenarios.varying_shapes.settings import strategy
-from bench.storage import coding, packages
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.bench.analysis import ratios, runs
+from weighbridge.bench.cli import console
+from weighbridge.bench.cli.main import app
+from weighbridge.bench.core import Arrays, Cell, Session, WeighbridgeError
+from weighbridge.bench.core.effort import QUICK
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Parity, Record
+from weighbridge.bench.measure import parity
+from weighbridge.bench.report import markdown
+from weighbridge.bench.report.overview import Overview
+from weighbridge.bench.report.sections import varying_shapes as told
+from weighbridge.bench.report.texts import rate
+from weighbridge.bench.run import cards, planners
+from weighbridge.bench.scenarios.base import A, ImplausibleError, Request, answer_type
+from weighbridge.bench.scenarios.steps.requests import Check, Checked, Memory, MemoryPeaks, Opened
+from weighbridge.bench.scenarios.varying_shapes import padding, result
+from weighbridge.bench.scenarios.varying_shapes.answer import ShapesAnswers, VaryingSteps, filled, length_of
+from weighbridge.bench.scenarios.varying_shapes.buckets import Shape
+from weighbridge.bench.scenarios.varying_shapes.measure import Varying
+from weighbridge.bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
+from weighbridge.bench.scenarios.varying_shapes.result import Outcome, cost, total_s
+from weighbridge.bench.scenarios.varying_shapes.scenario import STRATEGIES, VaryingShapes
+from weighbridge.bench.scenarios.varying_shapes.settings import of as settings_of
+from weighbridge.bench.scenarios.varying_shapes.settings import strategy
+from weighbridge.bench.storage import coding, packages
 
 COMPILE_S, FIXED_S, POSITION_S = 2.0, 0.01, 0.001
 RNG = np.random.default_rng(0)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench.core.record import Noise, Parity
-from bench.storage.contradictions import contradiction
 from tests.conftest import make_record
+from weighbridge.bench.core.record import Noise, Parity
+from weighbridge.bench.storage.contradictions import contradiction
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.errors import WeighbridgeError
-from bench.storage import files, journals
-from bench.storage.files import in_place_of, write_whole
-from bench.storage.prepared import compile_cache
 from tests.conftest import make_record
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.storage import files, journals
+from weighbridge.bench.storage.files import in_place_of, write_whole
+from weighbridge.bench.storage.prepared import compile_cache
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_cache_that_is_held_stays_and_one_that_nobody_holds_is_swept(tmp_path:
 HOLD = """
 import os, sys
 from pathlib import Path
-from bench.storage.prepared import compile_cache
+from weighbridge.bench.storage.prepared import compile_cache
 with compile_cache(Path(sys.argv[1])) as folder:
     print(os.getpid(), folder, flush=True)
     sys.stdin.read()

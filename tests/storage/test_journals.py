@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.core import WeighbridgeError
-from bench.core.errors import RecordLostError
-from bench.core.record import SCHEMA, Record
-from bench.storage import coding, journals, migrations
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.core.errors import RecordLostError
+from weighbridge.bench.core.record import SCHEMA, Record
+from weighbridge.bench.storage import coding, journals, migrations
 
 
 def write(path: Path, sizes: list[int]) -> None:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.core import WeighbridgeError
-from bench.storage import packages
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.storage import packages
 
 MEMBERS = {"toy/a.txt": b"alpha", "toy/more/b.bin": b"\0" * 4096, "other/c.txt": b"not wanted"}
 MakePin = Callable[..., packages.Package]
@@ -154,7 +154,7 @@ def test_an_unknown_name_lists_the_known_ones(pin: MakePin) -> None:
 def test_fetchers_at_the_same_time_do_no_harm(pin: MakePin, tmp_path: Path) -> None:
     made = pin()
     code = (
-        "import contextlib, msgspec, sys; from bench.storage import packages as data\n"
+        "import contextlib, msgspec, sys; from weighbridge.bench.storage import packages as data\n"
         "made = msgspec.json.decode(sys.argv[1], type=data.Package)\n"
         "data.packages = lambda: {'toy': made}\n"
         "for _ in range(20):\n"

@@ -12,14 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from bench.core import Arrays, Cell, Device, Files, ModelSpec, Precision, Reference, Session, Task, Training, Work
-from bench.run import prepare
-from bench.run.describe import backend_card, task_card
-from bench.scenarios.steps.batches import BATCHES, joined, turned
-from bench.storage import prepared
-from bench.storage.prepared import Prepared
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.bench.core import (
+    Arrays,
+    Cell,
+    Device,
+    Files,
+    ModelSpec,
+    Precision,
+    Reference,
+    Session,
+    Task,
+    Training,
+    Work,
+)
+from weighbridge.bench.run import prepare
+from weighbridge.bench.run.describe import backend_card, task_card
+from weighbridge.bench.scenarios.steps.batches import BATCHES, joined, turned
+from weighbridge.bench.storage import prepared
+from weighbridge.bench.storage.prepared import Prepared
 
 UNSAVABLE = {"fine": np.zeros(3), "objects": np.array([object()])}
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from bench.cli import main
-from bench.core import WeighbridgeError
-from bench.storage import journals, request
-from bench.storage.request import Request
+from weighbridge.bench.cli import main
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.storage import journals, request
+from weighbridge.bench.storage.request import Request
 
 ASKED = Request(command="run", options={"effort": "standard", "tasks": "a", "backends": ""})
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.core import Cell
-from bench.measure import environment
-from bench.scenarios.steps.requests import Scored
-from bench.storage import score_cache
 from tests import nouns
 from tests.conftest import make_cell
+from weighbridge.bench.core import Cell
+from weighbridge.bench.measure import environment
+from weighbridge.bench.scenarios.steps.requests import Scored
+from weighbridge.bench.storage import score_cache
 
 TASK = nouns.task("tabular-regression")
 

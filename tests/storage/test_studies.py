@@ -8,14 +8,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from bench.core import WeighbridgeError, child
-from bench.report.runs import rows_of
-from bench.scenarios.serve.result import ServerResult, read
-from bench.storage import journals, studies
+from tests import CLONE
 from tests.conftest import make_cell, make_record
+from weighbridge.bench.core import WeighbridgeError
+from weighbridge.bench.report.runs import rows_of
+from weighbridge.bench.scenarios.serve.result import ServerResult, read
+from weighbridge.bench.storage import journals, studies
 
-LOAD = child.ROOT / "results/amd-epyc-2-core/20261123-085619-31c0337/load.jsonl"
-CHURN = child.ROOT / "results/amd-epyc-2-core/20261123-141313-91d90dd/churn.jsonl"
+LOAD = CLONE / "results/amd-epyc-2-core/20261123-085619-31c0337/load.jsonl"
+CHURN = CLONE / "results/amd-epyc-2-core/20261123-141313-91d90dd/churn.jsonl"
 
 
 def first(path: Path, **changes: Any) -> dict[str, Any]:

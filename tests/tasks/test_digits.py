@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.core import Examples, Split, Task
-from tasks import _digits as digits
-from tasks import conditional_generation, image_generation
+from weighbridge.bench.core import Examples, Split, Task
+from weighbridge.tasks import _digits as digits
+from weighbridge.tasks import conditional_generation, image_generation
 
 TASKS = {task.name: task for task in (image_generation.TASK, conditional_generation.TASK)}
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.core import Examples, arrays_hash, metrics
-from tasks import forecasting
+from weighbridge.bench.core import Examples, arrays_hash, metrics
+from weighbridge.tasks import forecasting
 
 TASK = forecasting.TASK
 FIRST_HELD_OUT = 526 - 72

@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bench.core import Examples, Files, Split, WeighbridgeError, arrays_hash
-from bench.storage import packages
-from tasks import _minilm
-from tasks import _openmoji as openmoji
-from tasks import multimodal_classification as classification
-from tasks import multimodal_embedding as embedding
+from weighbridge.bench.core import Examples, Files, Split, WeighbridgeError, arrays_hash
+from weighbridge.bench.storage import packages
+from weighbridge.tasks import _minilm
+from weighbridge.tasks import _openmoji as openmoji
+from weighbridge.tasks import multimodal_classification as classification
+from weighbridge.tasks import multimodal_embedding as embedding
 
 pytest.importorskip("PIL")
 

@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from bench.core import Arrays, Examples, Files, Split, arrays_hash, metrics
-from bench.storage import packages
-from tasks import recommendation
-from tasks.recommendation import NOBODY, PADDING, Casts
+from weighbridge.bench.core import Arrays, Examples, Files, Split, arrays_hash, metrics
+from weighbridge.bench.storage import packages
+from weighbridge.tasks import recommendation
+from weighbridge.tasks.recommendation import NOBODY, PADDING, Casts
 
 
 @cache

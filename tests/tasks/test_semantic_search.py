@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.storage import packages
-from tasks import semantic_search
+from weighbridge.bench.storage import packages
+from weighbridge.tasks import semantic_search
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

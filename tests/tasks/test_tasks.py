@@ -10,10 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.core import Arrays, Examples, Files, Task, Trained, WeighbridgeError, arrays_hash, metrics
-from bench.storage import packages
-from tasks import image_classification, semantic_search, tabular_regression, text_classification, text_generation
 from tests import nouns
+from weighbridge.bench.core import Arrays, Examples, Files, Task, Trained, WeighbridgeError, arrays_hash, metrics
+from weighbridge.bench.storage import packages
+from weighbridge.tasks import (
+    image_classification,
+    semantic_search,
+    tabular_regression,
+    text_classification,
+    text_generation,
+)
 
 TASKS = nouns.tasks()
 NAMES = sorted(TASKS)
@@ -122,7 +128,7 @@ def test_a_task_is_complete(name: str) -> None:
 
 
 def test_importing_tasks_imports_no_framework() -> None:
-    modules = ", ".join(f"tasks.{name.replace('-', '_')}" for name in NAMES)
+    modules = ", ".join(f"weighbridge.tasks.{name.replace('-', '_')}" for name in NAMES)
     code = f"import sys, {modules}; print([name for name in {FRAMEWORKS} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, check=True)
     assert said.stdout.strip() == b"[]"

@@ -7,8 +7,8 @@ import csv
 import numpy as np
 import pytest
 
-from bench.core import Arrays, Examples, arrays_hash, library_file
-from tasks import uncertainty
+from weighbridge.bench.core import Arrays, Examples, arrays_hash, library_file
+from weighbridge.tasks import uncertainty
 
 TASK = uncertainty.TASK
 

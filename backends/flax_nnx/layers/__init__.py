@@ -4,7 +4,7 @@ Each takes PyTorch's arguments in PyTorch's order, and says how PyTorch has its 
 Compute follows the dtype of weights and inputs; norms and softmax reduce in float32 or wider.
 """
 
-from backends.flax_nnx.layers.attending import (
+from weighbridge.backends.flax_nnx.layers.attending import (
     ATTENTION_VARIABLE,
     Filled,
     Seen,
@@ -15,13 +15,13 @@ from backends.flax_nnx.layers.attending import (
     fused_attention,
     traced,
 )
-from backends.flax_nnx.layers.basics import at_least_float32, gelu, gelu_tanh, relu, silu
-from backends.flax_nnx.layers.convolutions import Conv, Conv1d, ConvTranspose
-from backends.flax_nnx.layers.dense import Conv1D, Dropout, Embed, Linear
-from backends.flax_nnx.layers.leaves import Leaf, Leaves, Speaks
-from backends.flax_nnx.layers.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
-from backends.flax_nnx.layers.pools import avg_pool, max_pool
-from backends.flax_nnx.layers.stacked import Stacked
+from weighbridge.backends.flax_nnx.layers.basics import at_least_float32, gelu, gelu_tanh, relu, silu
+from weighbridge.backends.flax_nnx.layers.convolutions import Conv, Conv1d, ConvTranspose
+from weighbridge.backends.flax_nnx.layers.dense import Conv1D, Dropout, Embed, Linear
+from weighbridge.backends.flax_nnx.layers.leaves import Leaf, Leaves, Speaks
+from weighbridge.backends.flax_nnx.layers.norms import BatchNorm, GroupNorm, LayerNorm, RMSNorm
+from weighbridge.backends.flax_nnx.layers.pools import avg_pool, max_pool
+from weighbridge.backends.flax_nnx.layers.stacked import Stacked
 
 __all__ = [
     "ATTENTION_VARIABLE", "BatchNorm", "Conv", "Conv1D", "Conv1d", "ConvTranspose", "Dropout", "Embed", "Filled",

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from bench.core import WeighbridgeError
+from weighbridge.bench.core import WeighbridgeError
 
 MASKED = -1e30
 """Added to a score that must not count: far below any score, and no overflow when scores are added to it."""

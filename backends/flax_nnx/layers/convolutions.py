@@ -7,9 +7,9 @@ from typing import ClassVar
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx.layers.basics import vector
-from backends.flax_nnx.layers.convolve import Pair, Window, convolve, transposed
-from backends.flax_nnx.layers.leaves import Leaf, Leaves
+from weighbridge.backends.flax_nnx.layers.basics import vector
+from weighbridge.backends.flax_nnx.layers.convolve import Pair, Window, convolve, transposed
+from weighbridge.backends.flax_nnx.layers.leaves import Leaf, Leaves
 
 Pairs = int | Pair
 """One figure stands for rows and columns alike."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import Array, lax
 
-from backends.flax_nnx.layers.basics import at_least_float32
+from weighbridge.backends.flax_nnx.layers.basics import at_least_float32
 
 FEW_PIXELS = 4
 """Output pixels up to which gathering beats Eigen: 2x2 by 1.5 to 2.3, 1x1 by 1.3 to 2.3; at 3x3 it loses by 1.3."""

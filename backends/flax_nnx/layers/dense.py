@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx.layers.leaves import MATRIX, Leaf, Leaves
+from weighbridge.backends.flax_nnx.layers.leaves import MATRIX, Leaf, Leaves
 
 
 class Linear(nnx.Linear):

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx.layers.basics import as_rank, at_least_float32, vector
-from backends.flax_nnx.layers.leaves import SCALED, STATISTICS, Leaves
+from weighbridge.backends.flax_nnx.layers.basics import as_rank, at_least_float32, vector
+from weighbridge.backends.flax_nnx.layers.leaves import SCALED, STATISTICS, Leaves
 
 
 class LayerNorm(nnx.LayerNorm):

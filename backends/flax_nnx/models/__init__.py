@@ -11,8 +11,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from backends.flax_nnx.twin import Twin
-from bench.core import Shelf, WeighbridgeError
+from weighbridge.backends.flax_nnx.twin import Twin
+from weighbridge.bench.core import Shelf, WeighbridgeError
 
 Settings = TypeVar("Settings")
 

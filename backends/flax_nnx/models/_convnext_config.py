@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from flax import nnx
 
-from backends.flax_nnx.models._convnext_layers import ACTIVATIONS, NORMS, POOLS
-from backends.flax_nnx.models._resnet_blocks import Step
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx.models._convnext_layers import ACTIVATIONS, NORMS, POOLS
+from weighbridge.backends.flax_nnx.models._resnet_blocks import Step
+from weighbridge.bench.core import WeighbridgeError
 
 KNOWN: dict[str, tuple[Any, ...]] = {
     "global_pool": tuple(POOLS),

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.layers.basics import vector
-from backends.flax_nnx.models._resnet_blocks import Step
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.layers.basics import vector
+from weighbridge.backends.flax_nnx.models._resnet_blocks import Step
 
 RESPONSE_EPS = 1e-6
 """Of the response norm; `norm_eps` is not passed on to it."""

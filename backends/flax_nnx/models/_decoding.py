@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Protocol
 import jax.numpy as jnp
 from jax import Array, lax
 
-from backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx import layers
 
 
 class Past(NamedTuple):

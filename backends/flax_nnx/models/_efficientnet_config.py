@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import jax
 from jax import Array
 
-from backends.flax_nnx import layers
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.bench.core import WeighbridgeError
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": layers.gelu,

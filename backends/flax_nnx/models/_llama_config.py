@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.core import WeighbridgeError
+from weighbridge.bench.core import WeighbridgeError
 
 IDLE = frozenset(
     {

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import Array
 
-from backends.flax_nnx import layers
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.bench.core import WeighbridgeError
 
 
 class Scale(NamedTuple):

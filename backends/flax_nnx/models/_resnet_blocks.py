@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models._resnet_config import ACTIVATIONS, Config, Place
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models._resnet_config import ACTIVATIONS, Config, Place
 
 Step = Callable[[Array], Array]
 

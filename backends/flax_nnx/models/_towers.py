@@ -13,8 +13,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers, models
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers, models
+from weighbridge.bench.core import WeighbridgeError
 
 SHORTEST = 1e-12
 """A length is divided by no less, as `torch.nn.functional.normalize` has it."""

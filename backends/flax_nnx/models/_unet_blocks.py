@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models._unet_config import ACTIVATIONS, Config
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models._unet_config import ACTIVATIONS, Config
 
 Step = Callable[[Array], Array]
 Pair = Callable[[Array, Array], Array]

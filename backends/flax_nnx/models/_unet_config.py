@@ -9,9 +9,9 @@ from typing import Any
 import jax
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models._unet_schedule import refuse_unknown
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models._unet_schedule import refuse_unknown
+from weighbridge.bench.core import WeighbridgeError
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": layers.gelu,

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bench.core import WeighbridgeError
+from weighbridge.bench.core import WeighbridgeError
 
 Floats = np.ndarray
 IDLE = frozenset({"dynamic_thresholding_ratio", "sample_max_value"})

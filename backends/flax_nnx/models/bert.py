@@ -14,8 +14,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
 
 ACTIVATIONS = {"gelu": layers.gelu, "gelu_new": layers.gelu_tanh, "relu": layers.relu}
 

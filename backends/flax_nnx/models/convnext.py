@@ -16,12 +16,19 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.layers.basics import vector
-from backends.flax_nnx.models import named, settings
-from backends.flax_nnx.models._convnext_config import IDLE, NAMES, Config, Plan, plans
-from backends.flax_nnx.models._convnext_layers import ACTIVATIONS, POOLS, DropPath, ResponseNorm, SimpleNorm, identity
-from backends.flax_nnx.models._resnet_blocks import run
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.layers.basics import vector
+from weighbridge.backends.flax_nnx.models import named, settings
+from weighbridge.backends.flax_nnx.models._convnext_config import IDLE, NAMES, Config, Plan, plans
+from weighbridge.backends.flax_nnx.models._convnext_layers import (
+    ACTIVATIONS,
+    POOLS,
+    DropPath,
+    ResponseNorm,
+    SimpleNorm,
+    identity,
+)
+from weighbridge.backends.flax_nnx.models._resnet_blocks import run
 
 
 class Entry(layers.Conv):

@@ -16,9 +16,9 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
-from backends.flax_nnx.models._towers import TOWERS_MUTANTS, Towers, TowersConfig, unit
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.backends.flax_nnx.models._towers import TOWERS_MUTANTS, Towers, TowersConfig, unit
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import named, settings
-from backends.flax_nnx.models._efficientnet_config import ACTIVATIONS, IDLE, NAMES, Config, Plan, divisible
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import named, settings
+from weighbridge.backends.flax_nnx.models._efficientnet_config import ACTIVATIONS, IDLE, NAMES, Config, Plan, divisible
 
 
 class Part(NamedTuple):

@@ -14,9 +14,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.bench.core import WeighbridgeError
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": layers.gelu,

@@ -16,9 +16,9 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
-from backends.flax_nnx.models._towers import TOWERS_MUTANTS, Towers, TowersConfig
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.backends.flax_nnx.models._towers import TOWERS_MUTANTS, Towers, TowersConfig
 
 EPS = 1e-5
 """PyTorch's own; Flax's is 1e-6."""

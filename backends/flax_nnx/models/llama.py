@@ -18,12 +18,12 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
-from backends.flax_nnx.models._decoding import Past, decode, extended, grow, prefill, read
-from backends.flax_nnx.models._llama_config import IDLE, Config
-from backends.flax_nnx.rows import Projecting, by_rows
-from bench.core import Cell
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.backends.flax_nnx.models._decoding import Past, decode, extended, grow, prefill, read
+from weighbridge.backends.flax_nnx.models._llama_config import IDLE, Config
+from weighbridge.backends.flax_nnx.rows import Projecting, by_rows
+from weighbridge.bench.core import Cell
 
 __all__ = ["MUTANTS", "Config", "build", "decode", "forward", "grow", "prefill", "prepare"]
 

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx import layers
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"gelu": layers.gelu, "relu": layers.relu}
 

@@ -17,11 +17,11 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import efficientnet, named, settings
-from backends.flax_nnx.models._efficientnet_config import ACTIVATIONS, IDLE, TENSORFLOWS, Plan, divisible
-from backends.flax_nnx.models._efficientnet_config import Config as EfficientNets
-from backends.flax_nnx.models.efficientnet import Conv, Part, forward
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import efficientnet, named, settings
+from weighbridge.backends.flax_nnx.models._efficientnet_config import ACTIVATIONS, IDLE, TENSORFLOWS, Plan, divisible
+from weighbridge.backends.flax_nnx.models._efficientnet_config import Config as EfficientNets
+from weighbridge.backends.flax_nnx.models.efficientnet import Conv, Part, forward
 
 __all__ = ["MUTANTS", "Config", "MobileNetV3", "build", "forward"]
 

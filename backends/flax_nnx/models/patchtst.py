@@ -17,10 +17,10 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
-from backends.flax_nnx.models._patchtst_config import ACTIVATIONS, IDLE, SCALERS, Config, Scale
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.backends.flax_nnx.models._patchtst_config import ACTIVATIONS, IDLE, SCALERS, Config, Scale
+from weighbridge.bench.core import WeighbridgeError
 
 
 def identity(x: Array) -> Array:

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import named, settings
-from backends.flax_nnx.models._resnet_blocks import Block, Step, activation, conv, run, same
-from backends.flax_nnx.models._resnet_config import IDLE, NAMES, Config, stages
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import named, settings
+from weighbridge.backends.flax_nnx.models._resnet_blocks import Block, Step, activation, conv, run, same
+from weighbridge.backends.flax_nnx.models._resnet_config import IDLE, NAMES, Config, stages
 
 
 def _mean(x_BHWC: Array) -> Array:

@@ -14,9 +14,9 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import settings
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.bench.core import WeighbridgeError
 
 PADDING = 0
 """The id that fills up a history; items are numbered from 1."""

@@ -14,13 +14,13 @@ import numpy as np
 from flax import nnx
 from jax import Array, lax
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.models import _unet_schedule as schedule
-from backends.flax_nnx.models import settings
-from backends.flax_nnx.models._unet_blocks import Attention, DownBlock, MidBlock, ResnetBlock, UpBlock, norm
-from backends.flax_nnx.models._unet_config import IDLE, Config
-from backends.flax_nnx.models._unet_schedule import Sampling, Scheduler, Steps
-from bench.core import WeighbridgeError
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.models import _unet_schedule as schedule
+from weighbridge.backends.flax_nnx.models import settings
+from weighbridge.backends.flax_nnx.models._unet_blocks import Attention, DownBlock, MidBlock, ResnetBlock, UpBlock, norm
+from weighbridge.backends.flax_nnx.models._unet_config import IDLE, Config
+from weighbridge.backends.flax_nnx.models._unet_schedule import Sampling, Scheduler, Steps
+from weighbridge.bench.core import WeighbridgeError
 
 PERIOD = 10000
 

@@ -15,10 +15,10 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from backends.flax_nnx import layers
-from backends.flax_nnx.layers.basics import vector
-from backends.flax_nnx.models import named, settings
-from backends.flax_nnx.models._vit_config import ACTIVATIONS, IDLE, NAMES, Config
+from weighbridge.backends.flax_nnx import layers
+from weighbridge.backends.flax_nnx.layers.basics import vector
+from weighbridge.backends.flax_nnx.models import named, settings
+from weighbridge.backends.flax_nnx.models._vit_config import ACTIVATIONS, IDLE, NAMES, Config
 
 Step = Callable[[Array], Array]
 

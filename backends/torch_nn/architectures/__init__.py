@@ -9,7 +9,7 @@ Other distributions plug in theirs as `weighbridge.architectures`.
 
 from __future__ import annotations
 
-from bench.core import Shelf
+from weighbridge.bench.core import Shelf
 
 load = Shelf("reference module of architecture", __name__, __path__, "weighbridge.architectures").load
 """Imports the architecture's file."""

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backends.torch_nn import architectures
+from weighbridge.backends.torch_nn import architectures
 
-LIBRARY = "backends.torch_nn.architectures._libraries"
+LIBRARY = "weighbridge.backends.torch_nn.architectures._libraries"
 """timm and transformers: towers come from both."""
 
 

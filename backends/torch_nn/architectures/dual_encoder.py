@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from backends.torch_nn.architectures._towers import LIBRARY, Towers
+from weighbridge.backends.torch_nn.architectures._towers import LIBRARY, Towers
 
 __all__ = ["LIBRARY", "DualEncoder", "build", "forward"]
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backends.torch_nn.architectures._towers import LIBRARY, Towers
+from weighbridge.backends.torch_nn.architectures._towers import LIBRARY, Towers
 
 __all__ = ["LIBRARY", "ImageTextClassifier", "build", "forward"]
 

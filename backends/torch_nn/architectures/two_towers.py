@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.core import WeighbridgeError
+from weighbridge.bench.core import WeighbridgeError
 
 LIBRARY = "torch"
 PADDING = 0

@@ -1,6 +1,6 @@
 """timm's vision transformers."""
 
-from backends.torch_nn.images import LIBRARY, build
-from backends.torch_nn.images import classify as forward
+from weighbridge.backends.torch_nn.images import LIBRARY, build
+from weighbridge.backends.torch_nn.images import classify as forward
 
 __all__ = ["LIBRARY", "build", "forward"]

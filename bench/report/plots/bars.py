@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.record import Record
-from bench.report.answer import named
-from bench.report.texts import parity
-from bench.report.units import size
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.report.answer import named
+from weighbridge.bench.report.texts import parity
+from weighbridge.bench.report.units import size
 
 MOST_LINES = 200
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.analysis.row import Row
-from bench.report.plots import rooflines, timing, trade
-from bench.report.plots.plot import Chapter, Plot
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.plots import rooflines, timing, trade
+from weighbridge.bench.report.plots.plot import Chapter, Plot
 
 MOST_PLOTS = 24
 """Of one kind; the table has the rest."""

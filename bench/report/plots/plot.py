@@ -11,9 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.settings import words
-from bench.report.texts import driven, task
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.settings import words
+from weighbridge.bench.report.texts import driven, task
 
 MOST_SERIES = 24
 """In one plot; more cannot be told apart."""

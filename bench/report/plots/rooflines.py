@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from bench.analysis.row import Row
-from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, label
-from bench.report.texts import task
-from bench.report.units import number, scaled
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, label
+from weighbridge.bench.report.texts import task
+from weighbridge.bench.report.units import number, scaled
 
 
 def rooflines(rows: list[Row]) -> list[Plot]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from bench.analysis.row import Row
-from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, name_of_group, place, unit_of
-from bench.report.texts import driven, items, rate, task
-from bench.report.units import calls, number, seconds
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, name_of_group, place, unit_of
+from weighbridge.bench.report.texts import driven, items, rate, task
+from weighbridge.bench.report.units import calls, number, seconds
 
 QUANTILES = tuple(np.linspace(0.0, 0.99, 100).tolist())
 """To the 99th percentile: one stray step would flatten all others."""

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.analysis.row import Row
-from bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, label
-from bench.report.texts import items, rate, task
-from bench.report.units import size
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.plots.plot import MOST_SERIES, Plot, Series, grouped, label
+from weighbridge.bench.report.texts import items, rate, task
+from weighbridge.bench.report.units import size
 
 
 def pareto(rows: list[Row]) -> list[Plot]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bench.analysis.row import Row
-from bench.report.sections import parity, serve, varying_shapes
-from bench.report.sections.section import Section
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.report.sections import parity, serve, varying_shapes
+from weighbridge.bench.report.sections.section import Section
 
 SECTIONS: list[Callable[[Sequence[Row]], Section | None]] = [parity.section, serve.section, varying_shapes.section]
 """In the order in which reports show them; each tells whether any of the rows are its own."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.analysis.row import Row
-from bench.core.record import Controls, Record
-from bench.report.sections.section import Grid, Section
-from bench.report.units import number, percent
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.record import Controls, Record
+from weighbridge.bench.report.sections.section import Grid, Section
+from weighbridge.bench.report.units import number, percent
 
 HEADINGS = ("backend", "precision", "parity", "difference", "decisions", "mistakes seen", "status")
 NARROW = ("backend", "parity", "mistakes seen", "status")

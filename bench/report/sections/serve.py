@@ -7,15 +7,15 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.cell import Cell
-from bench.report.sections.section import Grid, Section
-from bench.report.texts import ratio, verdict
-from bench.report.units import number, percent, seconds
-from bench.scenarios.serve import stopping
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, read
-from bench.scenarios.serve.settings import PERCENTILE
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.report.sections.section import Grid, Section
+from weighbridge.bench.report.texts import ratio, verdict
+from weighbridge.bench.report.units import number, percent, seconds
+from weighbridge.bench.scenarios.serve import stopping
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, read
+from weighbridge.bench.scenarios.serve.settings import PERCENTILE
 
 SCENARIOS = ("single_stream", "multi_stream", "offline", "server")
 HEADINGS = (

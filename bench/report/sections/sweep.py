@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 
-from bench.analysis.knee import ENOUGH, Curve
-from bench.analysis.row import Row
-from bench.core.cell import Cell
-from bench.report.markup import escape, grid
-from bench.report.plots.trade import memory
-from bench.report.texts import rate, ratio
-from bench.report.units import percent, seconds, size
+from weighbridge.bench.analysis.knee import ENOUGH, Curve
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.report.markup import escape, grid
+from weighbridge.bench.report.plots.trade import memory
+from weighbridge.bench.report.texts import rate, ratio
+from weighbridge.bench.report.units import percent, seconds, size
 
 COLUMNS = ("backend", "batch", "throughput", "of best", "step", "ratio", "peak memory", "status")
 MEANING = (

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from bench.analysis.row import Row
-from bench.core.cell import Cell
-from bench.report.sections.section import Grid, Section
-from bench.report.units import number, percent, seconds
-from bench.scenarios.varying_shapes import result
-from bench.scenarios.varying_shapes.result import Outcome, as_fast, cost, noise, outcome, total_s
-from bench.scenarios.varying_shapes.settings import ShapesSettings, of
+from weighbridge.bench.analysis.row import Row
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.report.sections.section import Grid, Section
+from weighbridge.bench.report.units import number, percent, seconds
+from weighbridge.bench.scenarios.varying_shapes import result
+from weighbridge.bench.scenarios.varying_shapes.result import Outcome, as_fast, cost, noise, outcome, total_s
+from weighbridge.bench.scenarios.varying_shapes.settings import ShapesSettings, of
 
 HEADINGS = (
     "strategy", "buckets", "shapes", "compiled", "time lost compiling", "first pass", "later pass", "tokens/s",

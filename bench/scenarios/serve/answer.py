@@ -13,20 +13,29 @@ from typing import Any
 
 import numpy as np
 
-from bench.core.arrays import Arrays
-from bench.core.backend import Backend, Session
-from bench.core.cell import Cell
-from bench.core.task import Examples, Task
-from bench.measure.clock import elapsed, forget_garbage, quiet_collector
-from bench.scenarios.base import padded
-from bench.scenarios.serve import audit
-from bench.scenarios.serve.arrivals import schedule
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.pipe import arriving
-from bench.scenarios.serve.requests import Audit, Offline, Samples, Serve, ServeRequest, Stage, Staged, Stream
-from bench.scenarios.serve.server import Server, ServerRun
-from bench.scenarios.steps.answer import StepsAnswers
-from bench.scenarios.steps.requests import StepsRequest
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Backend, Session
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.task import Examples, Task
+from weighbridge.bench.measure.clock import elapsed, forget_garbage, quiet_collector
+from weighbridge.bench.scenarios.base import padded
+from weighbridge.bench.scenarios.serve import audit
+from weighbridge.bench.scenarios.serve.arrivals import schedule
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.pipe import arriving
+from weighbridge.bench.scenarios.serve.requests import (
+    Audit,
+    Offline,
+    Samples,
+    Serve,
+    ServeRequest,
+    Stage,
+    Staged,
+    Stream,
+)
+from weighbridge.bench.scenarios.serve.server import Server, ServerRun
+from weighbridge.bench.scenarios.steps.answer import StepsAnswers
+from weighbridge.bench.scenarios.steps.requests import StepsRequest
 
 MOST_SAMPLES = 1024
 """Held in memory, as MLPerf's performance samples are."""

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 import msgspec
 import numpy as np
 
-from bench.core.arrays import Arrays
-from bench.core.cell import Precision
-from bench.measure.parity import TOLERANCE, error, worst
-from bench.measure.suspicion import FASTEST_REPEAT
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.cell import Precision
+from weighbridge.bench.measure.parity import TOLERANCE, error, worst
+from weighbridge.bench.measure.suspicion import FASTEST_REPEAT
 
 MOST_LOGGED, MOST_LOGGED_BYTES = 128, 2**26
 """Samples of one run whose outputs are kept, and after how much it ends: a row of logits can have 50 MB."""

@@ -12,18 +12,24 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
-from bench.core import settings
-from bench.measure import statistics
-from bench.scenarios.base import ImplausibleError, sizes
-from bench.scenarios.serve import rate, stopping
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.rate import Probe, Search
-from bench.scenarios.serve.requests import Audit, Offline, Samples, Serve, Stage, Stream
-from bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, written
-from bench.scenarios.serve.server import Policy, ServerRun
-from bench.scenarios.serve.settings import CONFIRMING, DURATIONS, PERCENTILE, SAMPLES_A_QUERY, ServerSettings
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import Close, Settle
+from weighbridge.bench.core import settings
+from weighbridge.bench.measure import statistics
+from weighbridge.bench.scenarios.base import ImplausibleError, sizes
+from weighbridge.bench.scenarios.serve import rate, stopping
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.rate import Probe, Search
+from weighbridge.bench.scenarios.serve.requests import Audit, Offline, Samples, Serve, Stage, Stream
+from weighbridge.bench.scenarios.serve.result import OfflineResult, Result, ServerResult, StreamResult, written
+from weighbridge.bench.scenarios.serve.server import Policy, ServerRun
+from weighbridge.bench.scenarios.serve.settings import (
+    CONFIRMING,
+    DURATIONS,
+    PERCENTILE,
+    SAMPLES_A_QUERY,
+    ServerSettings,
+)
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import Close, Settle
 
 
 class Serving(Weighing, ABC):

@@ -10,9 +10,9 @@ import time
 from collections.abc import Generator
 from contextlib import contextmanager
 
-from bench.core import child
-from bench.core.errors import WeighbridgeError
-from bench.scenarios.serve.arrivals import MOMENT
+from weighbridge.bench.core import child
+from weighbridge.bench.core.errors import WeighbridgeError
+from weighbridge.bench.scenarios.serve.arrivals import MOMENT
 
 F_SETPIPE_SZ = 1031
 PIPE_BYTES = 2**20
@@ -52,7 +52,7 @@ def arriving(rate: float, count: int, seed: int) -> Generator[tuple[Pipe, float]
     start = time.monotonic() + HEAD_START_S + ROOM_A_QUERY_S * count
     words = [str(theirs), repr(start), repr(rate), str(count), str(seed), str(os.getpid())]
     generator = subprocess.Popen(
-        child.command("-m", "bench.scenarios.serve.arrivals", *words),
+        child.command("-m", "weighbridge.bench.scenarios.serve.arrivals", *words),
         env={**os.environ, **child.path_variables()},
         pass_fds=(theirs,),
     )

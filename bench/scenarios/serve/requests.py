@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.scenarios.base import Request
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.server import Policy, ServerRun
+from weighbridge.bench.scenarios.base import Request
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.server import Policy, ServerRun
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.arrays import Facts
-from bench.core.process import Process
-from bench.scenarios.base import result_of
-from bench.scenarios.serve.audit import AuditResult
-from bench.scenarios.serve.rate import Search
-from bench.scenarios.serve.server import Policy
+from weighbridge.bench.core.arrays import Facts
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.scenarios.base import result_of
+from weighbridge.bench.scenarios.serve.audit import AuditResult
+from weighbridge.bench.scenarios.serve.rate import Search
+from weighbridge.bench.scenarios.serve.server import Policy
 
 
 class StreamResult(msgspec.Struct, frozen=True, kw_only=True, tag="stream"):

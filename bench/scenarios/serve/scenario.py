@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bench.core.card import TaskCard
-from bench.core.effort import Effort
-from bench.core.settings import Pairs, Value
-from bench.scenarios.serve.answer import ServeAnswers
-from bench.scenarios.serve.measure import Batching, Searching, Streaming
-from bench.scenarios.serve.requests import ServeRequest
-from bench.scenarios.serve.settings import ServerSettings
-from bench.scenarios.steps.requests import StepsRequest
-from bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench.core.card import TaskCard
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.core.settings import Pairs, Value
+from weighbridge.bench.scenarios.serve.answer import ServeAnswers
+from weighbridge.bench.scenarios.serve.measure import Batching, Searching, Streaming
+from weighbridge.bench.scenarios.serve.requests import ServeRequest
+from weighbridge.bench.scenarios.serve.settings import ServerSettings
+from weighbridge.bench.scenarios.steps.requests import StepsRequest
+from weighbridge.bench.scenarios.steps.scenario import Scenario
 
 
 class Served(Scenario):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from bench.core.settings import Settings
+from weighbridge.bench.core.settings import Settings
 
 Positive = Annotated[float, Meta(gt=0, le=1e9)]
 PERCENTILE = {"single_stream": 0.90, "multi_stream": 0.99, "server": 0.99}

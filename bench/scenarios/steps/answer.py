@@ -8,14 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from bench.core.arrays import Arrays
-from bench.core.backend import Backend, Session
-from bench.core.cell import Cell
-from bench.core.record import Controls
-from bench.core.task import Examples, Task
-from bench.measure import allocator, clock, controls, energy, environment, memory, parity, suspicion
-from bench.scenarios.steps.batches import joined, padded_batches, turned
-from bench.scenarios.steps.requests import (
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Backend, Session
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.record import Controls
+from weighbridge.bench.core.task import Examples, Task
+from weighbridge.bench.measure import allocator, clock, controls, energy, environment, memory, parity, suspicion
+from weighbridge.bench.scenarios.steps.batches import joined, padded_batches, turned
+from weighbridge.bench.scenarios.steps.requests import (
     Block,
     BlockTimes,
     Check,

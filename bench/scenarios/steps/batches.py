@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bench.core.arrays import Arrays
+from weighbridge.bench.core.arrays import Arrays
 
 BATCHES = 3
 """Steps take turns through as many batches of one shape: who remembers an answer must not be timed remembering it."""

@@ -14,16 +14,16 @@ from typing import Any
 
 import msgspec
 
-from bench.core.arrays import Facts
-from bench.core.backend import Cost
-from bench.core.cell import Cell
-from bench.core.effort import Effort
-from bench.core.process import Process
-from bench.core.record import Parity, Record
-from bench.measure import clock, statistics
-from bench.measure.parity import EXACT_DECISIONS
-from bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
-from bench.scenarios.steps.requests import (
+from weighbridge.bench.core.arrays import Facts
+from weighbridge.bench.core.backend import Cost
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.core.process import Process
+from weighbridge.bench.core.record import Parity, Record
+from weighbridge.bench.measure import clock, statistics
+from weighbridge.bench.measure.parity import EXACT_DECISIONS
+from weighbridge.bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
+from weighbridge.bench.scenarios.steps.requests import (
     Block,
     BlockTimes,
     Check,

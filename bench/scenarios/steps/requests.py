@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.arrays import Facts
-from bench.core.backend import Cost
-from bench.core.record import Controls, Parity
-from bench.scenarios.base import Request
+from weighbridge.bench.core.arrays import Facts
+from weighbridge.bench.core.backend import Cost
+from weighbridge.bench.core.record import Controls, Parity
+from weighbridge.bench.scenarios.base import Request
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):

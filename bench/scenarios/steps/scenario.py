@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench.core.arrays import Arrays, Files
-from bench.core.card import TaskCard
-from bench.core.cell import Cell, Way
-from bench.core.effort import Effort
-from bench.core.record import Record
-from bench.core.settings import Pairs, Settings, Value, pairs, parse
-from bench.core.task import Task
-from bench.scenarios.base import Phase
-from bench.scenarios.steps.answer import Host, StepsAnswers
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import StepsRequest
+from weighbridge.bench.core.arrays import Arrays, Files
+from weighbridge.bench.core.card import TaskCard
+from weighbridge.bench.core.cell import Cell, Way
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.core.settings import Pairs, Settings, Value, pairs, parse
+from weighbridge.bench.core.task import Task
+from weighbridge.bench.scenarios.base import Phase
+from weighbridge.bench.scenarios.steps.answer import Host, StepsAnswers
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import StepsRequest
 
 
 class Scenario(ABC):

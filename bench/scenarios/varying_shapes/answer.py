@@ -10,16 +10,16 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bench.core.arrays import Arrays
-from bench.core.backend import Session
-from bench.core.cell import Cell
-from bench.measure import clock, parity
-from bench.scenarios.base import padded
-from bench.scenarios.steps.answer import StepsAnswers
-from bench.scenarios.steps.requests import StepsRequest
-from bench.scenarios.varying_shapes import buckets
-from bench.scenarios.varying_shapes.buckets import Shape
-from bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
+from weighbridge.bench.core.arrays import Arrays
+from weighbridge.bench.core.backend import Session
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.measure import clock, parity
+from weighbridge.bench.scenarios.base import padded
+from weighbridge.bench.scenarios.steps.answer import StepsAnswers
+from weighbridge.bench.scenarios.steps.requests import StepsRequest
+from weighbridge.bench.scenarios.varying_shapes import buckets
+from weighbridge.bench.scenarios.varying_shapes.buckets import Shape
+from weighbridge.bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
 
 CHECKED = 3
 """Batches whose outputs are held to those without buckets; these, to those of a row alone."""

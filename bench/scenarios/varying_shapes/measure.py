@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.measure.parity import TOLERANCE
-from bench.scenarios.base import ImplausibleError
-from bench.scenarios.steps.measure import Weighing
-from bench.scenarios.steps.requests import Close
-from bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
-from bench.scenarios.varying_shapes.settings import of, strategy
+from weighbridge.bench.measure.parity import TOLERANCE
+from weighbridge.bench.scenarios.base import ImplausibleError
+from weighbridge.bench.scenarios.steps.measure import Weighing
+from weighbridge.bench.scenarios.steps.requests import Close
+from weighbridge.bench.scenarios.varying_shapes.requests import ShapesResult, StepThrough
+from weighbridge.bench.scenarios.varying_shapes.settings import of, strategy
 
 
 class Varying(Weighing):

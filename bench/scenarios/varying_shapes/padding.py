@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import msgspec
 
-from bench.core.cell import Cell
-from bench.scenarios import base
-from bench.scenarios.varying_shapes import buckets
-from bench.scenarios.varying_shapes.buckets import Shape
-from bench.scenarios.varying_shapes.requests import ShapesResult
-from bench.scenarios.varying_shapes.result import cost
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.scenarios import base
+from weighbridge.bench.scenarios.varying_shapes import buckets
+from weighbridge.bench.scenarios.varying_shapes.buckets import Shape
+from weighbridge.bench.scenarios.varying_shapes.requests import ShapesResult
+from weighbridge.bench.scenarios.varying_shapes.result import cost
 
 HOPELESS = ("skipped", "parity_failed")
 """After these, no other padding can do better."""

@@ -6,8 +6,8 @@ import statistics
 
 import msgspec
 
-from bench.scenarios.base import Request
-from bench.scenarios.varying_shapes.buckets import Shape, Strategy
+from weighbridge.bench.scenarios.base import Request
+from weighbridge.bench.scenarios.varying_shapes.buckets import Shape, Strategy
 
 
 class ShapesResult(msgspec.Struct, frozen=True, kw_only=True, tag="varying_shapes"):

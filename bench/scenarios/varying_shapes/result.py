@@ -7,12 +7,12 @@ from itertools import combinations
 
 import msgspec
 
-from bench.core.record import DEFAULT_FLOOR, Record
-from bench.scenarios.base import result_of
-from bench.scenarios.varying_shapes import buckets
-from bench.scenarios.varying_shapes.buckets import Shape, Strategy
-from bench.scenarios.varying_shapes.requests import ShapesResult
-from bench.scenarios.varying_shapes.settings import strategy
+from weighbridge.bench.core.record import DEFAULT_FLOOR, Record
+from weighbridge.bench.scenarios.base import result_of
+from weighbridge.bench.scenarios.varying_shapes import buckets
+from weighbridge.bench.scenarios.varying_shapes.buckets import Shape, Strategy
+from weighbridge.bench.scenarios.varying_shapes.requests import ShapesResult
+from weighbridge.bench.scenarios.varying_shapes.settings import strategy
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

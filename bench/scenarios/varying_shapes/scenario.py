@@ -7,20 +7,20 @@ from typing import get_args
 
 import msgspec
 
-from bench.core.card import TaskCard
-from bench.core.cell import Cell
-from bench.core.effort import Effort
-from bench.core.record import Record
-from bench.core.settings import Pairs, Value, pairs, parse
-from bench.scenarios.steps.requests import StepsRequest
-from bench.scenarios.steps.scenario import Scenario
-from bench.scenarios.varying_shapes.answer import ShapesAnswers
-from bench.scenarios.varying_shapes.buckets import Strategy
-from bench.scenarios.varying_shapes.measure import Varying
-from bench.scenarios.varying_shapes.padding import HOPELESS, best_padding
-from bench.scenarios.varying_shapes.requests import StepThrough
-from bench.scenarios.varying_shapes.result import read
-from bench.scenarios.varying_shapes.settings import ShapesSettings, of, strategy
+from weighbridge.bench.core.card import TaskCard
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.effort import Effort
+from weighbridge.bench.core.record import Record
+from weighbridge.bench.core.settings import Pairs, Value, pairs, parse
+from weighbridge.bench.scenarios.steps.requests import StepsRequest
+from weighbridge.bench.scenarios.steps.scenario import Scenario
+from weighbridge.bench.scenarios.varying_shapes.answer import ShapesAnswers
+from weighbridge.bench.scenarios.varying_shapes.buckets import Strategy
+from weighbridge.bench.scenarios.varying_shapes.measure import Varying
+from weighbridge.bench.scenarios.varying_shapes.padding import HOPELESS, best_padding
+from weighbridge.bench.scenarios.varying_shapes.requests import StepThrough
+from weighbridge.bench.scenarios.varying_shapes.result import read
+from weighbridge.bench.scenarios.varying_shapes.settings import ShapesSettings, of, strategy
 
 STRATEGIES: tuple[Strategy, ...] = get_args(Strategy)
 

@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from bench.core import settings
-from bench.core.cell import Cell
-from bench.core.settings import Settings
-from bench.scenarios.varying_shapes.buckets import Strategy
+from weighbridge.bench.core import settings
+from weighbridge.bench.core.cell import Cell
+from weighbridge.bench.core.settings import Settings
+from weighbridge.bench.scenarios.varying_shapes.buckets import Strategy
 
 
 class ShapesSettings(Settings, frozen=True, kw_only=True):

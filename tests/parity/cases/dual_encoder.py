@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.core import Arrays
 from tests.parity.case import Draw, case_of, image, sentences
+from weighbridge.bench.core import Arrays
 
 TEXT: dict[str, Any] = {
     "architecture": "bert",

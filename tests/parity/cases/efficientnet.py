@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from backends.torch_nn import models as torch_models
-from bench.core import Arrays
 from tests.parity.case import Case, Draw, case_of, image
+from weighbridge.backends.torch_nn import models as torch_models
+from weighbridge.bench.core import Arrays
 
 
 class Calibrated(Case):

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.core import Arrays
 from tests.parity.case import Draw, case_of
+from weighbridge.bench.core import Arrays
 
 SMALL: dict[str, Any] = {
     "vocab_size": 101, "n_positions": 40, "n_embd": 48, "n_layer": 3, "n_head": 4,

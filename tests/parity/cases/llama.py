@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.core import Arrays
 from tests.parity.case import Draw, case_of
+from weighbridge.bench.core import Arrays
 
 SMALL: dict[str, Any] = {
     "vocab_size": 83, "hidden_size": 36, "intermediate_size": 52, "num_hidden_layers": 2, "num_attention_heads": 6,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.core import Arrays
 from tests.parity.case import Draw, case_of
+from weighbridge.bench.core import Arrays
 
 
 def windows(count: int, steps: int, channels: int) -> Draw:

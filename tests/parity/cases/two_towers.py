@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.core import Arrays
 from tests.parity.case import Draw, case_of
+from weighbridge.bench.core import Arrays
 
 
 def histories(count: int, length: int, ids: int, features: int = 0) -> Draw:

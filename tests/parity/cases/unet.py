@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.core import Arrays
 from tests.parity.case import Draw, case_of
+from weighbridge.bench.core import Arrays
 
 
 def noisy(count: int, height: int, width: int, channels: int, classes: int = 0) -> Draw:
