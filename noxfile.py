@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import nox
-from nox.virtualenv import PassthroughEnv
+from nox.virtualenv import UV, PassthroughEnv
 
 nox.needs_version = ">=2025.2.9"
 nox.options.sessions = ["tests", "lint", "types"]
@@ -52,6 +52,14 @@ def repeat(session: nox.Session) -> None:
     install(session, CPU)
     session.run("weighbridge", "data", "fetch")
     session.run("python", "-m", "tests.experiments.repeat", *session.posargs)
+
+
+@nox.session(python=sys.executable)
+def matrix(session: nox.Session) -> None:
+    """One request under several sets of versions, in turns. Arguments go to tests.experiments.matrix."""
+    install(session, CPU)
+    session.run("weighbridge", "data", "fetch")
+    session.run("python", "-m", "tests.experiments.matrix", "--uv", UV, *session.posargs)
 
 
 @nox.session(python=sys.executable)

@@ -18,6 +18,7 @@ import msgspec
 
 from weighbridge.bench.analysis import speed
 from weighbridge.bench.analysis.summary import Facts, Run, Summary
+from weighbridge.bench.analysis.upgrades import upgrades
 from weighbridge.bench.core.cell import Cell
 from weighbridge.bench.core.errors import WeighbridgeError
 from weighbridge.bench.core.record import DEFAULT_BETWEEN_RUNS
@@ -81,6 +82,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     changes: list[Change]
     thresholds: Thresholds
     warnings: list[str] = []
+    upgrades: list[str] = []
+    """Versions that differ."""
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -115,7 +118,12 @@ def judge(before: Run, after: Run, thresholds: Thresholds, reference: str = "") 
             change(cell, None, each, thresholds) for cell, each in after.cells.items() if cell not in before.cells
         ]
     found.sort(key=lambda each: KINDS.index(each.kind))
-    return Outcome(changes=found, thresholds=thresholds, warnings=[*warnings(before, after), *unmeasured(found)])
+    return Outcome(
+        changes=found,
+        thresholds=thresholds,
+        warnings=[*warnings(before, after), *unmeasured(found)],
+        upgrades=upgrades(before, after),
+    )
 
 
 def companions(

@@ -64,9 +64,11 @@ class Noise(msgspec.Struct, frozen=True):
 
 
 class Environment(msgspec.Struct, frozen=True):
-    """The name of the machine."""
+    """Where a record was taken, and with what."""
 
     machine: str = ""
+    python: str = ""
+    versions: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class Process(msgspec.Struct, frozen=True):
@@ -121,6 +123,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     between_runs: float | None
     ratio_spread: float | None
     machine: str
+    python: str
+    versions: dict[str, str | None]
+    """Of the backend's distributions."""
     started: str
 
     @property
@@ -151,6 +156,12 @@ decoder = msgspec.json.Decoder(Line)
 def facts(text: bytes) -> Facts:
     """Equal texts, which most cells of a run have, are decoded once and share the result."""
     return msgspec.json.decode(text, type=Facts)
+
+
+@lru_cache(maxsize=4096)
+def versions_of(text: bytes) -> dict[str, str | None]:
+    """Name of a distribution -> its version; None where it was not installed."""
+    return msgspec.json.decode(text, type=dict[str, str | None])
 
 
 @lru_cache(maxsize=4096)
@@ -201,6 +212,8 @@ def summary(line: Line) -> Summary:
         between_runs=line.noise.between_runs if line.noise else None,
         ratio_spread=line.noise.ratio_spread if line.noise else None,
         machine=line.environment.machine,
+        python=line.environment.python,
+        versions=versions_of(bytes(line.environment.versions)),
         started=line.started,
     )
 

@@ -80,6 +80,8 @@ def show(outcome: gate.Outcome, json: bool, markdown: bool) -> None:
         print_table(changes.HEADINGS, rows, style=lambda row: COLOURS.get(str(row[0]), ""))
     if more:
         out.print(f"… and {more:,} more (--json has all)")
+    if told := changes.told_upgrades(outcome):
+        out.print(Text(told), soft_wrap=True)
     for text in outcome.warnings:
         out.print(Text(f"! {text}", style="yellow"))
     return out.print(Text(changes.headline(outcome), style="red" if outcome.failed else ""))

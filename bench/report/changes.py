@@ -105,6 +105,11 @@ WORDS: dict[Metric, Callable[[Summary, Summary, Change], str]] = {
 }
 
 
+def told_upgrades(outcome: Outcome) -> str:
+    """The versions that differ, in a line; empty where none does."""
+    return f"Versions: {'; '.join(outcome.upgrades)}." if outcome.upgrades else ""
+
+
 def limits(outcome: Outcome) -> str:
     """The thresholds, in words."""
     limits = outcome.thresholds
@@ -120,6 +125,7 @@ def markdown(outcome: Outcome) -> str:
         f"## Weighbridge: {escape(headline(outcome))}",
         grid(HEADINGS, [map(escape, row) for row in rows]) if rows else "",
         f"… and {more:,} more" if more else "",
+        escape(told_upgrades(outcome)),
         "\n".join(f"- {escape(text)}" for text in outcome.warnings),
         limits(outcome),
     ]
@@ -134,6 +140,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
         "counts": outcome.counts,
         "thresholds": outcome.thresholds,
         "warnings": outcome.warnings,
+        "upgrades": outcome.upgrades,
         "changes": [_json(change) for change in outcome.changes],
     }
 

@@ -50,13 +50,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     allocator: str = noise.ALLOCATOR
     load: int = 0
 
-    def words(self, out: Path) -> list[str]:
+    def words(self, out: Path, python: str = sys.executable) -> list[str]:
         """As a user types it."""
         names = ("suite", "tasks", "backends", "scenarios", "tier")
         given = [(name, getattr(self, name)) for name in names]
         given += [("allocator", self.allocator)] if self.allocator != noise.ALLOCATOR else []
         options = [word for name, value in given if value for word in (f"--{name}", value)]
-        return [sys.executable, "-m", "weighbridge", "run", *options, "--out", str(out)]
+        return [python, "-m", "weighbridge", "run", *options, "--out", str(out)]
 
 
 def agreed(home: Path, request: Request) -> None:
@@ -86,12 +86,12 @@ def run_all(home: Path, request: Request, runs: int) -> None:
             print(f"{runs - len(todo) + done}/{runs}  {left}", file=sys.stderr, flush=True)
 
 
-def run_one(folder: Path, request: Request) -> None:
+def run_one(folder: Path, request: Request, python: str = sys.executable) -> None:
     """One whole run, from the start where it was cut short; raises WeighbridgeError where none came of it."""
     shutil.rmtree(folder, ignore_errors=True)
     log = folder.with_suffix(".log")
     with log.open("wb") as told:
-        ended = subprocess.run(request.words(folder), stdout=subprocess.DEVNULL, stderr=told, check=False)
+        ended = subprocess.run(request.words(folder, python), stdout=subprocess.DEVNULL, stderr=told, check=False)
     if ended.returncode not in (0, 1) or not journals.journal(folder).exists():
         said = log.read_text(errors="replace").strip().splitlines() or [f"exit code {ended.returncode}"]
         raise WeighbridgeError(said[-1].removeprefix("weighbridge: "))
