@@ -116,7 +116,7 @@ class Fake(Reference):
             raise ValueError(f"fake computes only the mlp architecture, not {model.architecture}")
         dtype = np.float64 if cell.precision == "fp64" else np.float32
         arrays = {name: array.astype(dtype) for name, array in load_file(weights).items()}
-        return (FakeSession if cell.device == "cpu" else DeviceSession)(arrays, model.config, broken)
+        return (FakeSession if cell.device == "cpu" else DeviceSession)(arrays, model.config, broken, cell.device)
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Seeded normal weights, scaled by fan-in: they are fit for parity, and score nothing. Or those of a file."""
@@ -153,8 +153,9 @@ class Fake(Reference):
 class FakeSession(Session):
     """Computes when stepped; its clock advances then, and the first step takes `COMPILE_S` more."""
 
-    def __init__(self, weights: Arrays, config: dict[str, Any], fault: str) -> None:
+    def __init__(self, weights: Arrays, config: dict[str, Any], fault: str, device: Device = "cpu") -> None:
         self.weights, self.config, self.fault = weights, config, fault
+        self.device: Device = device
         self.depth = len(config["hidden"])
         self.activation = ACTIVATIONS[config.get("activation", "gelu")]
         self.now_s, self.steps, self.owed_s = 0.0, 0, 0.0
@@ -216,7 +217,7 @@ class FakeSession(Session):
 
     def _with(self, changed: Arrays) -> Session:
         weights = {name: changed.get(name, held).astype(held.dtype) for name, held in self.weights.items()}
-        return type(self)(weights, self.config, "")
+        return type(self)(weights, self.config, "", self.device)
 
     def cost(self, x: np.ndarray) -> Cost:
         """By the sizes of the weights."""
@@ -232,6 +233,7 @@ class FakeSession(Session):
             "threads": threads,
             "precision": precision,
             "scope": "model forward",
+            "ran_on": self.device,
             "prepacked": [],
             "steps": self.steps,
         }
@@ -260,8 +262,8 @@ class Allocator:
 class DeviceSession(FakeSession):
     """Hands steps in and returns: a figure taken without `sync` is that of handing in."""
 
-    def __init__(self, weights: Arrays, config: dict[str, Any], fault: str) -> None:
-        super().__init__(weights, config, fault)
+    def __init__(self, weights: Arrays, config: dict[str, Any], fault: str, device: Device) -> None:
+        super().__init__(weights, config, fault, device)
         self.memory = Allocator(int(os.environ.get(CAPACITY_VARIABLE, CAPACITY_BYTES)))
         self.memory.take(sum(array.nbytes for array in weights.values()))
         self.busy_until_s = 0.0

@@ -22,6 +22,12 @@ from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOK
 from weighbridge.bench.core import Backend, Cell, ModelSpec, Session, Settings, WeighbridgeError
 
 FILE = "model.onnx"
+DEVICES = {
+    "CPUExecutionProvider": "cpu",
+    "CUDAExecutionProvider": "cuda",
+    "TensorrtExecutionProvider": "cuda",
+}
+"""Where a provider runs. A session whose first one cannot be loaded goes on with the next and only says so in a log."""
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider", "tensorrt": "TensorrtExecutionProvider"}
 TYPES: dict[str, Any] = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(bfloat16)": 16}
 """As a value of a type is made: NumPy's, or the number that ONNX has for it."""
@@ -173,6 +179,7 @@ class Loaded(Graph):
             **_of_the_file(self.file),
             "layout": "NCHW, or blocks of channels where the runtime chooses them",
             "providers": self.session.get_providers(),
+            "ran_on": DEVICES.get(self.session.get_providers()[0]),
             "graph_optimisation": str(level).rpartition(".")[2],
             "prepacked": ["laid anew by ONNX Runtime"],
         }

@@ -208,6 +208,7 @@ def _facts(compiled: Any) -> dict[str, Any]:
     return {
         "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
         "precision": _precision(compiled),
+        "ran_on": "+".join(compiled.get_property("EXECUTION_DEVICES")).lower(),
         "streams": compiled.get_property("NUM_STREAMS"),
         "layout": "NCHW, or blocks of channels where the runtime chooses them",
         "prepacked": ["laid anew by OpenVINO"],

@@ -133,6 +133,7 @@ class Traced:
             "matmul_precision": self.jax.config.jax_default_matmul_precision,
             "layout": "NCHW",
             "platform": self.runtime.device.platform,
+            "ran_on": effective.device(self.runtime.device.platform),
             "jaxlib_target": effective.target(programs[0]) if cpu and programs else None,
             "prepacked": [],
             "memory_analysis": [effective.sizes(program) for program in programs],

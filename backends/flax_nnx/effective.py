@@ -20,6 +20,11 @@ def threads(platform: str) -> int | None:
     return pool_threads(Path("/proc/self/task")) if platform == "cpu" else len(os.sched_getaffinity(0))
 
 
+def device(platform: str) -> str:
+    """A cell's word for a platform of JAX."""
+    return {"gpu": "cuda"}.get(platform, platform)
+
+
 def pool_threads(tasks: Path) -> int | None:
     """Threads of XLA's pool among a process's tasks; None where the kernel does not tell or names none so."""
     try:

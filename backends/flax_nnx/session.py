@@ -113,6 +113,7 @@ class FlaxSession(Session):
             "cuda_graphs": "allowed" if self.cell.device == "cuda" and effective.command_buffers(flags) else False,
             "allocator": os.environ.get("XLA_PYTHON_CLIENT_ALLOCATOR", "default"),
             "platform": platform,
+            "ran_on": effective.device(platform),
             "device": self.parts.placement.devices[0].device_kind,
             "jaxlib_target": effective.target(programs[0]) if platform == "cpu" and programs else None,
             "donation": False,

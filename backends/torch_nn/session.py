@@ -38,6 +38,7 @@ class TorchSession(Session):
         self.torch, self.module, self.cell, self.function = torch, module, cell, function
         self.dtype = torch_dtype(cell.precision)
         self.sample: Any = None
+        self.ran_on = ""
         self.run = self.generate if function is None else self.infer
         if function is None:
             module.generation_config.eos_token_id = None  # every backend produces as many tokens as it was asked for
@@ -87,6 +88,7 @@ class TorchSession(Session):
         return {name: self._host(tensor) for name, tensor in y.items()}
 
     def _host(self, tensor: Any) -> np.ndarray:
+        self.ran_on = tensor.device.type
         narrow = tensor.is_floating_point() and tensor.dtype.itemsize < 4
         return (tensor.float() if narrow else tensor).cpu().numpy()
 
@@ -127,6 +129,7 @@ class TorchSession(Session):
         return {
             **effective.of_the_process(self.cell),
             "attention": self.attention(),
+            "ran_on": self.ran_on or None,
             "precision": str(self.dtype).removeprefix("torch."),
             "layout": effective.layout(self.module),
             "prepacked": [],

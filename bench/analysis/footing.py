@@ -18,6 +18,9 @@ GATE = 0.99
 FOOTING = ("weights_hash", "batch_hash", "threads", "affinity", "precision", "scope", "host_allocator")
 """Facts that both sides must state, and alike; each backend reads them back from its framework. What is natural to a
 backend (layout, compile_scope, graph_breaks, donation, cuda_graphs, prepacked) is disclosed, and bars nothing."""
+STATED = ("ran_on",)
+"""Facts that both sides must state where they could: a record of before a fact was asked for lacks it, and one whose
+backend did not answer holds None. Whether it is the cell's own was seen when it was weighed."""
 PROCESSOR = ("cpu", "instruction_set")
 UNSTATED = "(not stated)"
 
@@ -66,6 +69,7 @@ def other_processor(record: Record, reference: Record) -> str:
 def unequal_footing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
     """Return in what two cells were not treated alike; empty where in nothing."""
     differing = [name for name in FOOTING if (our := ours.get(name)) is None or our != theirs.get(name)]
+    differing += [name for name in STATED if None in (ours.get(name, ""), theirs.get(name, ""))]
     return "; ".join(f"{name} {_stated(ours, name)} against {_stated(theirs, name)}" for name in differing)
 
 

@@ -7,6 +7,7 @@ somebody else's, only a suite that is named.
 
 from __future__ import annotations
 
+from argparse import ArgumentError
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from weighbridge.bench.core.record import Record
 
 CELL, MARKER = "weighbridge_cell", "weighbridge"
+KIT, KIT_FOLDER = f"{__name__.rpartition('.')[0]}.conformance", Path(__file__).resolve().with_name("conformance")
 SUITE = Path(__file__).with_name("suite_under_pytest.py")
 
 
@@ -42,6 +44,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--weighbridge-time-limit", type=float, default=600.0, help="seconds a cell may take (600)")
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_load_initial_conftests(parser: pytest.Parser, args: list[str]) -> None:
+    """The options of the conformance kit, where that is what is run: `--backend` is a name that others use, too."""
+    if not any(_is_kit(word) for word in args):
+        return
+    group = parser.getgroup("weighbridge")
+    for what in ("backend", "task"):
+        told = f"{what} that the conformance kit tries"
+        try:
+            group.addoption(f"--{what}", dest=f"weighbridge_{what}", default="", help=told)
+        except (ValueError, ArgumentError):  # somebody's conftest has one of that name
+            group.addoption(f"--weighbridge-{what}", dest=f"weighbridge_{what}", default="", help=told)
+
+
+def _is_kit(word: str) -> bool:
+    path = word.partition("::")[0]
+    return path.startswith(KIT) or Path(path).resolve().is_relative_to(KIT_FOLDER)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Says what our marker means, and has the suite collected after whatever the folder holds."""
     config.addinivalue_line(
@@ -49,6 +70,10 @@ def pytest_configure(config: pytest.Config) -> None:
         "weighbridge(at_least=0): a cell of a suite; runs under --benchmark-only alone, and fails where the whole "
         "interval of its ratio to the reference lies under `at_least`",
     )
+    if config.getoption("weighbridge_task", None) is not None:
+        from weighbridge.bench.cli.conformance import asked
+
+        asked.check(config)
     if _only(config) and not config.getoption("file_or_dir"):
         config.args.append(str(SUITE))
 

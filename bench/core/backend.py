@@ -96,7 +96,9 @@ class Session(ABC):
     def facts(self) -> Facts:
         """Return what was effective, not what was asked for, read back from what ran. JSON-able.
 
-        `threads`, `precision` and `scope` are footing: a backend that does not state one of them gets no ratio.
+        `threads`, `precision`, `scope` and `ran_on` are footing: a backend that does not state one of them gets no
+        ratio. `ran_on` is the `Device` that the last outputs came from, or the weights lie on; a cell whose device is
+        another is `implausible`.
         `prepacked` lists what was done once to the weights at `open` and changes speed: laid anew, joined, frozen.
         """
         return {}

@@ -36,6 +36,13 @@ def test_unequal_footing_gets_no_ratio_and_says_in_what(fact: str) -> None:
     assert row.no_ratio.startswith(f"{fact} other against")
 
 
+def test_a_backend_that_does_not_tell_on_which_device_it_ran_gets_no_ratio() -> None:
+    facts = make_record().facts
+    assert ratio_of(facts={**facts, "ran_on": None}).no_ratio == "ran_on (not stated) against (not stated)"
+    assert ratio_of(facts={**facts, "ran_on": "cpu"}).ratio is not None
+    assert ratio_of(facts=facts).ratio is not None, "a record of before that was asked for is read as it was"
+
+
 def test_a_failure_gets_no_ratio_and_keeps_its_reason() -> None:
     row = ratio_of(status="timeout", reason="over the time limit")
     assert (row.ratio, row.step_s, row.no_ratio) == (None, None, "over the time limit")

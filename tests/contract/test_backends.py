@@ -119,6 +119,7 @@ class TestEveryBackend:
         outputs(session, BATCH)
         facts = json.loads(json.dumps(session.facts()))
         assert None not in (facts.get("threads"), facts.get("precision"), facts.get("scope"))
+        assert facts["ran_on"] == "cpu"
 
     def test_a_third_shape_is_a_program_more_exactly_where_it_says_so(
         self, backend: Backend, weights: dict[str, Path]

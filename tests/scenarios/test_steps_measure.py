@@ -259,6 +259,15 @@ def test_suspicion_is_told_once_a_cell_and_ends_it() -> None:
         weighed(script)
 
 
+@pytest.mark.parametrize("scenario", ["infer", "parity"])
+def test_a_cell_that_ran_on_another_device_is_implausible(scenario: str) -> None:
+    elsewhere = Script([0.1], facts={"threads": 2, "ran_on": "cpu"})
+    with pytest.raises(ImplausibleError, match="it ran on cpu, not on cuda"):
+        weighed(elsewhere, make_cell(device="cuda", scenario=scenario))
+    for told in ("cpu", None):
+        weighed(Script([0.1], facts={"ran_on": told}), make_cell(scenario=scenario))
+
+
 def test_a_device_peak_that_cannot_be_reset_is_taken_from_a_process_that_compiled_nothing() -> None:
     weighing = new()
     for device in (9, 4, 5):

@@ -16,6 +16,7 @@ from weighbridge.bench.core.task import Examples, Task
 from weighbridge.bench.measure import allocator, clock, controls, energy, environment, memory, parity, suspicion
 from weighbridge.bench.scenarios.steps.batches import joined, padded_batches, turned
 from weighbridge.bench.scenarios.steps.requests import (
+    RAN_ON,
     Block,
     BlockTimes,
     Check,
@@ -260,6 +261,7 @@ class StepsAnswers:
                 "fault_cost_s": memory.fault_cost_s(),
                 "camp": self.host.backend.camp,
                 **self.length(),
+                RAN_ON: None,
                 **self.session.facts(),
             },
         )

@@ -24,6 +24,7 @@ from weighbridge.bench.measure import clock, statistics
 from weighbridge.bench.measure.parity import EXACT_DECISIONS
 from weighbridge.bench.scenarios.base import A, Ask, ImplausibleError, ParityError, Phase, Request
 from weighbridge.bench.scenarios.steps.requests import (
+    RAN_ON,
     Block,
     BlockTimes,
     Check,
@@ -195,12 +196,14 @@ class Weighing:
             self.note({"energy_meter": self.meter})
 
     def memory(self) -> None:
-        """Peaks and facts."""
+        """Peaks and facts; raises ImplausibleError where it ran on another device than it was to."""
         answer, now = self.ask(Memory()), self.now
         now.host_peak_bytes, now.device_peak_bytes = answer.host_peak_bytes, answer.device_peak_bytes
         now.device_reserved_bytes, now.device_process_bytes = answer.device_reserved_bytes, answer.device_process_bytes
         since = {} if answer.device_peak_bytes is None else {"device_peaks_since": self._since()}
         self.note({**answer.facts, **since})
+        if (ran_on := answer.facts.get(RAN_ON)) not in (None, self.cell.device):
+            raise ImplausibleError(f"it ran on {str(ran_on)[:80]}, not on {self.cell.device}")
 
     def _since(self) -> str:
         from_cache = self.peaks_since == "opening" and len(self.processes) > 1

@@ -9,6 +9,9 @@ from weighbridge.bench.core.backend import Cost
 from weighbridge.bench.core.record import Controls, Parity
 from weighbridge.bench.scenarios.base import Request
 
+RAN_ON = "ran_on"
+"""The fact that names the device a session computed on: None where its backend does not tell."""
+
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """A worker that has loaded its cell's model and staged its batches."""

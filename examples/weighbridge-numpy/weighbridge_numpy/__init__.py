@@ -1,0 +1,1 @@
+"""Plug-ins for Weighbridge: the backend `numpy` and the task `breast-cancer`."""
