@@ -19,7 +19,7 @@ import numpy as np
 from weighbridge.backends.torch_nn import exporting
 from weighbridge.backends.torch_nn.exporting import Piece, Source
 from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from weighbridge.bench.core import Backend, Cell, ModelSpec, Session, Settings, WeighbridgeError
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session, Settings, WeighbridgeError, Written
 
 FILE = "model.onnx"
 DEVICES = {
@@ -38,6 +38,10 @@ WITH_ATTENTION, WITHOUT = 23, 20
 OF_ONE_LENGTH = "RotaryEmbedding"
 """Of version 23, which ONNX Runtime 1.32 refuses to run at another length than the first."""
 DISTRIBUTIONS = ("onnxruntime", "onnx", "onnxscript")
+LOADING = f"""import onnxruntime
+session = onnxruntime.InferenceSession("{FILE}")
+names = [output.name.removeprefix("{OUTPUT}") for output in session.get_outputs()]
+outputs = dict(zip(names, session.run(None, inputs)))"""
 
 
 class RuntimeOptions(Settings, frozen=True, kw_only=True):
@@ -57,6 +61,7 @@ class OnnxRuntime(Backend):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "bf16", "fp16")
     compiles = True
+    formats = ("onnx",)
     oom_signs = ("Failed to allocate memory", "bad allocation", "std::bad_alloc", "CUDA out of memory")
     Options = RuntimeOptions
 
@@ -80,6 +85,19 @@ class OnnxRuntime(Backend):
         from weighbridge.backends.torch_nn import exported
 
         return exported.session(Ort(cell), Source(model, weights, cell))
+
+    def export(self, model: ModelSpec, weights: Path, cell: Cell, batch: Arrays, form: str, folder: Path) -> Written:
+        """The file that sessions run, too."""
+        from weighbridge.backends.torch_nn import exported
+
+        exported.export(Ort(cell), Source(model, weights, cell), batch, folder)
+        return Written(loading=LOADING, note=exporting.NAMES)
+
+    def reopen(self, folder: Path, form: str, model: ModelSpec, cell: Cell) -> Session:
+        """Imports no torch."""
+        from weighbridge.backends.torch_nn import exported
+
+        return exported.reopened(Ort(cell), folder, model, cell)
 
 
 class Ort(FileRuntime):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata
@@ -15,13 +16,15 @@ import numpy as np
 from weighbridge.backends.torch_nn import exporting
 from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source
 from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session, Written
 
 FILE = "model.xml"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
 """A hint is asked for outright: left alone OpenVINO takes bf16 wherever the processor multiplies it faster."""
-
-
+LOADING = f"""import openvino
+program = openvino.compile_model("{FILE}", "CPU", {{"INFERENCE_PRECISION_HINT": "%s"}})
+found = program({{name: inputs[name] for name in sorted(inputs)}})
+outputs = {{port.any_name.removeprefix("{OUTPUT}"): found[port] for port in program.outputs}}"""
 MOST_COPIED = 2**18
 """Elements of an output that is copied rather than bound."""
 PRODUCTS = ("FullyConnected", "MatMul", "Convolution", "Deconvolution", "ScaledDotProductAttention")
@@ -37,6 +40,7 @@ class OpenVino(Backend):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "bf16")
     compiles = True
+    formats = ("openvino",)
     program_a_shape = True
     oom_signs = ("bad allocation", "std::bad_alloc")
 
@@ -46,16 +50,39 @@ class OpenVino(Backend):
 
     def imports(self, model: ModelSpec) -> tuple[str, ...]:
         """OpenVINO, and PyTorch where the model is yet to be exported."""
+        _tell_nobody()
         return ("openvino", *exporting.imports(model))
 
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Exports lazily: at the first step. In float32, whatever is computed in: the hint says that."""
-        import msgspec
-
         from weighbridge.backends.torch_nn import exported
 
-        wide = msgspec.structs.replace(cell, precision="fp32")
-        return exported.session(Vino(cell), exporting.Source(model, weights, wide))
+        return exported.session(Vino(cell), _wide(model, weights, cell))
+
+    def export(self, model: ModelSpec, weights: Path, cell: Cell, batch: Arrays, form: str, folder: Path) -> Written:
+        """The file that sessions compile, too."""
+        from weighbridge.backends.torch_nn import exported
+
+        exported.export(Vino(cell), _wide(model, weights, cell), batch, folder)
+        return Written(loading=LOADING % PRECISIONS[cell.precision], note=exporting.NAMES)
+
+    def reopen(self, folder: Path, form: str, model: ModelSpec, cell: Cell) -> Session:
+        """Imports no torch."""
+        from weighbridge.backends.torch_nn import exported
+
+        return exported.reopened(Vino(cell), folder, model, cell)
+
+
+def _tell_nobody() -> None:
+    """Keeps OpenVINO from telling Intel of its import and of what it converts, for which it forks a process."""
+    modules: dict[str, Any] = sys.modules
+    modules["openvino_telemetry"] = None  # as if it were not installed
+
+
+def _wide(model: ModelSpec, weights: Path, cell: Cell) -> Source:
+    import msgspec
+
+    return Source(model, weights, msgspec.structs.replace(cell, precision="fp32"))
 
 
 class Vino(FileRuntime):
@@ -64,11 +91,9 @@ class Vino(FileRuntime):
     name = "openvino"
 
     def __init__(self, cell: Cell) -> None:
+        _tell_nobody()
         import openvino
-        from openvino.tools.ovc import convert_impl, telemetry_stub, telemetry_utils, utils
 
-        for module in (convert_impl, telemetry_utils, utils):
-            vars(module)["tm"] = telemetry_stub  # else to convert a model forks a process that tells Intel
         self.ov, self.core = openvino, openvino.Core()
         self.settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[cell.precision],
@@ -110,14 +135,14 @@ class Vino(FileRuntime):
         folder = self.exported(source, piece._replace(shape=Shape.of(piece.batch)))
         model = self.core.read_model(folder / FILE)
         model.reshape({name: piece.batch[name].shape for name in piece.names})
-        return Loaded(self, self.compiled(model, folder), piece.names)
+        return Loaded(self, self.compiled(model, exporting.folder() if source.folder else folder), piece.names)
 
     def load_decoder(self, folder: Path) -> Decoder:
         """One whose cache is its request's state."""
         return Stateful(self, self.compiled(self.core.read_model(folder / FILE), folder))
 
     def compiled(self, model: Any, folder: Path) -> Any:
-        """For the CPU; what compiling gave is kept beside the file."""
+        """For the CPU; what compiling gave is kept in the folder: beside the file, but for a file that was given."""
         return self.core.compile_model(model, "CPU", {**self.settings, "CACHE_DIR": str(folder / "compiled")})
 
     def put(self, array: np.ndarray) -> Any:

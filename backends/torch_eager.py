@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from weighbridge.backends.torch_nn import formats
 from weighbridge.backends.torch_nn.loading import load, set_precision, torch_dtype
 from weighbridge.backends.torch_nn.session import TorchSession, wait
 from weighbridge.bench.core import (
@@ -19,7 +20,8 @@ from weighbridge.bench.core import (
     Session,
     Trained,
     Training,
-    Work,  # fmt: skip
+    Work,
+    Written,  # fmt: skip
 )
 
 OOM_SIGNS = (
@@ -57,6 +59,7 @@ class TorchEager(Reference):
     scenarios = ("infer", "generate")
     precisions = ("fp32", "tf32", "bf16", "fp16")
     camp = CAMP
+    formats = (formats.GRAPH, formats.WEIGHTS)
     oom_signs = OOM_SIGNS
     import_fixes = IMPORT_FIXES
 
@@ -80,6 +83,16 @@ class TorchEager(Reference):
         from weighbridge.backends.torch_nn import models as torch_models
 
         return TorchSession(load(model, weights, cell), cell, torch_models.stepping(model, cell.scenario))
+
+    def export(self, model: ModelSpec, weights: Path, cell: Cell, batch: Arrays, form: str, folder: Path) -> Written:
+        """A graph, or weights."""
+        return formats.export(model, weights, cell, batch, form, folder)
+
+    def reopen(self, folder: Path, form: str, model: ModelSpec, cell: Cell) -> Session:
+        """The graph as it is, or the architecture around the weights."""
+        if form == formats.GRAPH:
+            return formats.reopened_program(folder, cell)
+        return self.open(model, folder / formats.WEIGHTS_FILE, cell)
 
     def weights(self, model: ModelSpec, files: Files, training: Training | None) -> Arrays:
         """Trained by the recipe, unpacked from a data package, or drawn from a seed."""

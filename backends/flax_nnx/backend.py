@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from weighbridge.bench.core import Backend, Cell, ModelSpec, Session
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session, Written
 
 MATMUL = {"tf32": "tensorfloat32", "bf16": "default", "fp16": "default"}
 """JAX's name of the precision of matrix products; whatever is not listed is `highest`, that is IEEE float32."""
@@ -28,6 +28,7 @@ class Flax(Backend):
     precisions = ("fp32", "tf32", "bf16", "fp16")
     compiles = True
     program_a_shape = True
+    formats = ("stablehlo", "safetensors")
     oom_signs = (
         "RESOURCE_EXHAUSTED",
         "Out of memory",
@@ -76,3 +77,22 @@ class Flax(Backend):
         parts = Parts(module, Policy.of(cell), Placement(jax.devices(cell.device)[:1]), prepacked)
         makes = SampleSession if twin.sample else GenerateSession
         return (makes if cell.scenario == "generate" else InferSession)(twin, parts, cell)
+
+    def export(self, model: ModelSpec, weights: Path, cell: Cell, batch: Arrays, form: str, folder: Path) -> Written:
+        """A program beside its weights, or what of them goes back to PyTorch."""
+        from safetensors.numpy import load_file, save_file
+
+        from weighbridge.backends.flax_nnx import formats
+        from weighbridge.backends.torch_nn.formats import WEIGHTS_FILE, of_weights
+
+        if form == "safetensors":
+            save_file(formats.in_torchs_layout(model, weights), folder / WEIGHTS_FILE)
+            return of_weights(model)
+        return formats.write_program(*formats.loaded(model, load_file(weights)), cell, batch, folder)
+
+    def reopen(self, folder: Path, form: str, model: ModelSpec, cell: Cell) -> Session:
+        """The program as it is, or the twin around the weights."""
+        from weighbridge.backends.flax_nnx.formats import ProgramSession
+        from weighbridge.backends.torch_nn.formats import WEIGHTS_FILE
+
+        return self.open(model, folder / WEIGHTS_FILE, cell) if form == "safetensors" else ProgramSession(folder, cell)

@@ -9,6 +9,7 @@ Shapes: B batch, S positions, H inputs, O outputs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -56,7 +57,8 @@ class Projecting(nnx.Module):
 
 def by_rows(x_BSH: Array, rows_OH: Array) -> Array:
     """x times the transpose of `rows_OH`; on a CPU, few positions go one by one."""
-    if x_BSH.shape[0] * x_BSH.shape[1] > FEW_ROWS:
+    positions: Any = x_BSH.shape[0] * x_BSH.shape[1]
+    if not isinstance(positions, int) or positions > FEW_ROWS:  # a symbol, while a program for any batch is exported
         return _at_once(x_BSH, rows_OH)
     return lax.platform_dependent(x_BSH, rows_OH, cpu=_one_by_one, default=_at_once)
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source
-from weighbridge.backends.torch_nn.runtime import Decoder, Graph, Runtime
-from weighbridge.bench.core import Arrays, Session
+from weighbridge.backends.torch_nn.exporting import Given, Piece, Shape, Source
+from weighbridge.backends.torch_nn.runtime import Decoder, FileRuntime, Graph, Runtime
+from weighbridge.bench.core import Arrays, Cell, ModelSpec, Session
 
 
 def session(runtime: Runtime, source: Source) -> Session:
@@ -129,6 +130,18 @@ class InferSession(PassingSession):
     def to_host(self, y: dict[str, Any]) -> Arrays:
         """As the reference names them."""
         return {name: self.runtime.get(value) for name, value in y.items()}
+
+
+def export(runtime: FileRuntime, source: Source, batch: Arrays, folder: Path) -> None:
+    """Write a model's forward pass as the runtime's file, for any number of rows of inputs like `batch`."""
+    host = {name: narrow(batch[name]) for name in sorted(batch)}
+    passing = InferSession(runtime, source).module(sorted(host))
+    runtime.write_piece(Piece(host, Shape.of(host), lambda: passing), folder)
+
+
+def reopened(runtime: Runtime, folder: Path, model: ModelSpec, cell: Cell) -> Session:
+    """A session of the file that `export` wrote."""
+    return InferSession(runtime, Given(folder, model, cell))
 
 
 class Request(NamedTuple):

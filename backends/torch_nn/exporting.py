@@ -27,6 +27,7 @@ FOLDER = "WEIGHBRIDGE_KEPT"
 """Variable of a worker: where it keeps what later processes of its cell find."""
 MAKERS = ("torch", "timm", "transformers", "diffusers")
 """Distributions whose code a graph is made of."""
+NAMES = "Names of outputs begin with output_ in the file, where a part of the model may have the name without it."
 REQUIRES = ("torch", "timm", "transformers")
 
 
@@ -86,6 +87,9 @@ class Piece(NamedTuple):
 class Source:
     """A model that can be exported: nothing is built before it must."""
 
+    folder: Path | None = None
+    """Where its graph lies already, for any number of rows; None where it is to be made."""
+
     def __init__(self, model: ModelSpec, weights: Path, cell: Cell) -> None:
         self.model, self.weights, self.cell = model, weights, msgspec.structs.replace(cell, device="cpu")
 
@@ -107,6 +111,14 @@ class Source:
     def release(self) -> None:
         """Gives the module back."""
         vars(self).pop("module", None)
+
+
+class Given(Source):
+    """A model of which there is nothing but a graph in a folder."""
+
+    def __init__(self, folder: Path, model: ModelSpec, cell: Cell) -> None:
+        super().__init__(model, folder, cell)
+        self.folder = folder
 
 
 @cache

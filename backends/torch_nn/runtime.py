@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -121,14 +122,16 @@ class FileRuntime(Runtime):
 
     def exported(self, source: Source, piece: Piece) -> Path:
         """The folder of a piece, written where it was not yet."""
+        if source.folder:
+            return source.folder
+        return written(self.place(source, piece.shape), partial(self.write_piece, piece))
 
-        def write(folder: Path) -> None:
-            from weighbridge.backends.torch_nn import tracing
+    def write_piece(self, piece: Piece, folder: Path) -> None:
+        """Write a piece as a file of this runtime."""
+        from weighbridge.backends.torch_nn import tracing
 
-            program, outputs = tracing.exported(piece.build(), piece)
-            self.write(program, piece.names, [OUTPUT + name for name in outputs], folder)
-
-        return written(self.place(source, piece.shape), write)
+        program, outputs = tracing.exported(piece.build(), piece)
+        self.write(program, piece.names, [OUTPUT + name for name in outputs], folder)
 
     def decoder(self, source: Source) -> Decoder:
         """Loaded from its file, written where it was not yet."""

@@ -29,6 +29,7 @@ EXAMPLES = {
     "data": "data fetch",
     "run": "run --tasks {task} --backends {backends} --effort standard",
     "parity": "parity {task} --backends {backends}",
+    "export": "export {task} --format safetensors",
     "report": "report results/MACHINE/RUN --open",
     "calibrate": "calibrate --tasks {task}",
     "peaks": "peaks --precisions fp32,bf16",

@@ -62,6 +62,7 @@ def _backend(backend: BackendCard) -> dict[str, object]:
         "ways": list(backend.scenarios),
         "precisions": list(backend.precisions),
         "options (-O)": list(backend.options),
+        "formats (--format)": list(backend.formats),
         "why_not": problem or "",
     }
 

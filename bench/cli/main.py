@@ -16,6 +16,7 @@ from weighbridge.bench.cli import (
     console,
     data,
     doctor,
+    export,
     help,
     listing,
     machine,
@@ -178,6 +179,7 @@ register(app)
 serve.register(app)
 varying_shapes.register(app)
 parity.register(app)
+export.register(app)
 sweep.register(app)
 data.register(app)
 help.show_examples(app)

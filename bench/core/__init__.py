@@ -10,6 +10,7 @@ from weighbridge.bench.core.backend import Reference as Reference
 from weighbridge.bench.core.backend import Session as Session
 from weighbridge.bench.core.backend import Training as Training
 from weighbridge.bench.core.backend import Work as Work
+from weighbridge.bench.core.backend import Written as Written
 from weighbridge.bench.core.cell import Cell as Cell
 from weighbridge.bench.core.cell import Device as Device
 from weighbridge.bench.core.cell import Precision as Precision

@@ -17,6 +17,7 @@ import msgspec
 
 from weighbridge.bench.core.arrays import Arrays, Facts, Files
 from weighbridge.bench.core.cell import Cell, Device, Precision, Way
+from weighbridge.bench.core.errors import WeighbridgeError
 from weighbridge.bench.core.settings import Settings
 from weighbridge.bench.core.task import Examples, ModelSpec, Recipe
 
@@ -32,6 +33,15 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
     token_bytes: float | None = None
     by: str
     """What counted."""
+
+
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What a backend says of an export, to whoever loads its files without this program."""
+
+    loading: str
+    """Lines of Python that make `outputs` of `inputs`, both named arrays, where the folder is the working directory."""
+    note: str = ""
+    """What must be known of the files besides, in a sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +144,8 @@ class Backend(ABC):
     the others are held against, beside the reference itself. Empty: a camp of its own."""
     hidden: ClassVar[bool] = False
     """Whether listings leave it out: it serves tests and calibration."""
+    formats: ClassVar[tuple[str, ...]] = ()
+    """Names of the file formats that it exports a model in, and opens again by those files alone."""
     Options: ClassVar[type[Settings]] = Settings
     """What `-O key=value` can change, with defaults. A cell's `options` hold what differs from these."""
     oom_signs: ClassVar[tuple[str, ...]] = ()
@@ -162,6 +174,20 @@ class Backend(ABC):
     @abstractmethod
     def open(self, model: ModelSpec, weights: Path, cell: Cell) -> Session:
         """Builds the model and loads `weights`, a safetensors file with PyTorch's names and layouts."""
+
+    def export(self, model: ModelSpec, weights: Path, cell: Cell, batch: Arrays, form: str, folder: Path) -> Written:
+        """Write a model's forward pass into an empty folder, for any number of rows of inputs like `batch`.
+
+        `form` is one of `formats`. Files lie in the folder itself, and nothing in them is pickled.
+        """
+        raise WeighbridgeError(f"{self.name} exports nothing")
+
+    def reopen(self, folder: Path, form: str, model: ModelSpec, cell: Cell) -> Session:
+        """Open what `export` wrote, by nothing but its files, to step through batches of any number of rows.
+
+        `model` is for formats that hold weights and no graph. Raises WeighbridgeError where a file would run code.
+        """
+        raise WeighbridgeError(f"{self.name} opens no exports")
 
 
 @dataclass(frozen=True, kw_only=True)

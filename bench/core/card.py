@@ -38,6 +38,8 @@ class BackendCard(msgspec.Struct, frozen=True, kw_only=True):
     camp: str = ""
     hidden: bool = False
     import_fixes: dict[str, str] = {}
+    formats: tuple[Name, ...] = ()
+    """Of files that it exports to."""
     options: tuple[str, ...] = ()
     """Names of what `-O` can change."""
 

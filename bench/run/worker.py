@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+import msgspec
+
 from weighbridge.bench.core.arrays import Arrays
 from weighbridge.bench.core.backend import Backend, Session
 from weighbridge.bench.core.cell import Cell
@@ -109,13 +111,18 @@ def failure_kind(error: BaseException, oom_signs: tuple[str, ...]) -> str:
     return "oom" if full else "crashed"
 
 
-def serve(requests: TextIO, pipe: TextIO) -> None:
+def serve(
+    requests: TextIO,
+    pipe: TextIO,
+    kind: type[Worker] = Worker,
+    decoder: msgspec.json.Decoder[Any] = request_decoder,
+) -> None:
     """Answers requests until `close`, the end of the input, or a failure."""
 
     tell = partial(serving.tell, pipe)
-    worker = Worker(tell)
+    worker = kind(tell)
     for line in requests:
-        request = request_decoder.decode(line)
+        request = decoder.decode(line)
         try:
             tell(answered(worker.answer(request)))
         except Exception as error:  # noqa: BLE001 -- a worker's failure is a record, whatever it was

@@ -14,12 +14,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from tests import CLONE
 from weighbridge.bench.cli.conformance import BackendConformance, Never, NotImplementedHere, NotYet, Replaced
 from weighbridge.bench.cli.conformance.announced import names_of
 from weighbridge.bench.core import child
 from weighbridge.bench.measure import environment
 
-EXAMPLE = Path(child.ROOT) / "examples" / "weighbridge-numpy"
+EXAMPLE = CLONE / "examples" / "weighbridge-numpy"
 BACKEND = """
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np

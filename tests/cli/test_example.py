@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests import CLONE
 from weighbridge.bench.core import child
 
-EXAMPLE = Path(child.ROOT) / "examples" / "weighbridge-numpy"
+EXAMPLE = CLONE / "examples" / "weighbridge-numpy"
 
 
 @pytest.fixture(scope="module")
@@ -47,12 +48,12 @@ def typed(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_is_listed_and_weighed_beside_the_reference(installed: Path) -> None:
-    ended = typed(installed, "weighbridge.bench.cli", "list", "--json")
+    ended = typed(installed, "weighbridge", "list", "--json")
     assert ended.returncode == 0, ended.stderr
     assert '"numpy"' in ended.stdout
     assert '"breast-cancer"' in ended.stdout
     words = ["--tasks", "breast-cancer", "--backends", "torch,numpy", "--scenarios", "parity", "--json"]
-    ended = typed(installed, "weighbridge.bench.cli", "run", *words)
+    ended = typed(installed, "weighbridge", "run", *words)
     assert ended.returncode == 0, ended.stderr
     records = {record["cell"]["backend"]: record for record in json.loads(ended.stdout)}
     assert {name: each["status"] for name, each in records.items()} == {"torch": "ok", "numpy": "ok"}

@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {
     "baseline": (["show"], ["--machine", ""]),
     "data": (["verify"], ["", "--json"]),
     "list": ([], ["", "--all"]),
+    "export": (["tabular-regression", "--format", "none"],
+               ["--preset", "--precision", "--out", "--backend", "--weights", "--time-limit", "--check", ""]),
 }  # fmt: skip
 MEASURES = ("load", "churn")
 """Must be given something that cannot be, or they would measure."""

@@ -71,7 +71,7 @@ WAYS: Mapping[str, Way] = {
     "nan": Way("parity_failed", "not finite", {"host": "found = {name: y * math.nan for name, y in found.items()}"}),
     "early": Way("implausible", "it returns early", {"fault": "early"}),
     "remember": Way("implausible", "it remembers", {"fault": "remember"}),
-    "other-name": Way("skipped", "takes the name 'fake' of backends.fake; rename or uninstall it", {"name": "fake"}),
+    "other-name": Way("skipped", "takes the name 'fake' of weighbridge.backends.fake; rename or uninstall it", {"name": "fake"}),
 }  # fmt: skip
 LIMIT_S = "25"
 
@@ -110,7 +110,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
         "--batch-sizes", "1", "--time-limit", LIMIT_S, "--out", "out",
     ]  # fmt: skip
     with subprocess.Popen(
-        child.command("-m", "weighbridge.bench.cli", *words),
+        child.command("-m", "weighbridge", *words),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "WEIGHBRIDGE_DATA": str(folder / "cache")},
         stdout=subprocess.PIPE,
