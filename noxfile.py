@@ -1,5 +1,5 @@
-"""The commands of this project: `python -m nox -s bench`, `repeat`, `recipes`, `attack`, `tests`, `installed`,
-`lint`, `types`, `docs`, `gpu`, `tpu`, `report`.
+"""The commands of this project: `python -m nox -s bench`, `repeat`, `matrix`, `recipes`, `attack`, `tests`,
+`installed`, `lint`, `types`, `docs`, `gpu`, `tpu`, `report`.
 
 Environments are made with uv, which fetches the whole stack in about half a minute, from the interpreter that
 runs nox: uv cannot be counted on to download one. Byte code is compiled at installation, once: every cell is a

@@ -71,7 +71,9 @@ WAYS: Mapping[str, Way] = {
     "nan": Way("parity_failed", "not finite", {"host": "found = {name: y * math.nan for name, y in found.items()}"}),
     "early": Way("implausible", "it returns early", {"fault": "early"}),
     "remember": Way("implausible", "it remembers", {"fault": "remember"}),
-    "other-name": Way("skipped", "takes the name 'fake' of weighbridge.backends.fake; rename or uninstall it", {"name": "fake"}),
+    "other-name": Way(
+        "skipped", "takes the name 'fake' of weighbridge.backends.fake; rename or uninstall it", {"name": "fake"}
+    ),
 }  # fmt: skip
 LIMIT_S = "25"
 
