@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from weighbridge.backends.torch_nn import exporting
 from weighbridge.backends.torch_nn.exporting import Piece, Shape, Source
 from weighbridge.backends.torch_nn.runtime import IDS, LOGITS, OUTPUT, PAST, TOKEN, Decoder, FileRuntime, Graph
-from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session, Written
+from weighbridge.bench.core import Arrays, Backend, Cell, ModelSpec, Session, Settings, Written
 
 FILE = "model.xml"
 PRECISIONS = {"fp32": "f32", "bf16": "bf16"}
@@ -28,6 +28,13 @@ outputs = {{port.any_name.removeprefix("{OUTPUT}"): found[port] for port in prog
 MOST_COPIED = 2**18
 """Elements of an output that is copied rather than bound."""
 PRODUCTS = ("FullyConnected", "MatMul", "Convolution", "Deconvolution", "ScaledDotProductAttention")
+
+
+class VinoOptions(Settings, frozen=True, kw_only=True):
+    """Of OpenVINO."""
+
+    hint: Literal["latency", "throughput"] = "latency"
+    """One step at a time on all threads, or as many at once as OpenVINO finds best, each on fewer."""
 
 
 class OpenVino(Backend):
@@ -42,7 +49,14 @@ class OpenVino(Backend):
     compiles = True
     formats = ("openvino",)
     program_a_shape = True
+    Options = VinoOptions
     oom_signs = ("bad allocation", "std::bad_alloc")
+
+    def why_not(self, cell: Cell) -> str | None:
+        """Tokens come one after the other."""
+        if cell.scenario == "generate" and dict(cell.options).get("hint") == "throughput":
+            return "openvino generates one step at a time; leave out -O hint=throughput"
+        return super().why_not(cell)
 
     def env(self, cell: Cell, cache: Path) -> dict[str, str]:
         """A folder for graphs."""
@@ -95,9 +109,11 @@ class Vino(FileRuntime):
         import openvino
 
         self.ov, self.core = openvino, openvino.Core()
+        self.hint = str(dict(cell.options).get("hint", "latency"))
+        self.flights: list[Flights] = []
         self.settings = {
             "INFERENCE_PRECISION_HINT": PRECISIONS[cell.precision],
-            "PERFORMANCE_HINT": "LATENCY",
+            "PERFORMANCE_HINT": self.hint.upper(),
             "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
             "ENABLE_HYPER_THREADING": True,  # else of two CPUs of one core it takes one
         }
@@ -135,7 +151,11 @@ class Vino(FileRuntime):
         folder = self.exported(source, piece._replace(shape=Shape.of(piece.batch)))
         model = self.core.read_model(folder / FILE)
         model.reshape({name: piece.batch[name].shape for name in piece.names})
-        return Loaded(self, self.compiled(model, exporting.folder() if source.folder else folder), piece.names)
+        compiled = self.compiled(model, exporting.folder() if source.folder else folder)
+        if self.hint == "latency":
+            return Loaded(self, compiled, piece.names)
+        self.flights.append(Flights(self, compiled, piece.names))
+        return self.flights[-1]
 
     def load_decoder(self, folder: Path) -> Decoder:
         """One whose cache is its request's state."""
@@ -148,6 +168,11 @@ class Vino(FileRuntime):
     def put(self, array: np.ndarray) -> Any:
         """The array's own memory."""
         return self.ov.Tensor(array, shared_memory=True)
+
+    def wait(self, value: Any) -> None:
+        """For all that is under way: what began before may end later."""
+        for each in self.flights:
+            each.land()
 
     def get(self, value: Any) -> np.ndarray:
         """The tensor's own memory; small outputs are arrays already."""
@@ -180,6 +205,47 @@ class Loaded(Graph):
     def facts(self) -> dict[str, Any]:
         """As the compiled model tells them."""
         return _facts(self.compiled)
+
+
+class Flights(Graph):
+    """A compiled model and as many requests as OpenVINO runs best at once: a step begins, and does not wait."""
+
+    def __init__(self, runtime: Vino, compiled: Any, names: Sequence[str]) -> None:
+        self.ov, self.compiled = runtime.ov, compiled
+        count = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
+        self.idle = deque(compiled.create_infer_request() for _ in range(count))
+        self.under_way: deque[Any] = deque()
+        self.inputs = [_name(port, names) for port in compiled.inputs]
+        self.outputs = [_name(port, [OUTPUT]).removeprefix(OUTPUT) for port in compiled.outputs]
+
+    def run(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Waits for the oldest request where all are under way; outputs are written to memory of their own."""
+        request = self.idle.popleft() if self.idle else self._landed()
+        for at, name in enumerate(self.inputs):
+            request.set_input_tensor(at, values[name])
+        found = {name: self.ov.Tensor(p.get_element_type(), p.shape) for name, p in self._ports()}
+        for at, tensor in enumerate(found.values()):
+            request.set_output_tensor(at, tensor)
+        request.start_async()
+        self.under_way.append(request)
+        return found
+
+    def _ports(self) -> Iterable[tuple[str, Any]]:
+        return zip(self.outputs, self.compiled.outputs, strict=True)
+
+    def _landed(self) -> Any:
+        request = self.under_way.popleft()
+        request.wait()
+        return request
+
+    def land(self) -> None:
+        """Waits for all."""
+        while self.under_way:
+            self.idle.append(self._landed())
+
+    def facts(self) -> dict[str, Any]:
+        """As the compiled model tells them, and how many steps are under way at once."""
+        return {**_facts(self.compiled), "requests": len(self.idle) + len(self.under_way)}
 
 
 class Stateful(Decoder):
