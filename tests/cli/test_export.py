@@ -119,15 +119,23 @@ def test_what_cannot_be_written_leaves_nothing(folder: Path) -> None:
     assert not (folder / "broken").exists()
 
 
+AS_IN_A_TERMINAL = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from weighbridge.bench.cli import entry
+entry.script()
+"""
+"""A shell has what runs in its background ignore interrupts, and so would what that starts."""
+
+
 def test_an_interrupt_leaves_nothing(folder: Path) -> None:
     words = ["export", "tabular-regression", "--format", "slow", "--backend", "mine.py", "--out", "there/slow"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "weighbridge", *words], cwd=folder, stderr=subprocess.PIPE, text=True
-    )
-    while process.poll() is None and not list(folder.glob("there/.export-*/new/*")):
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    command = [sys.executable, "-P", "-c", AS_IN_A_TERMINAL, *words]
+    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None and not list(folder.glob("there/.export-*/new/*")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate()
     assert process.returncode == 130
     assert told.splitlines()[-1].startswith("weighbridge: interrupted; nothing was written")
     assert not list((folder / "there").iterdir())

@@ -72,7 +72,7 @@ class Careless(DeviceSession):
 
 def test_a_session_that_does_not_wait_would_look_fifty_times_as_fast(session: DeviceSession) -> None:
     right = clock.latency_block(session, [session.to_device(batch())], 20).samples
-    careless = Careless(session.weights, CONFIG, "")
+    careless = Careless(session.weights, CONFIG, "", "cuda")
     wrong = clock.latency_block(careless, [careless.to_device(batch())], 20).samples
     assert min(right) > STEP_S
     assert max(wrong[1:]) == pytest.approx(DISPATCH_S)
