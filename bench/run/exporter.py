@@ -26,8 +26,8 @@ from weighbridge.bench.storage.exports import Port, Proof, ports
 from weighbridge.bench.storage.prepared import Prepared
 
 
-class Write(Request[Written], frozen=True, tag="write"):
-    """Write a cell's model into an empty folder."""
+class Export(msgspec.Struct, frozen=True, kw_only=True):
+    """A cell's model in a format, and the folder that holds its files, or is to hold them."""
 
     cell: Cell
     task: str
@@ -38,6 +38,12 @@ class Write(Request[Written], frozen=True, tag="write"):
     files: dict[str, Path]
     form: str
     folder: Path
+
+
+class Write(Request[Written], frozen=True, tag="write"):
+    """Write a model into an empty folder."""
+
+    export: Export
 
 
 class Reopened(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,13 +56,7 @@ class Reopened(msgspec.Struct, frozen=True, kw_only=True):
 class Reopen(Request[Reopened], frozen=True, tag="reopen"):
     """Open what was written, to be judged by what the reference has left."""
 
-    cell: Cell
-    task: str
-    backend: str
-    prepared: Prepared
-    files: dict[str, Path]
-    form: str
-    folder: Path
+    export: Export
 
 
 class Proven(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,36 +82,36 @@ class Exporter(Worker):
     def answer(self, request: Any) -> object:
         """Dispatch on the request's type."""
         match request:
-            case Write():
-                return self.write(request)
-            case Reopen():
-                return self.reopen(request)
+            case Write(export=export):
+                return self.write(export)
+            case Reopen(export=export):
+                return self.reopen(export)
             case Prove(rows=rows):
                 return self.prove(rows)
             case _:
                 return scenario(self.cell.scenario).answering(self).answer(request)
 
-    def write(self, request: Write) -> Written:
+    def write(self, asked: Export) -> Written:
         """What the backend says of it."""
-        self._begin(request)
+        self._begin(asked)
         model = self.task.models[self.cell.preset]
         for name in self.backend.imports(model):
             importlib.import_module(name)
         weights, batch = self.prepared.weights, self.prepared.rows()
-        return self.backend.export(model, weights, self.cell, batch, request.form, request.folder)
+        return self.backend.export(model, weights, self.cell, batch, asked.form, asked.folder)
 
-    def reopen(self, request: Reopen) -> Reopened:
+    def reopen(self, asked: Export) -> Reopened:
         """Nothing is imported that the files do not need."""
-        self._begin(request)
+        self._begin(asked)
         self.rows = self.prepared.rows()
         model = self.task.models[self.cell.preset]
-        self.session = self.backend.reopen(request.folder, request.form, model, self.cell)
+        self.session = self.backend.reopen(asked.folder, asked.form, model, self.cell)
         return Reopened(inputs=ports(self.rows), versions=environment.versions(self.backend.distributions))
 
-    def _begin(self, request: Write | Reopen) -> None:
-        self.cell, self.files, self.prepared = request.cell, request.files, request.prepared
-        self.task = registry.task(request.task, self.cell.task)
-        self.backend = registry.backend(request.backend, self.cell.backend)
+    def _begin(self, asked: Export) -> None:
+        self.cell, self.files, self.prepared = asked.cell, asked.files, asked.prepared
+        self.task = registry.task(asked.task, self.cell.task)
+        self.backend = registry.backend(asked.backend, self.cell.backend)
         self.oom_signs = self.backend.oom_signs
 
     def prove(self, rows: int) -> Proven:

@@ -15,7 +15,7 @@ from weighbridge.bench.core.cell import Cell
 from weighbridge.bench.core.errors import WeighbridgeError, unknown
 from weighbridge.bench.core.record import provenance
 from weighbridge.bench.run import cards, jobs
-from weighbridge.bench.run.exporter import Prove, Proven, Reopen, Reopened, Write
+from weighbridge.bench.run.exporter import Export, Prove, Proven, Reopen, Reopened, Write
 from weighbridge.bench.run.jobs import Job, Planned
 from weighbridge.bench.run.plan import Filters
 from weighbridge.bench.run.process import Worker, WorkerFailed, living
@@ -119,15 +119,21 @@ class Exporting:
         self.watcher.started(self.cell)
         self.watcher.phase(f"exporting to {self.asked.form}")
         with self.child() as worker:
-            backend = self.job.backend(self.cell).module
-            written = worker.ask(
-                Write(
-                    cell=self.cell, task=self.task.module, backend=backend, prepared=made,
-                    files=self.job.files(self.cell.task), form=self.asked.form, folder=self.folder,
-                )
-            )  # fmt: skip
+            written = worker.ask(Write(export=self.described(made)))
         files = exports.versions_of(self.folder)
         return self.card(made, written, self.tried(made), files)
+
+    def described(self, made: Prepared) -> Export:
+        """What both processes are told."""
+        return Export(
+            cell=self.cell,
+            task=self.task.module,
+            backend=self.job.backend(self.cell).module,
+            prepared=made,
+            files=self.job.files(self.cell.task),
+            form=self.asked.form,
+            folder=self.folder,
+        )
 
     def prepared(self) -> Prepared:
         """What the reference left for this cell, made now where it is not there."""
@@ -163,12 +169,7 @@ class Exporting:
         self.watcher.started(self.cell)
         self.watcher.phase("opening in a fresh process")
         with self.child() as worker:
-            reopened = worker.ask(
-                Reopen(
-                    cell=self.cell, task=self.task.module, backend=self.job.backend(self.cell).module, prepared=made,
-                    files=self.job.files(self.cell.task), form=self.asked.form, folder=self.folder,
-                )
-            )  # fmt: skip
+            reopened = worker.ask(Reopen(export=self.described(made)))
             self.watcher.phase("checking")
             proven = [worker.ask(Prove(rows=rows)) for rows in numbers_of_rows(self.cell.batch_size)]
             score: dict[str, float | None] = {}
